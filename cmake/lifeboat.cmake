@@ -1,0 +1,52 @@
+# lifeboat_library(NAME folder LINKS …): one static library a folder of src/. LINKS are the folders whose headers it may
+# include (scripts/check_layers.py compares them with the #include lines) and the packages it uses.
+# Unit tests stand beside the code as *_test.cc and become one test program a folder.
+
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
+add_compile_definitions(BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION)
+
+# Asio, Beast and the JSON library are parsed once, not in every file.
+add_library(lifeboat_headers STATIC ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
+target_include_directories(lifeboat_headers PUBLIC ${CMAKE_SOURCE_DIR}/src)
+target_link_libraries(lifeboat_headers PUBLIC Boost::headers nlohmann_json::nlohmann_json OpenSSL::Crypto Threads::Threads)
+target_precompile_headers(lifeboat_headers PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+
+function(lifeboat_library folder)
+  cmake_parse_arguments(ARG "" "" "LINKS;PACKAGES;TEST_LINKS" ${ARGN})
+  string(REPLACE "/" "_" target "lifeboat_${folder}")
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  if(NOT sources)
+    add_library(${target} INTERFACE)
+    set(scope INTERFACE)
+  else()
+    add_library(${target} STATIC ${sources})
+    set(scope PUBLIC)
+    target_precompile_headers(${target} REUSE_FROM lifeboat_headers)
+  endif()
+  target_link_libraries(${target} ${scope} lifeboat_headers ${ARG_PACKAGES})
+  foreach(link ${ARG_LINKS})
+    string(REPLACE "/" "_" link_target "lifeboat_${link}")
+    target_link_libraries(${target} ${scope} ${link_target})
+  endforeach()
+  if(tests)
+    lifeboat_test(${target}_test SOURCES ${tests} LINKS ${target} ${ARG_TEST_LINKS} LABEL unit)
+  endif()
+endfunction()
+
+# lifeboat_test(name SOURCES … LINKS targets… LABEL unit|integration|scenario): a GoogleTest program, one ctest entry a test.
+function(lifeboat_test name)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_precompile_headers(${name} REUSE_FROM lifeboat_headers)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE LIFEBOAT_PROGRAM="${CMAKE_BINARY_DIR}/bin/lifeboat")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+include(GoogleTest)

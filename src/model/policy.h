@@ -1,0 +1,54 @@
+#pragma once
+
+// What the operator wants: objectives and policy, as decide reads them. The defaults are the careful ones.
+
+#include <optional>
+
+#include "base/time.h"
+#include "base/types.h"
+
+namespace lifeboat {
+
+/// The stated recovery objectives: how long the service may be away, and how much may be lost.
+struct Objectives {
+  Duration rto{};
+  Duration rpo{};
+};
+
+/// The most that an automatic failover may lose. Both hold.
+struct LossLimit {
+  Duration time{};
+  ByteCount bytes;
+};
+
+enum class Automation {
+  kObserve,  ///< decide and say so, change nothing
+  kAct,
+};
+[[nodiscard]] const char* ToString(Automation automation);
+
+enum class DatabaseFailure {
+  kRestart,   ///< restart locally first; release when the budget is spent
+  kFailover,  ///< release at once when the loss is proven zero
+};
+[[nodiscard]] const char* ToString(DatabaseFailure policy);
+
+struct Policy {
+  Automation automation = Automation::kObserve;
+  std::optional<LossLimit> loss_limit;           ///< required where automation is act
+  Duration cool_down = std::chrono::hours(1);    ///< after a takeover, before another automatic one
+  Duration failover_after{0};                    ///< how long a region must stay lost beyond the lease
+  DatabaseFailure database_failure = DatabaseFailure::kRestart;
+  Duration restart_budget = std::chrono::seconds(10);
+};
+
+/// Timings of the lease (docs/lease.md). `margin` covers the guard's worst time to kill.
+struct LeaseSettings {
+  Duration length = std::chrono::seconds(3);  ///< L
+  Duration margin = std::chrono::milliseconds(150);
+  static constexpr double kRho = 0.005;       ///< the most by which two clocks' rates may differ
+  static constexpr Duration kShortest = std::chrono::milliseconds(500);
+  static constexpr Duration kLongest = std::chrono::seconds(30);  ///< the start-up wait of a candidate without a known L
+};
+
+}  // namespace lifeboat

@@ -1,0 +1,32 @@
+#pragma once
+
+// The door to the guard process (src/guard): it stops the database at the deadline, also when the agent cannot.
+
+#include "base/result.h"
+#include "base/task.h"
+#include "base/time.h"
+#include "base/types.h"
+
+namespace lifeboat {
+
+struct GuardState {
+  bool reachable = false;
+  bool armed = false;           ///< a deadline runs
+  bool fired = false;           ///< it killed, and nothing was permitted since
+  Duration left{};              ///< until the deadline, when armed
+  Duration worst_kill{};        ///< the longest that a kill took, measured by the guard itself
+  std::uint64_t kills = 0;
+};
+
+class Guard {
+ public:
+  virtual ~Guard() = default;
+  /// The database may be writable until `deadline` under `epoch`. A lower epoch than before is refused.
+  /// @error kRetry: the guard is not there; the caller must not let the database be writable
+  virtual Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration timeout) = 0;
+  /// The database must not be writable from now on; the guard ends what is, and answers when nothing of it is left.
+  virtual Task<Result<Unit>> Forbid(Epoch epoch, Duration timeout) = 0;
+  virtual Task<GuardState> Look(Duration timeout) = 0;
+};
+
+}  // namespace lifeboat

@@ -1,0 +1,29 @@
+#pragma once
+
+// The door to the other agents: one question, one answer, over kept-open connections (docs/formats/peer.md).
+
+#include <functional>
+#include <string>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "base/task.h"
+#include "base/time.h"
+#include "base/types.h"
+
+namespace lifeboat {
+
+/// Questions of the lease path never stand behind long ones.
+enum class Lane { kLease, kWork };
+
+class Peers {
+ public:
+  virtual ~Peers() = default;
+  /// @error kRetry: not sent (not connected); kUnknownOutcome: sent, no answer in time; else the peer's own error
+  virtual Task<Result<Json>> Call(RegionName region, std::string method, Json parameters, Duration timeout, Lane lane) = 0;
+};
+
+/// Answers the questions of other agents and of the command line.
+using CallHandler = std::function<Task<Result<Json>>(std::string method, Json parameters)>;
+
+}  // namespace lifeboat
