@@ -79,6 +79,7 @@ Json ToJson(const Execution& e) {
           {"epoch", e.epoch.number},
           {"owner", e.owner.text},
           {"owner_agent", e.owner_agent.text},
+          {"revision", e.revision},
           {"accept_loss", e.accept_loss},
           {"requested_by", e.requested_by},
           {"reason", e.reason},
@@ -104,6 +105,7 @@ Result<Execution> ExecutionFromJson(const Json& json) {
   e.epoch = {NumberAt(json, "epoch")};
   e.owner = RegionName(TextAt(json, "owner"));
   e.owner_agent = AgentId(TextAt(json, "owner_agent"));
+  e.revision = NumberAt(json, "revision");
   e.accept_loss = FlagAt(json, "accept_loss");
   e.requested_by = TextAt(json, "requested_by");
   e.reason = TextAt(json, "reason");

@@ -57,6 +57,7 @@ struct Execution {
   Epoch epoch;            ///< under which its changes are made
   RegionName owner;       ///< region of the agent that runs it
   AgentId owner_agent;
+  std::uint64_t revision = 0;  ///< one more with each journal write: the higher of two copies is the newer
   bool accept_loss = false;
   std::string requested_by;  ///< "rule 210" or "operator <name>"
   std::string reason;

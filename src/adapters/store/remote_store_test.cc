@@ -1,0 +1,91 @@
+#include "adapters/store/remote_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "adapters/store/store_test_support.h"
+#include "support/run_task.h"
+
+namespace lifeboat::testing {
+namespace {
+
+class RemoteStoreTest : public ::testing::Test {
+ protected:
+  RemoteStoreTest() { peers_.handler = MakeStoreHandler(*host_); }
+
+  static Transaction PutOf(const std::string& key, const std::string& value) {
+    Transaction transaction;
+    transaction.puts.push_back({key, value});
+    return transaction;
+  }
+
+  boost::asio::io_context context_;
+  TestFolder folder_;
+  std::unique_ptr<EmbeddedStore> host_ = OpenOrThrow(context_, folder_.File("store.sqlite"));
+  InProcessPeers peers_{context_};
+  RemoteStore remote_{peers_, RegionName("eu-west-1")};
+};
+
+TEST_F(RemoteStoreTest, AsksTheHostOnTheLaneOfTheLease) {
+  EXPECT_TRUE(Await(context_, remote_.Commit(PutOf("k", "v"), 1s)).ok());
+  EXPECT_TRUE(Await(context_, remote_.Read("k", 1s)).ok());
+  EXPECT_TRUE(Await(context_, remote_.Watch("k", Version{}, Incarnation{1}, 1s)).ok());
+  EXPECT_THAT(peers_.calls,
+              ::testing::ElementsAre("eu-west-1 store.commit lease", "eu-west-1 store.read lease", "eu-west-1 store.watch lease"));
+}
+
+TEST_F(RemoteStoreTest, ALostAnswerLeavesACommitUnknownAndAReadOrWatchToBeTriedAgain) {
+  peers_.fault = InProcessPeers::Fault::kAnswerLost;
+  const Result<TransactionResult> commit = Await(context_, remote_.Commit(PutOf("k", "v"), 1s));
+  ASSERT_FALSE(commit.ok());
+  EXPECT_EQ(commit.error().retry, Retry::kUnknownOutcome);
+  EXPECT_THAT(commit.error().message, ::testing::HasSubstr("eu-west-1"));
+  EXPECT_EQ(Await(context_, remote_.Read("k", 1s)).error().retry, Retry::kRetry);
+  EXPECT_EQ(Await(context_, remote_.Watch("k", Version{}, Incarnation{1}, 100ms)).error().retry, Retry::kRetry);
+  // And it had been applied: looking again shows it.
+  peers_.fault = InProcessPeers::Fault::kNone;
+  EXPECT_EQ(Await(context_, remote_.Read("k", 1s))->records.size(), 1u);
+}
+
+TEST_F(RemoteStoreTest, AQuestionThatWasNotSentCanBeTriedAgain) {
+  peers_.fault = InProcessPeers::Fault::kNotSent;
+  EXPECT_EQ(Await(context_, remote_.Commit(PutOf("k", "v"), 1s)).error().retry, Retry::kRetry);
+  EXPECT_EQ(Await(context_, remote_.Read("k", 1s)).error().retry, Retry::kRetry);
+}
+
+TEST_F(RemoteStoreTest, CallsAGarbledAnswerToACommitUnknown) {
+  peers_.fault = InProcessPeers::Fault::kAnswerGarbled;
+  EXPECT_EQ(Await(context_, remote_.Commit(PutOf("k", "v"), 1s)).error().retry, Retry::kUnknownOutcome);
+  EXPECT_EQ(Await(context_, remote_.Read("k", 1s)).error().retry, Retry::kFail);
+}
+
+TEST_F(RemoteStoreTest, TheHostAnswersAWatchBeforeTheAskerGivesUp) {
+  const Result<Reading> now = Await(context_, remote_.Read("k", 1s));
+  const auto began = std::chrono::steady_clock::now();
+  const Result<Reading> seen = Await(context_, remote_.Watch("k", now->version, now->incarnation, 400ms));
+  EXPECT_TRUE(seen.ok());
+  EXPECT_EQ(peers_.last_timeout, Duration(400ms));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 390ms);
+}
+
+TEST_F(RemoteStoreTest, TheHandlerAcceptsAQuestionCompletelyOrNotAtAll) {
+  const CallHandler handler = MakeStoreHandler(*host_);
+  for (const char* text :
+       {R"({})", R"([])", R"({"compares":[["k"]],"puts":[],"deletes":[],"durable":true})",
+        R"({"compares":[["k",-1]],"puts":[["k","v"]],"deletes":[],"durable":true})",
+        R"({"puts":[["k","v"]],"deletes":[],"durable":true})", R"({"compares":[],"puts":[["k","v"]],"deletes":[],"durable":1})",
+        R"({"compares":[],"puts":[["k",7]],"deletes":[],"durable":true})",
+        R"({"compares":[],"puts":[["k","v"]],"deletes":[7],"durable":true})",
+        R"({"compares":[],"puts":[["k","v"]],"deletes":[],"durable":true,"incarnation":"1"})"}) {
+    const Result<Json> answer = Await(context_, handler("store.commit", Json::parse(text)));
+    ASSERT_FALSE(answer.ok()) << text;
+    EXPECT_EQ(answer.error().retry, Retry::kFail);
+  }
+  EXPECT_EQ(Await(context_, handler("store.watch", Json::object())).error().retry, Retry::kFail);
+  EXPECT_EQ(Await(context_, handler("store.read", Json::object())).error().retry, Retry::kFail);
+  EXPECT_EQ(Await(context_, handler("store.drop", Json::object())).error().retry, Retry::kNotFound);
+  EXPECT_TRUE(Await(context_, remote_.Read("", 1s))->records.empty());
+}
+
+}  // namespace
+}  // namespace lifeboat::testing

@@ -1,0 +1,143 @@
+#pragma once
+
+// The agent of a region: the loop observe → decide → act → prove. It owns nothing of the outside: doors, clock, executor
+// and settings are handed in, so that a simulation can drive the very same loop.
+//
+//   World (observe) ─┐
+//   LeaseKeeper ─────┼─→ Snapshot → Decide → one proposal at a time → RegionHand / Executor → Evidence
+//   Journal ─────────┘
+//
+// Thread rule: the agent's executor; nothing here blocks.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "act/executor.h"
+#include "act/region_hand.h"
+#include "agent/lease_keeper.h"
+#include "config/settings.h"
+#include "decide/rules.h"
+#include "observe/world.h"
+#include "ports/evidence.h"
+
+namespace lifeboat {
+
+class Agent {
+ public:
+  struct Doors {
+    Clock& clock;
+    Store& store;
+    Files& files;
+    Peers& peers;
+    Traffic& traffic;
+    Canary& canary;
+    Evidence& evidence;
+    Database* database = nullptr;  ///< data regions
+    Guard* guard = nullptr;        ///< data regions
+  };
+  Agent(boost::asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, std::optional<AgentRecord> record, Doors doors,
+        Log log);
+  ~Agent();
+
+  /// Starts all loops; they end when the executor's context does.
+  void Start();
+
+  /// Answers other agents and the command line ("status", "switchover", "agent.gossip", "hand.stop", …).
+  /// @error kNotFound: no such method
+  Task<Result<Json>> Handle(std::string method, Json parameters);
+
+  [[nodiscard]] Json Status() const;
+  [[nodiscard]] const Snapshot& snapshot() const { return snapshot_; }
+  [[nodiscard]] const Decision& decision() const { return decision_; }
+  [[nodiscard]] const World& world() const { return world_; }
+  [[nodiscard]] const LeaseKeeper& keeper() const { return keeper_; }
+  /// True while the loop comes round: what /health answers.
+  [[nodiscard]] bool Healthy() const;
+  /// Called after each round of the loop.
+  std::function<void()> on_round;
+
+ private:
+  /// Actions on this region are carried out here, those on others by their agents.
+  class LocalOrRemoteHands;
+
+  // ---- the loop (agent.cc) ----
+  void Kick() {
+    kick_.cancel();
+    assess_kick_.cancel();
+  }
+  Task<> DecideLoop();
+  Task<> ExecutionLoop();
+  Task<> HeadsLoop();
+  Task<> AssessLoop();
+  [[nodiscard]] Snapshot Observe() const;
+  [[nodiscard]] LeaseFacts ObserveLease(Instant now) const;
+  void NoteSuspicion();
+
+  // ---- carrying out a decision (agent_act.cc) ----
+  Task<> CarryOut(Decision decision);
+  Task<Result<Unit>> Attempt(Decision decision);
+  Task<Result<Unit>> StartPrimary();
+  Task<Result<Unit>> ReleaseDead(RegionName heir);
+  Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, std::string attested_by);
+  Task<Result<Unit>> AdoptExecution();
+  void RunExecution(Execution execution);
+  void OnExecution(const Execution& execution);
+  Task<> RecordEvidence(Execution execution);
+  Task<Result<Unit>> AssessDead();
+
+  // ---- questions (agent_api.cc) ----
+  Task<Result<Json>> Gossip();
+  Task<Result<Json>> Check();
+  Task<Result<Json>> OrderSwitchover(Json parameters);
+  Task<Result<Json>> OrderFailover(Json parameters);
+  Task<Result<Json>> OrderRejoin(Json parameters);
+  Task<Result<Json>> Executions(std::string method, Json parameters);
+  Task<Result<Json>> EvidenceCalls(std::string method, Json parameters);
+  Task<Result<Json>> Forward(RegionName region, std::string method, Json parameters, Duration timeout);
+  [[nodiscard]] Json RegionStatus(const RegionSettings& region) const;
+  [[nodiscard]] ExecutionId NewExecutionId() const;
+  [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by, std::string reason) const;
+
+  boost::asio::any_io_executor io_;
+  const Settings& settings_;
+  const RegionName self_;
+  const AgentId id_;
+  const RegionSettings& region_;
+  Doors doors_;
+  Log log_;
+
+  LeaseKeeper keeper_;
+  World world_;
+  RegionHand hand_;
+  std::unique_ptr<LocalOrRemoteHands> hands_;
+  ActDoors act_doors_;
+  Journal journal_;
+  Executor executor_;
+
+  boost::asio::steady_timer kick_;
+  boost::asio::steady_timer assess_kick_;
+  Snapshot snapshot_;
+  Decision decision_;
+  WallTime decided_at_;
+  Instant round_at_;
+  std::optional<Execution> execution_;       ///< the one that is not ended, as the store has it
+  std::map<AgentId, Instant> agents_seen_;   ///< runs of other agents: when they last answered
+  std::optional<WallTime> last_takeover_;
+  Epoch last_takeover_epoch_;
+  bool acting_ = false;
+  std::string last_problem_;                 ///< why the last proposal did not get on
+  int failures_ = 0;
+  std::optional<Instant> retry_at_;
+
+  // Of the present trouble of the holder; cleared when it is healthy again.
+  std::optional<WallTime> suspected_;
+  std::optional<WallTime> decided_;
+
+  // Of a dead database of our own, when we hold the lease.
+  std::optional<LossEstimate> dead_loss_;
+  RegionName ready_heir_;
+  std::optional<Lsn> dead_end_;
+  Json evidence_head_ = Json::object();
+};
+
+}  // namespace lifeboat

@@ -1,0 +1,272 @@
+// Carrying out what decide proposed, one proposal at a time.
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "agent/agent.h"
+#include "agent/hands.h"
+
+namespace lifeboat {
+
+namespace asio = boost::asio;
+
+namespace {
+constexpr Duration kStartTimeout = std::chrono::minutes(10);  // crash recovery takes what it takes; the guard watches the lease
+constexpr Duration kShort = 2s;
+}  // namespace
+
+Task<> Agent::CarryOut(Decision decision) {
+  const int rule = decision.rule;
+  auto done = co_await Attempt(std::move(decision));
+  acting_ = false;
+  if (done.ok()) {
+    failures_ = 0;
+    retry_at_.reset();
+    last_problem_.clear();
+  } else {
+    ++failures_;
+    const Duration pause = std::min<Duration>(100ms * (1 << std::min(failures_, 4)), 1s);
+    retry_at_ = doors_.clock.Now() + pause;
+    if (last_problem_ != done.error().message) {
+      log_.Warn("a proposal did not get on", {{"rule", rule}, {"problem", done.error().Text()}});
+    }
+    last_problem_ = done.error().message;
+  }
+  if (doors_.database) co_await world_.LookAtDatabase();
+  Kick();
+}
+
+Task<Result<Unit>> Agent::Attempt(Decision decision) {
+  const Epoch epoch = snapshot_.lease.item ? snapshot_.lease.item->epoch : Epoch{};
+  switch (decision.proposal) {
+    case Proposal::kNothing: co_return Done();
+    case Proposal::kFoundService: co_return co_await keeper_.Found();
+    case Proposal::kAdoptLease: co_return co_await keeper_.RenewNow();
+    case Proposal::kStartPrimary: co_return co_await StartPrimary();
+    case Proposal::kStopDatabase: {
+      log_.Error("the database here is writable without a lease: it is stopped", {{"epoch", epoch.number}});
+      auto fenced = co_await doors_.database->Fence();
+      auto forbidden = co_await doors_.guard->Forbid(epoch, 5s);
+      if (forbidden.ok()) co_return fenced;
+      co_return co_await doors_.database->KillAll(5s);
+    }
+    case Proposal::kStartStandby: {
+      const auto primary = act_doors_.databases.find(decision.subject);
+      if (primary == act_doors_.databases.end()) co_return Refused("'" + decision.subject.text + "' is no data region");
+      Upstream upstream{primary->second, primary->first};
+      co_return co_await doors_.database->StartStandby(std::move(upstream), 60s);
+    }
+    case Proposal::kAdmitStandby: co_return co_await keeper_.ChangeCandidate(decision.subject, true);
+    case Proposal::kReleaseDead: co_return co_await ReleaseDead(decision.subject);
+    case Proposal::kReclaim: {
+      auto reclaimed = co_await keeper_.Reclaim();
+      if (!reclaimed.ok()) co_return reclaimed.error();
+      co_return Done();
+    }
+    case Proposal::kFailover: {
+      auto begun = co_await BeginFailover("rule " + std::to_string(decision.rule), decision.reason, false, "");
+      if (!begun.ok()) co_return begun.error();
+      co_return Done();
+    }
+    case Proposal::kAdoptExecution: co_return co_await AdoptExecution();
+  }
+  co_return Done();
+}
+
+Task<Result<Unit>> Agent::StartPrimary() {
+  const Epoch epoch = snapshot_.lease.item->epoch;
+  co_await world_.LookAtDatabase();
+  const DatabaseState& state = *world_.database();
+  if (state.IsWritable()) co_return Done();
+  if (state.process_alive) {
+    // Slow is not dead: a postmaster that runs and is no standby is starting up, or busy. It is left alone.
+    const bool standby = state.in_recovery && *state.in_recovery;
+    auto fence = co_await doors_.database->HasFence();
+    const bool was_fenced = fence.ok() && *fence;
+    if (!world_.postmaster_gone() && !standby && !(was_fenced && !state.in_recovery && !world_.down_since())) {
+      co_return RetryLater("the postmaster runs and does not accept writes yet" + (state.problem.empty() ? "" : " (" + state.problem + ")"));
+    }
+    // Either somebody restarted it and it came up as a standby, or backends outlived their postmaster.
+    log_.Warn("what is left of the database is ended before it is started", {{"standby", standby}, {"problem", state.problem}});
+    auto killed = co_await doors_.database->KillAll(10s);
+    if (!killed.ok()) co_return killed;
+  }
+  auto prepared = co_await keeper_.PrepareToWrite(epoch);
+  if (!prepared.ok()) co_return prepared;
+  log_.Info("the database is started as primary", {{"epoch", epoch.number}});
+  auto started = co_await doors_.database->StartPrimary(kStartTimeout);
+  if (!started.ok()) co_return started;
+  auto schema = co_await doors_.database->EnsureSchema(10s);
+  if (!schema.ok()) co_return schema;
+  auto mark = co_await doors_.database->ReadPromotionMark(kShort);
+  if (!mark.ok() || mark->epoch < epoch) {
+    PromotionMark fresh{epoch, RandomUuid(), self_};
+    auto written = co_await doors_.database->WritePromotionMark(std::move(fresh), kShort);
+    if (!written.ok()) co_return written;
+  }
+  std::vector<RegionName> others;
+  for (const auto& [region, address] : act_doors_.databases) {
+    if (region != self_) others.push_back(region);
+  }
+  auto slots = co_await doors_.database->EnsureSlots(std::move(others), kShort);
+  if (!slots.ok()) log_.Warn("replication slots could not be put right", {{"problem", slots.error().message}});
+  auto pointed = co_await doors_.traffic.Point(region_.database->address.host, epoch, kShort);
+  if (!pointed.ok()) log_.Warn("the service's name was not pointed here", {{"problem", pointed.error().message}});
+  co_return Done();
+}
+
+/// Ends what is left of the dead database, fences it, and finds out where its WAL ends and who holds all of it.
+Task<Result<Unit>> Agent::AssessDead() {
+  auto fenced = co_await doors_.database->Fence();
+  if (!fenced.ok()) co_return fenced;
+  // SAFETY: dead means that no process of the data directory is left: a backend inside a procedure was seen to commit and
+  // answer for seconds after its postmaster was killed.
+  auto killed = co_await doors_.database->KillAll(5s);
+  if (!killed.ok()) co_return killed;
+  auto control = co_await doors_.database->ReadControl();
+  if (!control.ok()) co_return control.error();
+  Lsn from = control->redo;
+  if (const auto newest = world_.ring().Newest(); newest && *newest > from) from = *newest;
+  const Timeline timeline = world_.database() && world_.database()->timeline ? *world_.database()->timeline : control->timeline;
+  auto end = co_await doors_.database->EndOfWal(timeline, from, 5s);
+  if (!end.ok()) co_return end.error();
+  dead_end_ = *end;
+  LossEstimate loss;
+  loss.basis = "no candidate answered";
+  for (const RegionName& candidate : keeper_.lease().item()->candidates) {
+    for (int look = 0; look < 6; ++look) {
+      Json question = {{"through", end->Text()}, {"system_id", control->system_id.text}};
+      auto ready = co_await hands_->Do(candidate, "ready", std::move(question), 300ms);
+      if (ready.ok()) {
+        loss.kind = LossEstimate::Kind::kProvenZero;
+        loss.basis = "'" + candidate.text + "' holds all WAL up to its end at " + end->Text();
+        ready_heir_ = candidate;
+        dead_loss_ = loss;
+        co_return Done();
+      }
+      loss.basis = ready.error().message;
+      if (ready.error().retry != Retry::kRetry) break;
+      co_await doors_.clock.Sleep(20ms);  // what the network still carries arrives in a moment
+    }
+    Json anything = {{"system_id", control->system_id.text}};
+    auto behind = co_await hands_->Do(candidate, "ready", std::move(anything), 300ms);
+    if (!behind.ok()) continue;
+    const auto held = Lsn::Parse(TextAt(*behind, "flushed"));
+    if (!held) continue;
+    loss = world_.ring().LossAt(*held, world_.down_since().value_or(doors_.clock.Now()));
+    if (loss.kind == LossEstimate::Kind::kBounded) {
+      loss.bytes = {end->bytes > held->bytes ? end->bytes - held->bytes : 0};
+      loss.basis = "'" + candidate.text + "' holds WAL up to " + held->Text() + " of " + end->Text();
+    }
+    ready_heir_ = candidate;
+  }
+  dead_loss_ = loss;
+  co_return Done();
+}
+
+Task<Result<Unit>> Agent::ReleaseDead(RegionName heir) {
+  const Epoch epoch = snapshot_.lease.item->epoch;
+  auto assessed = co_await AssessDead();  // looked at again: nothing may have started meanwhile
+  if (!assessed.ok()) co_return assessed;
+  if (ready_heir_ != heir || !LossLimitObjection(dead_loss_, settings_.policy).empty()) co_return RetryLater("'" + heir.text + "' cannot take over at this moment");
+  Json token = {{"reason", "database-dead"}, {"end", dead_end_->Text()}};
+  Json parameters = {{"epoch", epoch.number}, {"heir", heir.text}, {"token", token.dump()}};
+  auto released = co_await hands_->Do(self_, "release", std::move(parameters), 5s);
+  if (!released.ok()) co_return released.error();
+  log_.Warn("the database is dead: the lease was released", {{"heir", heir.text}, {"end", dead_end_->Text()}});
+  co_return Done();
+}
+
+ExecutionId Agent::NewExecutionId() const {
+  const std::string now = FormatWallTime(doors_.clock.Wall());  // 2026-11-23T05:18:44.123Z
+  return ExecutionId("x-" + now.substr(0, 4) + now.substr(5, 2) + now.substr(8, 2) + "-" + now.substr(11, 2) + now.substr(14, 2) + now.substr(17, 2) +
+                     now.substr(20, 3) + "-" + RandomHex(2));
+}
+
+Execution Agent::Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by, std::string reason) const {
+  Execution execution;
+  execution.id = NewExecutionId();
+  execution.kind = kind;
+  execution.source = std::move(source);
+  execution.target = std::move(target);
+  execution.epoch = keeper_.lease().item()->epoch;
+  execution.owner = self_;
+  execution.owner_agent = id_;
+  execution.requested_by = std::move(requested_by);
+  execution.reason = std::move(reason);
+  execution.began = doors_.clock.Wall();
+  execution.steps = FreshRecords(kind);
+  return execution;
+}
+
+Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::string reason, bool accept_loss, std::string attested_by) {
+  Execution execution = Draft(PlanKind::kFailover, keeper_.lease().item()->holder, self_, std::move(requested_by), std::move(reason));
+  execution.epoch = Next(execution.epoch);
+  execution.accept_loss = accept_loss;
+  const WallTime now = doors_.clock.Wall();
+  execution.facts["suspected_ns"] = (suspected_ ? *suspected_ : now).ns;
+  execution.facts["decided_ns"] = (decided_ ? *decided_ : now).ns;
+  execution.facts["fenced_ns"] = now.ns;
+  execution.facts["claimed_ns"] = now.ns;
+  const CanaryView& canary = world_.canary();
+  if (canary.last_good.ns > 0) execution.facts["last_good_write_ns"] = canary.last_good.ns;
+  const LossEstimate loss = snapshot_.loss.value_or(LossEstimate{});
+  execution.facts["loss_estimate"] = ToJson(loss);
+  execution.facts["decision"] = ToJson(decision_);
+  execution.facts["fence"] = !attested_by.empty()                      ? "attested by " + attested_by
+                             : keeper_.lease().item()->released ? std::string("released by the old primary's own word")
+                                                                : std::string("lease ended, and the guard's deadline with it");
+  if (!attested_by.empty()) execution.facts["attested_by"] = attested_by;
+  const bool planned = keeper_.lease().item()->released.has_value();
+  auto beginning = co_await journal_.Beginning(execution, true);
+  if (!beginning.ok()) co_return beginning.error();
+  if (!planned) {
+    Json takeover = {{"at_ns", now.ns}, {"epoch", execution.epoch.number}, {"region", self_.text}};
+    beginning->puts.push_back({settings_.service + "/last_takeover", takeover.dump()});
+  }
+  auto claimed = co_await keeper_.Claim(*std::move(beginning), !attested_by.empty());
+  if (!claimed.ok()) co_return claimed.error();
+  execution.facts["claimed_ns"] = doors_.clock.Wall().ns;
+  journal_.Began(execution, keeper_.LastClaimVersion());
+  log_.Warn("failover begins", {{"execution", execution.id.text}, {"reason", execution.reason}, {"epoch", execution.epoch.number}});
+  RunExecution(execution);
+  co_return execution;
+}
+
+void Agent::RunExecution(Execution execution) {
+  log_.SetContext("execution", execution.id.text);
+  asio::co_spawn(io_, executor_.Run(std::move(execution)), asio::detached);
+}
+
+Task<Result<Unit>> Agent::AdoptExecution() {
+  if (!execution_ || executor_.current()) co_return Done();
+  auto adopted = co_await journal_.Adopt(execution_->id, self_, id_);
+  if (!adopted.ok()) co_return adopted.error();
+  log_.Warn("an execution is gone on with", {{"execution", adopted->id.text}, {"plan", ToString(adopted->kind)}});
+  // A region that adopts a switchover away from itself ends it: its owner and heir is gone.
+  if (adopted->kind == PlanKind::kSwitchover && adopted->source == self_) adopted->state = ExecutionState::kAborting;
+  RunExecution(*std::move(adopted));
+  co_return Done();
+}
+
+void Agent::OnExecution(const Execution& execution) {
+  execution_ = IsEnded(execution.state) ? std::nullopt : std::optional(execution);
+  if (IsEnded(execution.state)) {
+    log_.SetContext("execution", "");
+    asio::co_spawn(io_, RecordEvidence(execution), asio::detached);
+  }
+  Kick();
+}
+
+Task<> Agent::RecordEvidence(Execution execution) {
+  const std::string kind = ToString(execution.kind);
+  auto row = co_await doors_.evidence.Append(kind, execution.id, ToJson(execution), doors_.clock.Wall());
+  if (!row.ok()) {
+    log_.Error("evidence could not be written", {{"execution", execution.id.text}, {"problem", row.error().Text()}});
+    co_return;
+  }
+  auto head = co_await doors_.evidence.Head();
+  if (head.ok()) evidence_head_ = *head;
+}
+
+}  // namespace lifeboat

@@ -1,0 +1,435 @@
+// What the agent answers to other agents and to the command line.
+
+#include "agent/agent.h"
+#include "agent/hands.h"
+
+namespace lifeboat {
+
+namespace {
+Json LagJson(const std::optional<PositionRing::Lag>& lag) {
+  if (!lag) return {{"rpo_ms", nullptr}, {"backlog_bytes", nullptr}};
+  return {{"rpo_ms", Millis(lag->time)}, {"backlog_bytes", lag->backlog.bytes}};
+}
+constexpr Duration kRingStale = 2s;
+}  // namespace
+
+Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
+  if (method == "agent.gossip") co_return co_await Gossip();
+  if (method == "status") co_return Status();
+  if (method == "explain") {
+    Json answer = ToJson(decision_);
+    answer["region"] = self_.text;
+    answer["since"] = FormatWallTime(decided_at_);
+    answer["last_problem"] = last_problem_;
+    answer["facts"] = Status();
+    co_return answer;
+  }
+  if (method == "check") co_return co_await Check();
+  if (method == "switchover") co_return co_await OrderSwitchover(std::move(parameters));
+  if (method == "failover") co_return co_await OrderFailover(std::move(parameters));
+  if (method == "rejoin") co_return co_await OrderRejoin(std::move(parameters));
+  if (method.starts_with("executions.")) co_return co_await Executions(method.substr(11), std::move(parameters));
+  if (method.starts_with("evidence.")) co_return co_await EvidenceCalls(method.substr(9), std::move(parameters));
+  if (method.starts_with("hand.")) {
+    const Duration timeout = std::chrono::milliseconds(std::max<std::uint64_t>(100, NumberAt(parameters, "timeout_ms", 2000)));
+    const std::string verb = method.substr(5);
+    co_return co_await hand_.Do(verb, std::move(parameters), timeout);
+  }
+  co_return NotFound("the agent knows no method '" + method + "'");
+}
+
+Task<Result<Json>> Agent::Gossip() {
+  Json answer = {{"region", self_.text},
+                 {"agent", id_.text},
+                 {"epoch", keeper_.lease().record().highest.number},
+                 {"detached", keeper_.Detached()},
+                 {"heartbeat_seen", world_.heartbeat_seen()},
+                 {"evidence", evidence_head_},
+                 {"rule", decision_.rule},
+                 {"decision", decision_.sentence},
+                 {"reason", decision_.reason},
+                 {"withheld", decision_.withheld},
+                 {"unblock", decision_.unblock},
+                 {"guard", {{"answers", world_.guard().reachable}, {"worst_kill_ms", Seconds(world_.guard().worst_kill) * 1000}, {"kills", world_.guard().kills}}}};
+  if (const auto verdict = decision_.verdicts.find(self_); verdict != decision_.verdicts.end()) answer["verdict"] = ToString(verdict->second);
+  if (world_.database()) answer["database"] = ToJson(*world_.database());
+  const CanaryView& canary = world_.canary();
+  answer["canary"] = {{"ok", canary.ok ? Json(*canary.ok) : Json(nullptr)}, {"problem", canary.problem}};
+  // The position is asked now, not repeated from the last look: its age is counted from before this question.
+  const auto& item = keeper_.lease().item();
+  if (item && keeper_.lease().HoldsAt(doors_.clock.Now()) && world_.database() && world_.database()->IsWritable()) {
+    auto position = co_await doors_.database->FlushedPosition(300ms);
+    if (position.ok()) {
+      answer["position"] = position->Text();
+      answer["position_epoch"] = item->epoch.number;
+    }
+  } else if (world_.database() && world_.database()->IsStandby() && world_.database()->flushed) {
+    answer.update(LagJson(world_.ring().LagOf(*world_.database()->flushed, doors_.clock.Now(), kRingStale)));
+  }
+  co_return answer;
+}
+
+Json Agent::RegionStatus(const RegionSettings& region) const {
+  const Snapshot& s = snapshot_;
+  Json json = {{"name", region.name.text}, {"kind", ToString(region.kind)}, {"agent", region.agent.Text()}, {"rpo_ms", nullptr}, {"backlog_bytes", nullptr}};
+  const auto verdict = decision_.verdicts.find(region.name);
+  json["verdict"] = ToString(verdict == decision_.verdicts.end() ? Verdict::kUnknown : verdict->second);
+  const bool holder = s.lease.item && s.lease.item->holder == region.name && !s.lease.item->released;
+  std::optional<DatabaseState> database;
+  bool detached = false;
+  bool answers = true;
+  Json guard = nullptr;
+  if (region.name == self_) {
+    database = s.database;
+    detached = s.detached;
+    json["agent_id"] = id_.text;
+    json["agent_age_ms"] = 0;
+    if (doors_.guard) guard = {{"answers", world_.guard().reachable}, {"worst_kill_ms", Seconds(world_.guard().worst_kill) * 1000}, {"kills", world_.guard().kills}};
+    if (database && database->flushed && !holder) json.update(LagJson(world_.ring().LagOf(*database->flushed, s.now, kRingStale)));
+    json["decision"] = {{"rule", decision_.rule}, {"sentence", decision_.sentence}, {"reason", decision_.reason}, {"withheld", decision_.withheld}, {"unblock", decision_.unblock}};
+  } else {
+    const PeerView& view = world_.peers().at(region.name);
+    const PeerFacts facts = world_.FactsOf(region.name, s.now);
+    answers = facts.answers;
+    json["agent_id"] = facts.agent.text;
+    json["agent_age_ms"] = facts.age ? Json(Millis(*facts.age)) : Json(nullptr);
+    // What an agent said before it fell silent says nothing about now.
+    if (answers) {
+      database = facts.database;
+      detached = facts.detached;
+      guard = MemberAt(view.said, "guard");
+      json["rpo_ms"] = MemberAt(view.said, "rpo_ms");
+      json["backlog_bytes"] = MemberAt(view.said, "backlog_bytes");
+      json["decision"] = {{"rule", NumberAt(view.said, "rule")}, {"sentence", TextAt(view.said, "decision")}, {"reason", TextAt(view.said, "reason")},
+                          {"withheld", FlagAt(view.said, "withheld")}, {"unblock", TextAt(view.said, "unblock")}};
+    } else {
+      json["problem"] = view.problem;
+    }
+  }
+  json["agent_reachable"] = answers;
+  json["database"] = database ? ToJson(*database) : Json(nullptr);
+  if (region.database) json["address"] = region.database->address.Text();
+  json["guard"] = guard;
+  json["detached"] = detached;
+  json["role"] = region.kind == RegionKind::kWitness ? "witness" : holder ? "primary" : database && database->IsStandby() && !detached ? "standby" : "none";
+  std::string why;
+  if (region.kind == RegionKind::kData && !holder) {
+    if (!answers) why = "its agent does not answer";
+    else if (!s.lease.item) why = "the store has not been read";
+    else if (detached) why = "it was primary and must be rejoined: lifeboat rejoin " + region.name.text;
+    else if (!s.lease.item->IsCandidate(region.name)) why = "it is not a candidate yet";
+    else if (!database || !database->IsStandby()) why = "its database is not a running standby";
+    else if (guard.is_object() && !FlagAt(guard, "answers")) why = "its guard does not answer";
+  }
+  json["why_not_promotable"] = why;
+  return json;
+}
+
+Json Agent::Status() const {
+  const Snapshot& s = snapshot_;
+  Json regions = Json::array();
+  for (const RegionSettings& region : settings_.regions) regions.push_back(RegionStatus(region));
+  Json lease = {{"store_reachable", s.lease.store_answers},
+                {"store_problem", s.lease.store_problem},
+                {"incarnation", keeper_.lease().incarnation().number},
+                {"epoch", nullptr},
+                {"holder", nullptr},
+                {"left_ms", s.lease.held_by_this_run ? Json(Millis(s.lease.left)) : Json(nullptr)},
+                {"valid_here", s.lease.valid},
+                {"takeover_bar", s.lease.takeover_bar},
+                {"path", "store"}};
+  if (s.lease.item) {
+    lease.update(ToJson(*s.lease.item));
+    lease["counter_age_ms"] = s.lease.counter_age ? Json(Millis(*s.lease.counter_age)) : Json(nullptr);
+  }
+  Json traffic = {{"name", settings_.dns.name}, {"problem", world_.traffic_problem()}};
+  if (const auto& record = world_.traffic()) {
+    traffic["address"] = record->address;
+    traffic["epoch"] = record->epoch ? Json(record->epoch->number) : Json(nullptr);
+    traffic["ttl_s"] = record->ttl.count();
+    traffic["region"] = "";
+    for (const auto& [region, address] : act_doors_.databases) {
+      if (address.host == record->address) traffic["region"] = region.text;
+    }
+  }
+  const CanaryView& canary = world_.canary();
+  Json answer = {{"service", settings_.service},
+                 {"region", self_.text},
+                 {"agent", id_.text},
+                 {"time", FormatWallTime(s.wall)},
+                 {"lease", lease},
+                 {"regions", regions},
+                 {"traffic", traffic},
+                 {"canary",
+                  {{"ok", canary.ok ? Json(*canary.ok) : Json(nullptr)},
+                   {"address", canary.address},
+                   {"last_good_ns", canary.last_good.ns},
+                   {"failures", canary.failures},
+                   {"problem", canary.problem}}},
+                 {"decision", ToJson(decision_)},
+                 {"loss", s.loss ? ToJson(*s.loss) : Json(nullptr)},
+                 {"execution", s.execution ? ToJson(*s.execution) : Json(nullptr)},
+                 {"objectives", {{"rto_ms", Millis(settings_.objectives.rto)}, {"rpo_ms", Millis(settings_.objectives.rpo)}}},
+                 {"policy", {{"automation", ToString(settings_.policy.automation)}, {"database_failure", ToString(settings_.policy.database_failure)}}}};
+  // One word and one sentence for the whole service.
+  std::string word = "unknown";
+  std::string sentence = "the store has not been read yet";
+  if (s.lease.item) {
+    const std::string holder = s.lease.item->holder.text;
+    const auto verdict = decision_.verdicts.find(s.lease.item->holder);
+    const Verdict of_holder = verdict == decision_.verdicts.end() ? Verdict::kUnknown : verdict->second;
+    bool standby_ready = false;
+    for (const Json& region : regions) {
+      standby_ready = standby_ready || (TextAt(region, "role") == "standby" && TextAt(region, "why_not_promotable").empty() && TextAt(region, "verdict") == "healthy");
+    }
+    if (s.execution) {
+      word = "moving";
+      sentence = std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is " + ToString(s.execution->state);
+      if (!s.execution->waiting_for.empty()) sentence += ": " + s.execution->waiting_for;
+    } else if (of_holder == Verdict::kHealthy) {
+      word = standby_ready ? "healthy" : "exposed";
+      sentence = holder + " serves as primary under epoch " + std::to_string(s.lease.item->epoch.number) +
+                 (standby_ready ? ", and a standby could take over" : ", but no standby could take over at this moment");
+    } else {
+      word = ToString(of_holder);
+      sentence = "the primary " + holder + " is " + ToString(of_holder) + ": " + decision_.reason;
+    }
+  }
+  answer["verdict"] = word;
+  answer["sentence"] = sentence;
+  return answer;
+}
+
+/// Readiness: what would stand in the way of a failover now, each with a number where there is one.
+Task<Result<Json>> Agent::Check() {
+  Json findings = Json::array();
+  const auto add = [&findings](const char* level, const std::string& what, const std::string& hint) {
+    findings.push_back({{"level", level}, {"what", what}, {"hint", hint}});
+  };
+  const Snapshot& s = snapshot_;
+  if (!s.lease.store_answers) add("fault", "the store does not answer: " + s.lease.store_problem, "bring the agent of '" + settings_.store.host.text + "' back");
+  else add("ok", "the store answers (incarnation " + std::to_string(keeper_.lease().incarnation().number) + ")", "");
+  if (s.policy.automation != Automation::kAct) add("fault", "policy.automation is 'observe': nothing is fenced and nothing fails over by itself", "set it to 'act' when the first weeks have shown what it would have done");
+  const Json status = Status();
+  bool any_ready = false;
+  for (const RegionSettings& region : settings_.regions) {
+    Json json = RegionStatus(region);
+    const std::string name = "'" + region.name.text + "'";
+    if (!FlagAt(json, "agent_reachable")) {
+      add("fault", "the agent of " + name + " does not answer: " + TextAt(json, "problem"), "start it");
+      continue;
+    }
+    if (region.kind == RegionKind::kWitness) {
+      add("ok", "witness " + name + " answers", "");
+      continue;
+    }
+    const Json& guard = MemberAt(json, "guard");
+    if (!FlagAt(guard, "answers")) {
+      add("fault", "the guard of " + name + " does not answer", "start it: without it nothing becomes primary there");
+    } else {
+      const double worst = MemberAt(guard, "worst_kill_ms").is_number() ? MemberAt(guard, "worst_kill_ms").get<double>() : 0;
+      const double margin = Seconds(settings_.lease.margin) * 1000;
+      char text[160];
+      std::snprintf(text, sizeof text, "the guard of %s needs at most %.0f ms to kill, lease.margin is %.0f ms", name.c_str(), worst, margin);
+      add(worst < margin ? "ok" : "fault", text, worst < margin ? "" : "raise lease.margin");
+    }
+    const DatabaseState database = DatabaseStateFromJson(MemberAt(json, "database"));
+    if (TextAt(json, "role") == "primary") {
+      add(database.IsWritable() ? "ok" : "fault", "the primary " + name + (database.IsWritable() ? " accepts writes" : " does not accept writes: " + database.problem), "");
+      continue;
+    }
+    const std::string why = TextAt(json, "why_not_promotable");
+    if (!why.empty()) {
+      add("fault", name + " could not take over: " + why, "");
+      continue;
+    }
+    any_ready = true;
+    if (database.wal_retrieve_retry_interval != "100ms") {
+      add("fault", name + " has wal_retrieve_retry_interval = " + database.wal_retrieve_retry_interval + ": a promotion can stall for that long",
+          "set it to 100ms on every standby");
+    }
+    const Json& rpo = MemberAt(json, "rpo_ms");
+    if (!rpo.is_number()) {
+      add("fault", "the recovery point of " + name + " is unknown", "wait a moment; then look whether it streams");
+    } else {
+      const Duration lag = std::chrono::milliseconds(rpo.get<std::int64_t>());
+      const bool good = lag <= settings_.objectives.rpo;
+      add(good ? "ok" : "fault", name + " could take over; its recovery point is " + FormatDuration(lag) + " old, the objective is " + FormatDuration(settings_.objectives.rpo),
+          good ? "" : "look at the network and the load of the standby");
+    }
+  }
+  if (!any_ready) add("fault", "no standby could take over at this moment", "see the lines above");
+  if (world_.traffic()) {
+    const auto ttl = world_.traffic()->ttl;
+    const Duration expected = settings_.lease.length + ttl + 1s;
+    add(expected <= settings_.objectives.rto ? "ok" : "fault",
+        "a lost region takes about " + FormatDuration(settings_.lease.length) + " (lease) + " + std::to_string(ttl.count()) + " s (TTL) + 1 s; the objective is " + FormatDuration(settings_.objectives.rto),
+        expected <= settings_.objectives.rto ? "" : "shorten lease.length or dns.ttl, or state another objective");
+    const bool same = s.lease.item && act_doors_.databases.contains(s.lease.item->holder) && act_doors_.databases.at(s.lease.item->holder).host == world_.traffic()->address;
+    add(same ? "ok" : "fault", "'" + settings_.dns.name + "' points to " + world_.traffic()->address, same ? "" : "it should point to the holder of the lease: lifeboat explain");
+  } else {
+    add("fault", "the name server does not answer: " + world_.traffic_problem(), "look at " + settings_.dns.server.Text());
+  }
+  if (world_.canary().ok == false) add("fault", "the canary cannot write: " + world_.canary().problem, "try the service's name as a client would");
+  else if (world_.canary().ok == true) add("ok", "the canary writes through the public name", "");
+  else add("fault", "the canary has not written yet: unknown", "wait a moment");
+  add("ok", "fence level in force: guard (no gate)", "");
+  int faults = 0;
+  for (const Json& finding : findings) faults += TextAt(finding, "level") == "fault" ? 1 : 0;
+  co_return Json{{"service", settings_.service}, {"ready", faults == 0}, {"faults", faults}, {"findings", findings}, {"seen_from", self_.text}};
+}
+
+Task<Result<Json>> Agent::Forward(RegionName region, std::string method, Json parameters, Duration timeout) {
+  parameters["forwarded"] = true;
+  auto answer = co_await doors_.peers.Call(region, std::move(method), std::move(parameters), timeout, Lane::kWork);
+  if (answer.ok() || answer.error().retry != Retry::kRetry) co_return answer;
+  co_return answer.error().Within("the agent of '" + region.text + "' would have to do this");
+}
+
+Task<Result<Json>> Agent::OrderSwitchover(Json parameters) {
+  const RegionName target(TextAt(parameters, "to"));
+  const RegionSettings* region = settings_.Find(target);
+  if (!region || region->kind != RegionKind::kData) {
+    co_return Refused("'" + target.text + "' is no data region of this service", "lifeboat status lists them");
+  }
+  if (target != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(target, "switchover", std::move(parameters), 10s);
+  const auto item = keeper_.lease().item();
+  if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");
+  if (item->holder == target && !item->released) co_return Refused("'" + target.text + "' is the primary already");
+  if (settings_.policy.automation != Automation::kAct) co_return Refused("policy.automation is 'observe': nothing is fenced, so nothing is moved", "set it to 'act'");
+  auto current = co_await journal_.Current(kRingStale);
+  if (!current.ok()) co_return current.error();
+  if (current->has_value()) {
+    co_return Refused(std::string(ToString((*current)->kind)) + " '" + (*current)->id.text + "' is " + ToString((*current)->state),
+                      "wait for it (lifeboat executions show " + (*current)->id.text + "), or end it: lifeboat executions abort " + (*current)->id.text);
+  }
+  auto possible = co_await PreflightSwitchover(act_doors_, item->holder, target);
+  if (!possible.ok()) co_return possible.error();
+  Execution execution = Draft(PlanKind::kSwitchover, item->holder, target, "operator " + TextAt(parameters, "by", "unknown"), "planned switchover");
+  auto begun = co_await journal_.Begin(execution);
+  if (!begun.ok()) co_return begun.error();
+  RunExecution(execution);
+  co_return ToJson(execution);
+}
+
+Task<Result<Json>> Agent::OrderFailover(Json parameters) {
+  const RegionName target(TextAt(parameters, "to"));
+  const RegionSettings* region = settings_.Find(target);
+  if (!region || region->kind != RegionKind::kData) {
+    co_return Refused("'" + target.text + "' is no data region of this service", "lifeboat status lists them");
+  }
+  if (target != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(target, "failover", std::move(parameters), 10s);
+  const Snapshot& s = snapshot_;
+  const auto item = keeper_.lease().item();
+  if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");
+  if (item->holder == self_) co_return Refused("'" + self_.text + "' is the primary already");
+  const std::string attested = TextAt(parameters, "attest");
+  if (executor_.current()) {
+    co_return Refused(std::string(ToString(executor_.current()->kind)) + " '" + executor_.current()->id.text + "' runs here", "lifeboat executions show " + executor_.current()->id.text);
+  }
+  const auto holder = s.peers.find(item->holder);
+  const bool serving = s.lease.counter_age && *s.lease.counter_age < item->length && holder != s.peers.end() && holder->second.answers;
+  if (serving && !item->released) {
+    co_return Refused("the primary '" + item->holder.text + "' serves, its lease was renewed " + FormatDuration(*s.lease.counter_age) + " ago",
+                      "lifeboat switchover --to " + self_.text + " loses nothing");
+  }
+  if (!s.lease.may_take_over && attested.empty()) {
+    co_return Refused("'" + self_.text + "' may not take over: " + s.lease.takeover_bar + (s.lease.takeover_left > 0s ? ", " + FormatDuration(s.lease.takeover_left) + " left" : ""),
+                      "if the old primary's region is off and you saw to it yourself: --attest \"who and how\"");
+  }
+  if (settings_.policy.automation != Automation::kAct && attested.empty() && !item->released) {
+    co_return Refused("policy.automation is 'observe': the old primary is not fenced by its lease", "make sure that it is off, then: --attest \"who and how\"");
+  }
+  if (!s.database || !s.database->IsStandby()) {
+    co_return Refused("the database of '" + self_.text + "' is not a running standby" + (s.database && !s.database->problem.empty() ? " (" + s.database->problem + ")" : ""));
+  }
+  if (!s.guard_answers) co_return Refused("the guard of '" + self_.text + "' does not answer", "start the guard");
+  const bool accept_loss = FlagAt(parameters, "accept_loss");
+  // SAFETY: above the limit, or unknown, it asks; the override is for this one execution and on record.
+  const std::string objection = LossLimitObjection(s.loss, settings_.policy);
+  if (!objection.empty() && !accept_loss) co_return Refused(objection, "to accept it, on record: lifeboat failover --to " + self_.text + " --accept-loss");
+  if (acting_) co_return RetryLater("the agent is carrying out '" + decision_.sentence + "'", "try again in a moment");
+  acting_ = true;
+  std::string reason = "ordered by an operator; " + decision_.reason;
+  if (!objection.empty()) reason += "; accepted: " + objection;
+  auto begun = co_await BeginFailover("operator " + TextAt(parameters, "by", "unknown"), std::move(reason), accept_loss, attested);
+  acting_ = false;
+  if (!begun.ok()) co_return begun.error();
+  co_return ToJson(*begun);
+}
+
+Task<Result<Json>> Agent::OrderRejoin(Json parameters) {
+  const RegionName region(TextAt(parameters, "region"));
+  const RegionSettings* known = settings_.Find(region);
+  if (!known || known->kind != RegionKind::kData) co_return Refused("'" + region.text + "' is no data region of this service", "lifeboat status lists them");
+  if (region != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(region, "rejoin", std::move(parameters), 10s);
+  const auto item = keeper_.lease().item();
+  if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");
+  if (item->holder == self_) co_return Refused("'" + self_.text + "' holds the lease: there is nothing to rejoin it to");
+  if (item->released) co_return RetryLater("nobody holds the lease at this moment", "lifeboat status");
+  auto identity = co_await IdentifyRejoin(act_doors_, self_, item->holder);
+  if (!identity.ok()) co_return identity.error();
+  Execution execution = Draft(PlanKind::kRejoin, self_, item->holder, "operator " + TextAt(parameters, "by", "unknown"), "rejoin " + self_.text + " as a standby of " + item->holder.text);
+  auto begun = co_await journal_.Begin(execution);
+  if (!begun.ok()) co_return begun.error();
+  RunExecution(execution);
+  co_return ToJson(execution);
+}
+
+Task<Result<Json>> Agent::Executions(std::string method, Json parameters) {
+  if (method == "list") {
+    auto all = co_await journal_.List(kRingStale);
+    if (!all.ok()) co_return all.error();
+    Json list = Json::array();
+    for (const Execution& execution : *all) list.push_back(ToJson(execution));
+    co_return Json{{"executions", list}};
+  }
+  const ExecutionId id(TextAt(parameters, "id"));
+  // What runs here is newer than what the store has.
+  if (method == "show" && executor_.current() && executor_.current()->id == id) co_return ToJson(*executor_.current());
+  auto found = co_await journal_.Find(id, kRingStale);
+  if (!found.ok()) co_return found.error();
+  if (method == "show") co_return ToJson(*found);
+  if (method != "resume" && method != "abort") co_return NotFound("the agent knows no method 'executions." + method + "'");
+  if (IsEnded(found->state)) co_return Refused("execution '" + id.text + "' has ended: it is " + ToString(found->state));
+  if (found->owner != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(found->owner, "executions." + method, std::move(parameters), 5s);
+  Result<Unit> done = Done();
+  if (method == "resume") done = executor_.Nudge(id);
+  else done = executor_.RequestAbort(id);
+  if (!done.ok()) co_return done.error();
+  co_return ToJson(*found);
+}
+
+Task<Result<Json>> Agent::EvidenceCalls(std::string method, Json parameters) {
+  if (method == "list") co_return co_await doors_.evidence.List(NumberAt(parameters, "limit", 100));
+  if (method == "head") co_return co_await doors_.evidence.Head();
+  if (method == "heads") co_return co_await doors_.evidence.ForeignHeads(RegionName(TextAt(parameters, "region")));
+  if (method != "verify") co_return NotFound("the agent knows no method 'evidence." + method + "'");
+  // Each chain is compared with the heads that the other agents hold of it.
+  Json held = Json::array();
+  Json silent = Json::array();
+  for (const auto& [region, view] : world_.peers()) {
+    Json question = {{"region", self_.text}};
+    auto heads = co_await doors_.peers.Call(region, "evidence.heads", std::move(question), kRingStale, Lane::kWork);
+    if (!heads.ok()) {
+      silent.push_back(region.text);
+      continue;
+    }
+    for (const Json& head : *heads) held.push_back(head);
+  }
+  auto report = co_await doors_.evidence.Verify(std::move(held));
+  if (!report.ok()) co_return report.error();
+  (*report)["not_asked"] = silent;
+  if (FlagAt(parameters, "alone")) co_return *report;
+  Json all = Json::array();
+  all.push_back(*report);
+  for (const auto& [region, view] : world_.peers()) {
+    Json question = {{"alone", true}};
+    auto other = co_await doors_.peers.Call(region, "evidence.verify", std::move(question), 10s, Lane::kWork);
+    if (other.ok()) all.push_back(*other);
+    else all.push_back({{"region", region.text}, {"intact", nullptr}, {"sentence", "not checked: " + other.error().message}});
+  }
+  co_return Json{{"chains", all}};
+}
+
+}  // namespace lifeboat

@@ -1,0 +1,302 @@
+#include "agent/lease_keeper.h"
+
+#include <algorithm>
+
+namespace lifeboat {
+
+namespace {
+constexpr Duration kReadTimeout = 700ms;
+constexpr Duration kWatchTimeout = 1s;
+constexpr Duration kGuardTimeout = 200ms;
+constexpr int kRenewalsPerLease = 6;
+
+ChangeFate FateOf(const Result<TransactionResult>& result) {
+  if (result.ok()) return result->committed ? ChangeFate::kCommitted : ChangeFate::kRefused;
+  return result.error().retry == Retry::kUnknownOutcome ? ChangeFate::kUnknown : ChangeFate::kRefused;
+}
+}  // namespace
+
+LeaseKeeper::LeaseKeeper(boost::asio::any_io_executor io, Options options, std::optional<AgentRecord> record, Clock& clock, Store& store,
+                         Files& files, Guard* guard, Log log, std::function<void()> changed)
+    : io_(std::move(io)),
+      options_(std::move(options)),
+      clock_(clock),
+      store_(store),
+      files_(files),
+      guard_(guard),
+      log_(std::move(log)),
+      changed_(std::move(changed)),
+      lease_(options_.self, options_.agent, options_.lease, record, clock.Now()) {}
+
+Task<Result<Unit>> LeaseKeeper::SaveRecord() {
+  const auto unsaved = lease_.UnsavedRecord();
+  if (!unsaved) co_return Done();
+  const std::string text = ToJson(*unsaved).dump(2) + "\n";
+  auto written = co_await files_.Write(options_.record_file, text);
+  if (!written.ok()) {
+    log_.Error("the agent's record cannot be written", {{"problem", written.error().message}});
+    co_return written.error();
+  }
+  lease_.OnRecordSaved(*unsaved);
+  co_return Done();
+}
+
+Result<Unit> LeaseKeeper::TakeIn(const Reading& reading, Instant arrived) {
+  std::optional<LeaseItem> item;
+  Version version = reading.version;
+  for (const Record& record : reading.records) {
+    if (record.key != ItemKey()) continue;
+    const auto json = ParseJson(record.value, record.key);
+    if (!json.ok()) return json.error();
+    auto parsed = LeaseItemFromJson(*json);
+    if (!parsed.ok()) return parsed.error();
+    item = *std::move(parsed);
+    version = record.version;
+  }
+  const Epoch before = lease_.record().highest;
+  auto taken = lease_.OnItem(item, item ? version.number : 0, reading.incarnation, arrived);
+  if (!taken.ok()) return taken;
+  seen_ = std::max(version, reading.version);
+  store_read_ = true;
+  if (!store_problem_.empty()) log_.Info("the store answers", {{"incarnation", reading.incarnation.number}});
+  store_problem_.clear();
+  if (lease_.record().highest > before) {
+    log_.SetContext("epoch", lease_.record().highest.number);
+    log_.Info("a new epoch is known", {{"holder", lease_.item()->holder.text}});
+  }
+  return Done();
+}
+
+Task<Result<Unit>> LeaseKeeper::Read(Duration timeout) {
+  auto reading = co_await store_.Read(ItemKey(), timeout);
+  const Instant arrived = clock_.Now();
+  if (!reading.ok()) {
+    store_problem_ = reading.error().message;
+    co_return reading.error();
+  }
+  auto taken = TakeIn(*reading, arrived);
+  if (!taken.ok()) {
+    store_problem_ = taken.error().Text();
+    co_return taken.error();
+  }
+  co_return co_await SaveRecord();
+}
+
+Task<> LeaseKeeper::WatchLoop() {
+  while (true) {
+    Result<Unit> good = Done();
+    if (!store_read_ || !store_problem_.empty()) {
+      good = co_await Read(kReadTimeout);
+    } else {
+      auto reading = co_await store_.Watch(ItemKey(), seen_, lease_.incarnation(), kWatchTimeout);
+      const Instant arrived = clock_.Now();
+      if (reading.ok()) {
+        good = TakeIn(*reading, arrived);
+        if (good.ok()) good = co_await SaveRecord();
+      } else {
+        good = reading.error();
+      }
+      if (!good.ok()) store_problem_ = good.error().Text();
+    }
+    changed_();
+    if (!good.ok()) co_await clock_.Sleep(50ms);
+  }
+}
+
+Transaction LeaseKeeper::TransactionOf(const LeaseChange& change) const {
+  Transaction transaction;
+  transaction.compares.push_back({ItemKey(), Version{change.version}});
+  transaction.puts.push_back({ItemKey(), ToJson(change.item).dump()});
+  transaction.durability = change.durable ? Durability::kDurable : Durability::kVolatile;
+  transaction.incarnation = change.incarnation;
+  return transaction;
+}
+
+Task<Result<Unit>> LeaseKeeper::Send(LeaseChange change) {
+  auto result = co_await store_.Commit(TransactionOf(change), kReadTimeout);
+  const Instant arrived = clock_.Now();
+  const ChangeFate fate = FateOf(result);
+  const Version version = result.ok() ? result->version : Version{};
+  const Incarnation incarnation = result.ok() ? result->incarnation : change.incarnation;
+  lease_.OnChange(change, fate, version.number, incarnation, arrived);
+  if (fate != ChangeFate::kCommitted) {
+    ++renewals_bad_;
+    const Error error = result.ok() ? Refused("something else stands in the store") : result.error();
+    if (!result.ok()) store_problem_ = error.message;
+    (void)co_await Read(kReadTimeout);
+    co_return error;
+  }
+  ++renewals_good_;
+  store_problem_.clear();
+  renewal_took_ = AgeAt(change.asked, arrived);
+  co_return co_await FeedGuard();
+}
+
+Task<Result<Unit>> LeaseKeeper::FeedGuard() {
+  const auto deadline = lease_.Deadline();
+  if (!guard_ || !deadline || options_.automation != Automation::kAct) co_return Done();
+  auto fed = co_await guard_->Permit(lease_.item()->epoch, *deadline, kGuardTimeout);
+  if (!fed.ok()) log_.Warn("the guard was not fed", {{"problem", fed.error().message}});
+  co_return fed;
+}
+
+Task<> LeaseKeeper::RenewLoop() {
+  while (true) {
+    const Instant began = clock_.Now();
+    // Adoption of an earlier run's lease is decide's to propose; a renewal is for the run that holds it.
+    if (lease_.IsHolderRun() && !changing_) {
+      const auto renewal = lease_.Renewal(began);
+      if (renewal) {
+        const bool held = lease_.HoldsAt(began);
+        auto sent = co_await Send(*renewal);
+        if (sent.ok() != held || !sent.ok()) changed_();
+      }
+    }
+    const Duration period = lease_.Length() / kRenewalsPerLease;
+    const Duration spent = AgeAt(began, clock_.Now());
+    co_await clock_.Sleep(std::max<Duration>(5ms, period - spent));
+  }
+}
+
+Task<Result<Unit>> LeaseKeeper::RenewNow() {
+  const auto renewal = lease_.Renewal(clock_.Now());
+  if (!renewal) co_return Refused("this region does not hold the lease");
+  auto sent = co_await Send(*renewal);
+  changed_();
+  co_return sent;
+}
+
+Task<Result<Unit>> LeaseKeeper::Found() {
+  auto founding = lease_.Founding(clock_.Now());
+  if (!founding) co_return Refused("the store holds a lease item already");
+  auto sent = co_await Send(*founding);
+  if (!sent.ok()) co_return sent.error();
+  auto saved = co_await SaveRecord();
+  changed_();
+  co_return saved;
+}
+
+bool LeaseKeeper::Holds(Epoch epoch) const {
+  return lease_.item() && lease_.item()->epoch == epoch && lease_.HoldsAt(clock_.Now());
+}
+
+bool LeaseKeeper::MayPromote(Epoch epoch) const { return lease_.MayPromote(clock_.Now(), epoch); }
+
+Task<Result<Epoch>> LeaseKeeper::SendClaim(LeaseChange claim, Transaction extra) {
+  Transaction transaction = TransactionOf(claim);
+  for (auto& compare : extra.compares) transaction.compares.push_back(std::move(compare));
+  for (auto& put : extra.puts) transaction.puts.push_back(std::move(put));
+  for (auto& key : extra.deletes) transaction.deletes.push_back(std::move(key));
+  const Epoch wanted = claim.item.epoch;
+  auto result = co_await store_.Commit(std::move(transaction), kReadTimeout);
+  const ChangeFate fate = FateOf(result);
+  const Version version = result.ok() ? result->version : Version{};
+  const Incarnation incarnation = result.ok() ? result->incarnation : claim.incarnation;
+  lease_.OnClaim(fate, version.number, incarnation, clock_.Now());
+  if (fate == ChangeFate::kCommitted) claim_version_ = version;
+  if (fate != ChangeFate::kCommitted) (void)co_await Read(kReadTimeout);
+  const bool ours = lease_.item() && lease_.item()->epoch == wanted && lease_.item()->holder_agent == options_.agent;
+  if (!ours) {
+    changed_();
+    if (!result.ok()) co_return result.error();
+    co_return Refused("somebody else moved the lease at the same moment", "look at 'lifeboat status'");
+  }
+  auto saved = co_await SaveRecord();
+  if (!saved.ok()) co_return saved.error();
+  log_.SetContext("epoch", wanted.number);
+  log_.Info("the lease is held", {{"deadline_left_ms", lease_.Deadline() ? Millis(TimeLeft(*lease_.Deadline(), clock_.Now())) : 0}});
+  changed_();
+  co_return wanted;
+}
+
+Task<Result<Epoch>> LeaseKeeper::Claim(Transaction extra, bool attested) {
+  const TakeoverAnswer may = lease_.MayTakeOver(clock_.Now(), options_.failover_after);
+  const bool waived = attested && may.bar == TakeoverBar::kCounterFresh;
+  if (may.bar != TakeoverBar::kNone && !waived) {
+    const std::string left = may.left > 0s ? ", " + FormatDuration(may.left) + " left" : "";
+    co_return Refused("this region may not take over: " + std::string(ToString(may.bar)) + left);
+  }
+  LeaseChange claim = lease_.BeginClaim(clock_.Now());
+  co_return co_await SendClaim(std::move(claim), std::move(extra));
+}
+
+Task<Result<Epoch>> LeaseKeeper::Reclaim() {
+  auto claim = lease_.BeginReclaim(clock_.Now());
+  if (!claim) {
+    // Never released: the epoch is still ours, and a renewal is enough.
+    auto renewed = co_await RenewNow();
+    if (!renewed.ok()) co_return renewed.error();
+    co_return lease_.item()->epoch;
+  }
+  Transaction nothing;
+  co_return co_await SendClaim(*std::move(claim), std::move(nothing));
+}
+
+Task<Result<Unit>> LeaseKeeper::Release(Epoch epoch, RegionName heir, std::string token) {
+  const auto item = lease_.item();
+  if (item && item->released && item->released->heir == heir && item->epoch == epoch) co_return Done();
+  if (!item || item->epoch != epoch || item->holder != options_.self) {
+    co_return Refused("this region does not hold epoch " + std::to_string(epoch.number));
+  }
+  if (guard_ && options_.automation == Automation::kAct) {
+    auto forbidden = co_await guard_->Forbid(epoch, 5s);
+    if (!forbidden.ok()) co_return forbidden.error();
+  }
+  lease_.BeginRelease();
+  auto saved = co_await SaveRecord();
+  if (!saved.ok()) co_return saved.error();
+  changing_ = true;
+  Result<Unit> answer = RetryLater("the release was not sent");
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    lifeboat::Release word{heir, token};
+    const auto change = lease_.Released(clock_.Now(), std::move(word));
+    if (!change) break;
+    answer = co_await Send(*change);
+    if (answer.ok()) break;
+  }
+  changing_ = false;
+  const bool stands = lease_.item() && lease_.item()->released && lease_.item()->epoch == epoch;
+  changed_();
+  if (stands) co_return Done();
+  co_return answer;
+}
+
+Task<Result<Unit>> LeaseKeeper::ChangeCandidate(RegionName region, bool is_candidate) {
+  if (!lease_.item()) co_return RetryLater("the store has not been read yet");
+  std::vector<RegionName> candidates = lease_.item()->candidates;
+  const bool is = lease_.item()->IsCandidate(region);
+  if (is == is_candidate) co_return Done();
+  if (is_candidate) {
+    candidates.push_back(region);
+  } else {
+    candidates.erase(std::remove(candidates.begin(), candidates.end(), region), candidates.end());
+  }
+  changing_ = true;
+  const auto change = lease_.Membership(clock_.Now(), std::move(candidates));
+  Result<Unit> sent = Refused("this region does not hold the lease, so it cannot name candidates");
+  if (change) sent = co_await Send(*change);
+  changing_ = false;
+  if (sent.ok()) log_.Info("candidates changed", {{"region", region.text}, {"is_candidate", is_candidate}});
+  changed_();
+  co_return sent;
+}
+
+Task<Result<Unit>> LeaseKeeper::PrepareToWrite(Epoch epoch) {
+  if (!Holds(epoch)) {
+    // Held, but the deadline has passed or was never set by this run: one renewal decides.
+    if (lease_.item() && lease_.item()->epoch == epoch && lease_.IsHolder()) (void)co_await RenewNow();
+    if (!Holds(epoch)) co_return RetryLater("the lease of epoch " + std::to_string(epoch.number) + " is not valid at this moment");
+  }
+  lease_.NoteHeld(epoch);
+  auto saved = co_await SaveRecord();
+  if (!saved.ok()) co_return saved.error();
+  // SAFETY: nothing becomes writable that no guard would stop.
+  co_return co_await FeedGuard();
+}
+
+Task<Result<Unit>> LeaseKeeper::NoteJoined(Epoch epoch) {
+  lease_.NoteJoined(epoch);
+  co_return co_await SaveRecord();
+}
+
+}  // namespace lifeboat

@@ -1,0 +1,42 @@
+#pragma once
+
+// One function a command, one file a group; main.cc gives them their options. Each answers the exit code.
+// Thread rule: the main thread.
+
+#include <string>
+
+#include "cli/ask.h"
+
+namespace lifeboat {
+
+[[nodiscard]] int ShowStatus(const CommonOptions& options);
+[[nodiscard]] int ShowExplain(const CommonOptions& options, bool rules);
+[[nodiscard]] int ShowCheck(const CommonOptions& options);
+
+struct OrderOptions {
+  std::string region;          ///< the target, or the region that is rejoined
+  bool accept_loss = false;
+  std::string attest;
+  bool no_wait = false;        ///< answer as soon as the execution has begun
+};
+[[nodiscard]] int OrderSwitchover(const CommonOptions& options, const OrderOptions& order);
+[[nodiscard]] int OrderFailover(const CommonOptions& options, const OrderOptions& order);
+[[nodiscard]] int OrderRejoin(const CommonOptions& options, const OrderOptions& order);
+
+[[nodiscard]] int ListExecutions(const CommonOptions& options);
+/// `verb`: show, resume or abort.
+[[nodiscard]] int OneExecution(const CommonOptions& options, const std::string& verb, const std::string& id);
+
+[[nodiscard]] int VerifyEvidence(const CommonOptions& options);
+[[nodiscard]] int ListEvidence(const CommonOptions& options, std::uint64_t limit);
+
+struct ReportOptions {
+  std::string execution;  ///< empty: the last ones
+  std::string folder = "lifeboat-report";
+};
+[[nodiscard]] int MakeReport(const CommonOptions& options, const ReportOptions& report);
+
+/// The text of one execution, as `executions show` prints it.
+[[nodiscard]] std::string ExecutionText(const Json& execution);
+
+}  // namespace lifeboat

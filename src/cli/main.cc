@@ -1,0 +1,126 @@
+// lifeboat: the one program. This file is wiring: options to commands.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/lab_commands.h"
+#include "cli/run_agent.h"
+#include "cli/version.h"
+#include "guard/guard_process.h"
+
+using namespace lifeboat;  // NOLINT(google-build-using-namespace): the program's own main
+
+namespace {
+
+int RunGuardOf(const CommonOptions& options, const std::string& log_file) {
+  const auto settings = SettingsFor(options);
+  if (!settings.ok()) {
+    (void)EndWith(settings.error(), options);
+    return static_cast<int>(Exit::kUsage);
+  }
+  const RegionSettings* region = settings->Find(RegionName(options.region));
+  if (!region || !region->database) {
+    std::fprintf(stderr, "lifeboat guard: '%s' is no data region of '%s'\n", options.region.c_str(), settings->file.c_str());
+    return static_cast<int>(Exit::kUsage);
+  }
+  auto log = Log::Open(log_file, {{"service", settings->service}, {"region", options.region}});
+  if (!log.ok()) return EndWith(log.error(), options);
+  return RunGuard(GuardOptionsFor(region->state_directory, region->database->data_directory, *log));
+}
+
+int RunAgentOf(const CommonOptions& options, const std::string& log_file) {
+  const auto settings = SettingsFor(options);
+  if (!settings.ok()) {
+    (void)EndWith(settings.error(), options);
+    return static_cast<int>(Exit::kUsage);
+  }
+  return RunAgentProcess(*settings, RegionName(options.region), log_file);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Lifeboat moves a service to another region when a region is lost, and says what it cost.", "lifeboat"};
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 refused by a rule,\n"
+             "4 objective missed or not ready, 5 waits for approval or for something to come back.");
+  app.set_version_flag("--version", ProgramVersion());
+  int exit_code = 0;
+  CommonOptions common;
+  OrderOptions order;
+  ReportOptions report;
+  std::string log_file = "-";
+  std::string id;
+  std::uint64_t limit = 100;
+  bool rules = false;
+  app.add_option("--config", common.config, "configuration (default: $LIFEBOAT_CONFIG, ./lifeboat.yaml, /etc/lifeboat/lifeboat.yaml, the running lab's)");
+
+  const auto add = [&](CLI::App* parent, const char* name, const char* text, std::function<int()> run) {
+    CLI::App* command = parent->add_subcommand(name, text);
+    command->add_flag("--json", common.json, "print JSON");
+    command->add_option("--config", common.config, "configuration");
+    command->callback([&exit_code, run = std::move(run)] { exit_code = run(); });
+    return command;
+  };
+  const auto asks = [&](CLI::App* command) { command->add_option("--region", common.region, "whose agent to ask (default: the first that answers)"); };
+
+  asks(add(&app, "status", "where the service is, and whether it could move", [&] { return ShowStatus(common); }));
+  CLI::App* explain = add(&app, "explain", "the last decision, its rule and its facts; and why nothing is done when nothing is", [&] { return ShowExplain(common, rules); });
+  asks(explain);
+  explain->add_flag("--rules", rules, "print the table of all rules instead");
+  asks(add(&app, "check", "readiness: what would stand in the way of a failover now (exit code 4: something would)", [&] { return ShowCheck(common); }));
+
+  CLI::App* switchover = add(&app, "switchover", "planned move to another region, losing nothing", [&] { return OrderSwitchover(common, order); });
+  switchover->add_option("--to", order.region, "the region that becomes primary")->required();
+  switchover->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
+  CLI::App* failover = add(&app, "failover", "move away from a lost region", [&] { return OrderFailover(common, order); });
+  failover->add_option("--to", order.region, "the region that becomes primary")->required();
+  failover->add_flag("--accept-loss", order.accept_loss, "also above the loss limit, or where the loss is unknown; on record, for this once");
+  failover->add_option("--attest", order.attest, "\"who and how\": you saw to it yourself that the old region is off; on record");
+  failover->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
+  CLI::App* rejoin = add(&app, "rejoin", "make a region that was primary a standby again; its divergent WAL is saved and counted first", [&] { return OrderRejoin(common, order); });
+  rejoin->add_option("region", order.region, "the region to rejoin")->required();
+  rejoin->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
+
+  CLI::App* executions = app.add_subcommand("executions", "runs of plans: list, show, resume, abort");
+  executions->require_subcommand(1);
+  asks(add(executions, "list", "all of them, newest first", [&] { return ListExecutions(common); }));
+  for (const auto& [verb, text] : {std::pair("show", "one, with its steps (exit code 5: it waits)"), std::pair("resume", "try again now what it waits for"),
+                                   std::pair("abort", "end it and take back what was done, before its point of no return")}) {
+    CLI::App* command = add(executions, verb, text, [&, verb = std::string(verb)] { return OneExecution(common, verb, id); });
+    command->add_option("id", id, "its id")->required();
+    asks(command);
+  }
+
+  CLI::App* evidence = app.add_subcommand("evidence", "what was measured, chained by hash: verify, list");
+  evidence->require_subcommand(1);
+  asks(add(evidence, "verify", "whether every region's chain is whole, compared with the heads that the others hold", [&] { return VerifyEvidence(common); }));
+  CLI::App* list = add(evidence, "list", "the records of one region", [&] { return ListEvidence(common, limit); });
+  asks(list);
+  list->add_option("--limit", limit, "at most so many, the newest")->capture_default_str();
+
+  CLI::App* reports = add(&app, "report", "what the executions cost against the objectives (HTML, JSON, and a table here)", [&] { return MakeReport(common, report); });
+  reports->add_option("--execution", report.execution, "only this one (default: the last 20)");
+  reports->add_option("--out", report.folder, "folder for report.html and report.json")->capture_default_str();
+  asks(reports);
+
+  for (const auto& [name, text, run] : {std::tuple("agent", "run the agent of a region", &RunAgentOf), std::tuple("guard", "run the guard of a data region", &RunGuardOf)}) {
+    CLI::App* command = add(&app, name, text, [&, run = run] { return run(common, log_file); });
+    command->add_option("--region", common.region, "the region")->required();
+    command->add_option("--log", log_file, "log file, JSON lines (default: standard error)");
+  }
+  AddLabCommands(app, exit_code);
+  add(&app, "version", "the program's version", [&] {
+    std::printf("%s\n", common.json ? Json{{"version", ProgramVersion()}}.dump().c_str() : ProgramVersion());
+    return 0;
+  });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : static_cast<int>(Exit::kUsage);
+  }
+  return exit_code;
+}

@@ -1,0 +1,7 @@
+#include "cli/version.h"
+
+namespace lifeboat {
+
+const char* ProgramVersion() { return LIFEBOAT_VERSION; }
+
+}  // namespace lifeboat

@@ -1,0 +1,280 @@
+#include "config/keys.h"
+
+namespace lifeboat {
+
+namespace {
+
+using enum KeyType;
+using enum Presence;
+
+// path, type, presence, default, choices, sample, note, help
+constexpr Key kKeys[] = {
+    {"service", kLabel, kRequired, "", "", "orders", "", "Name of the service; all its regions use the same file."},
+
+    {"objectives", kSection, kRequired, "", "", "", "", "What every drill and every real run is judged against."},
+    {"objectives.rto", kDuration, kRequired, "", "", "5s", "more than 0s",
+     "How long clients may be without a database that takes writes, from the fault to the first good write."},
+    {"objectives.rpo", kDuration, kRequired, "", "", "5s", "more than 0s",
+     "How much of the newest acknowledged work may be lost, as time before the fault."},
+
+    {"policy", kSection, kOptional, "", "", "", "", "What Lifeboat may do by itself."},
+    {"policy.automation", kChoice, kOptional, "observe", "observe|act", "act", "",
+     "`observe` decides and says so but changes nothing; `act` fails over by itself."},
+    {"policy.loss_limit", kSection, kOptional, "", "", "", "required where `policy.automation` is `act`",
+     "The most that an automatic failover may lose; above it, or where the loss is unknown, it asks."},
+    {"policy.loss_limit.time", kDuration, kRequired, "", "", "10s", "at least `lease.length`",
+     "Loss limit as time: a region that is cut off can write unseen until its lease ends, so less than a lease is refused."},
+    {"policy.loss_limit.bytes", kBytes, kRequired, "", "", "64MiB", "", "Loss limit as bytes of write-ahead log."},
+    {"policy.cool_down", kDuration, kOptional, "1h", "", "1h", "", "After a takeover, how long no other automatic one may begin."},
+    {"policy.failover_after", kDuration, kOptional, "0s", "", "0s", "",
+     "How long a region must stay lost beyond the lease before the takeover."},
+    {"policy.database_failure", kChoice, kOptional, "restart", "restart|failover", "restart", "",
+     "When only the database is dead: `restart` it locally first, or `failover` at once when the loss is proven zero."},
+    {"policy.restart_budget", kDuration, kOptional, "10s", "", "10s", "",
+     "With `restart`: how long local restarts may take before the lease is released."},
+
+    {"lease", kSection, kOptional, "", "", "", "", "The write lease (docs/lease.md). All regions must have the same."},
+    {"lease.length", kDuration, kOptional, "3s", "", "3s", "500ms to 30s",
+     "How long a primary may write without renewal; also how fast a lost region is noticed."},
+    {"lease.margin", kDuration, kOptional, "150ms", "", "150ms", "20ms to less than a third of `lease.length`",
+     "Taken off the deadline; covers the guard's worst time to kill."},
+
+    {"store", kSection, kRequired, "", "", "", "", "The key-value store that the agents share."},
+    {"store.kind", kChoice, kOptional, "embedded", "embedded", "embedded", "",
+     "`embedded`: SQLite, hosted by the agent of one region."},
+    {"store.host", kLabel, kRequired, "", "", "eu-west-1", "a witness where `policy.automation` is `act`",
+     "Region whose agent hosts the store: on a data region, one lost region would take the store with it."},
+    {"store.file", kPath, kOptional, "", "", "/var/lib/lifeboat/store.sqlite",
+     "default: `store.sqlite` in the host's `state_directory`", "File of the store on that region's machine."},
+
+    {"regions", kRegionList, kRequired, "", "", "", "at least two of kind `data`", "The regions, one list item each."},
+    {"regions[].name", kLabel, kRequired, "", "", "us-east-1", "unique", "Name of the region."},
+    {"regions[].kind", kChoice, kOptional, "data", "data|witness", "data", "",
+     "`data` holds a copy of the database; `witness` only votes and hosts the store."},
+    {"regions[].agent", kEndpoint, kRequired, "", "", "127.77.1.1:7400", "unique",
+     "Address and port on which the region's agent listens."},
+    {"regions[].state_directory", kPath, kRequired, "", "", "/var/lib/lifeboat", "outside `database.data_directory`",
+     "The agent's durable record, journal, evidence and ledger."},
+    {"regions[].database", kSection, kOptional, "", "", "", "required where `kind` is `data`, refused where it is `witness`",
+     "The region's PostgreSQL server."},
+    {"regions[].database.address", kEndpoint, kRequired, "", "", "127.77.1.1:5432", "unique",
+     "Where clients and standbys reach the server."},
+    {"regions[].database.data_directory", kPath, kRequired, "", "", "/var/lib/postgresql/15/main", "", "Its data directory."},
+    {"regions[].database.bin_directory", kPath, kOptional, "/usr/lib/postgresql/15/bin", "", "/usr/lib/postgresql/15/bin", "",
+     "Where `postgres`, `pg_ctl` and `pg_rewind` are."},
+    {"regions[].database.socket_directory", kPath, kRequired, "", "", "/var/run/postgresql",
+     "outside `data_directory`, at most 92 bytes", "Where its Unix socket lies."},
+    {"regions[].database.log_file", kPath, kOptional, "", "", "/var/log/postgresql/orders.log",
+     "outside `data_directory`; default: `postgresql.log` in `state_directory`", "The server's log."},
+
+    {"first_primary", kLabel, kRequired, "", "", "us-east-1", "a data region",
+     "Region that takes epoch 1 of a service that has no lease yet; ignored ever after."},
+
+    {"login", kSection, kOptional, "", "", "", "", "How Lifeboat logs in to every database of the service."},
+    {"login.database", kIdentifier, kOptional, "postgres", "", "postgres", "", "Database that holds the schema `lifeboat`."},
+    {"login.superuser", kIdentifier, kOptional, "postgres", "", "postgres", "",
+     "Used through the local socket and by `pg_rewind`."},
+    {"login.replication_user", kIdentifier, kOptional, "lifeboat_replication", "", "lifeboat_replication", "",
+     "Used by the standbys."},
+    {"login.canary_user", kIdentifier, kOptional, "lifeboat_canary", "", "lifeboat_canary", "",
+     "Used by the canary, which writes as a client does."},
+    {"login.password_file", kPath, kOptional, "", "", "/etc/lifeboat/passfile", "mode 0600",
+     "libpq password file for every connection."},
+
+    {"dns", kSection, kRequired, "", "", "", "", "The name that clients follow, kept by DNS updates (RFC 2136)."},
+    {"dns.name", kDnsName, kRequired, "", "", "orders-db.example.net.", "ends in `dns.zone`", "The service's name."},
+    {"dns.zone", kDnsName, kRequired, "", "", "example.net.", "", "Zone in which it stands."},
+    {"dns.server", kEndpoint, kRequired, "", "", "127.77.3.1:53", "", "The zone's authoritative primary server."},
+    {"dns.ttl", kWholeSeconds, kOptional, "1s", "", "1s", "1s to 300s",
+     "How long clients may keep an answer: part of every outage."},
+    {"dns.key_name", kDnsName, kRequired, "", "", "lifeboat", "", "Name of the TSIG key."},
+    {"dns.key_algorithm", kChoice, kOptional, "hmac-sha256", "hmac-sha256|hmac-sha384|hmac-sha512", "hmac-sha256", "",
+     "Algorithm of the TSIG key."},
+    {"dns.key_file", kPath, kRequired, "", "", "/etc/lifeboat/dns.key", "mode 0600", "File that holds the key's secret in base64."},
+
+    {"token_file", kPath, kRequired, "", "", "/etc/lifeboat/token", "mode 0600",
+     "File that holds the token that agents and command line share."},
+};
+
+constexpr std::string_view kIntroduction = R"(# Configuration
+
+<!-- Written by ConfigurationReference() from the list in src/config/keys.cc; a test compares. To write it again:
+     LIFEBOAT_REGENERATE=1 build/release/bin/lifeboat_config_test --gtest_filter=Reference.* -->
+
+One `lifeboat.yaml` describes one service. Every region reads the same file. A commented example that loads as it stands is
+[examples/lifeboat.yaml](../examples/lifeboat.yaml).
+
+Nothing is started on a bad file. All problems are reported at once, each with its line:
+
+```
+lifeboat.yaml:12: unknown key 'loss_limt'
+  hint: did you mean 'loss_limit'?
+```
+
+- **Durations** are a number and a unit: `250ms`, `1.5s`, `10min`, `1h`, `7d`.
+- **Sizes** are a number and a unit: `64MiB` (1024 × 1024), `1GB` (1000 × 1000 × 1000), `512B`.
+- **Addresses** are IP addresses with a port, `10.0.1.5:5432` or `[2001:db8::5]:5432`: a failover must not wait for a resolver.
+- **Paths** are absolute.
+- **`${NAME}`** in a value is replaced by that environment variable; one that is not set is an error. `$${` is a literal `${`.
+- **Secrets** never stand here: they lie in files of mode 0600 that this file names (the name may come from `${NAME}`).
+- The file ends with a line break: one that does not was perhaps cut off while it was written, and is refused.
+)";
+
+std::string Cell(std::string_view text) {
+  std::string cell;
+  for (const char c : text) cell += c == '|' ? std::string("\\|") : std::string(1, c);
+  return cell;
+}
+
+std::string Values(const Key& key) {
+  if (key.type != kChoice) return Describe(key.type);
+  std::string words;
+  for (const std::string& choice : Choices(key)) words += (words.empty() ? "`" : ", `") + choice + "`";
+  return words;
+}
+
+/// "required", a default, or "optional", and the note after it.
+std::string Presence(const Key& key) {
+  std::string text = key.presence == kRequired ? "required" : "optional";
+  if (!key.fallback.empty()) text = "default `" + std::string(key.fallback) + "`";
+  const bool replaces = key.note.starts_with("required") || key.note.starts_with("default");
+  if (replaces) return std::string(key.note);
+  return key.note.empty() ? text : text + "; " + std::string(key.note);
+}
+
+void AppendSection(std::string& out, std::string_view section) {
+  std::string rows;
+  for (const Key* key : KeysIn(section)) {
+    if (key->type == kSection || key->type == kRegionList) {
+      rows += "| `" + std::string(LastWord(key->path)) + "` | " + Describe(key->type) + " | | " + Cell(Presence(*key)) + " | " +
+              Cell(key->help) + " |\n";
+      continue;
+    }
+    rows += "| `" + std::string(LastWord(key->path)) + "` | " + Values(*key) + " | `" + std::string(key->sample) + "` | " +
+            Cell(Presence(*key)) + " | " + Cell(key->help) + " |\n";
+  }
+  const std::string title = section.empty() ? "The top of the file" : "`" + std::string(section) + "`";
+  out += "\n## " + title + "\n\n| key | value | example | presence | meaning |\n| --- | --- | --- | --- | --- |\n" + rows;
+  for (const Key* key : KeysIn(section)) {
+    if (key->type == kSection) AppendSection(out, key->path);
+    if (key->type == kRegionList) AppendSection(out, "regions[]");
+  }
+}
+
+Json SchemaOf(const Key& key);
+
+Json SchemaOfSection(std::string_view section) {
+  Json properties = Json::object();
+  Json required = Json::array();
+  for (const Key* key : KeysIn(section)) {
+    properties[std::string(LastWord(key->path))] = SchemaOf(*key);
+    if (key->presence == kRequired) required.push_back(LastWord(key->path));
+  }
+  return {{"type", "object"}, {"additionalProperties", false}, {"properties", properties}, {"required", required}};
+}
+
+Json SchemaOf(const Key& key) {
+  Json schema = {{"type", "string"}};
+  switch (key.type) {
+    case kSection: schema = SchemaOfSection(key.path); break;
+    case kRegionList: schema = {{"type", "array"}, {"minItems", 2}, {"items", SchemaOfSection("regions[]")}}; break;
+    case kChoice: schema["enum"] = Choices(key); break;
+    case kDuration:
+    case kWholeSeconds: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(us|ms|s|min|h|d)|.*\\$\\{.*)$"; break;
+    case kBytes: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)|.*\\$\\{.*)$"; break;
+    case kPath: schema["pattern"] = "^(/|.*\\$\\{)"; break;
+    case kLabel:
+    case kIdentifier:
+    case kEndpoint:
+    case kDnsName: break;
+  }
+  schema["description"] = key.help;
+  if (!key.fallback.empty()) schema["default"] = key.fallback;
+  return schema;
+}
+
+}  // namespace
+
+std::span<const Key> AllKeys() { return kKeys; }
+
+const Key* FindKey(std::string_view path) {
+  for (const Key& key : kKeys) {
+    if (key.path == path) return &key;
+  }
+  return nullptr;
+}
+
+std::vector<const Key*> KeysIn(std::string_view section) {
+  std::vector<const Key*> keys;
+  for (const Key& key : kKeys) {
+    const auto dot = key.path.rfind('.');
+    const std::string_view parent = dot == std::string_view::npos ? std::string_view() : key.path.substr(0, dot);
+    if (parent == section) keys.push_back(&key);
+  }
+  return keys;
+}
+
+std::string_view LastWord(std::string_view path) {
+  const auto dot = path.rfind('.');
+  return dot == std::string_view::npos ? path : path.substr(dot + 1);
+}
+
+std::vector<std::string> Choices(const Key& key) {
+  std::vector<std::string> words;
+  std::string_view rest = key.choices;
+  while (!rest.empty()) {
+    const auto bar = rest.find('|');
+    words.emplace_back(rest.substr(0, bar));
+    rest = bar == std::string_view::npos ? std::string_view() : rest.substr(bar + 1);
+  }
+  return words;
+}
+
+const char* Describe(KeyType type) {
+  switch (type) {
+    case kSection: return "a section";
+    case kRegionList: return "a list";
+    case kLabel: return "a short name";
+    case kIdentifier: return "a PostgreSQL name";
+    case kDuration: return "a duration";
+    case kWholeSeconds: return "a duration in whole seconds";
+    case kBytes: return "a size";
+    case kEndpoint: return "an IP address and port";
+    case kPath: return "an absolute path";
+    case kDnsName: return "a DNS name";
+    case kChoice: return "a choice";
+  }
+  return "a value";
+}
+
+const char* HowToWrite(KeyType type) {
+  switch (type) {
+    case kSection: return "write its keys on the lines below, indented by two spaces";
+    case kRegionList: return "write one item a region, each begun with '- name: …'";
+    case kLabel: return "use 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end";
+    case kIdentifier: return "use letters, digits, '_' and '-', begun with a letter or '_', at most 63";
+    case kDuration: return "write a number and a unit: 250ms, 3s, 10min, 1h, 7d (at most 365d)";
+    case kWholeSeconds: return "write whole seconds: 1s, 30s, 5min";
+    case kBytes: return "write a number and a unit: 512B, 64MiB, 1GB";
+    case kEndpoint: return "write an address that the other regions reach, never a name: 10.0.1.5:5432 or [2001:db8::5]:5432";
+    case kPath: return "begin it with '/'";
+    case kDnsName: return "write labels joined by dots: orders-db.example.net.";
+    case kChoice: return "write one of its words";
+  }
+  return "";
+}
+
+std::string ConfigurationReference() {
+  std::string out(kIntroduction);
+  AppendSection(out, "");
+  return out;
+}
+
+Json ConfigurationSchema() {
+  Json schema = SchemaOfSection("");
+  schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  schema["title"] = "lifeboat.yaml";
+  return schema;
+}
+
+}  // namespace lifeboat

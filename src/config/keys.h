@@ -1,0 +1,64 @@
+#pragma once
+
+// Every key of lifeboat.yaml, once. The parser (what is unknown, missing, of the wrong type, the default), the reference
+// docs/configuration.md and the JSON schema all come from this list.
+// Thread rule: constant data.
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace lifeboat {
+
+enum class KeyType {
+  kSection,
+  kRegionList,
+  kLabel,
+  kIdentifier,
+  kDuration,
+  kWholeSeconds,
+  kBytes,
+  kEndpoint,
+  kPath,
+  kDnsName,
+  kChoice,
+};
+
+enum class Presence {
+  kRequired,  ///< within its section, when that is given
+  kOptional,
+};
+
+struct Key {
+  std::string_view path;  ///< "policy.loss_limit.time"; inside a region "regions[].name"
+  KeyType type;
+  Presence presence;
+  std::string_view fallback;  ///< the default as it would be written; empty: none
+  std::string_view choices;   ///< kChoice: words separated by '|'
+  std::string_view sample;    ///< a value for documentation and hints
+  std::string_view note;      ///< when it is required, or a derived default; may be empty
+  std::string_view help;      ///< one sentence
+};
+
+[[nodiscard]] std::span<const Key> AllKeys();
+/// The key at `path`, or null.
+[[nodiscard]] const Key* FindKey(std::string_view path);
+/// Keys directly inside `section` ("": the top, "regions[]": a region), in the order of the list.
+[[nodiscard]] std::vector<const Key*> KeysIn(std::string_view section);
+/// "time" of "policy.loss_limit.time".
+[[nodiscard]] std::string_view LastWord(std::string_view path);
+[[nodiscard]] std::vector<std::string> Choices(const Key& key);
+/// What a value of this type is called in messages: "a duration".
+[[nodiscard]] const char* Describe(KeyType type);
+/// How a value of this type is written: the hint of a type error.
+[[nodiscard]] const char* HowToWrite(KeyType type);
+
+/// docs/configuration.md.
+[[nodiscard]] std::string ConfigurationReference();
+/// A JSON schema (draft 2020-12) for editors.
+[[nodiscard]] Json ConfigurationSchema();
+
+}  // namespace lifeboat

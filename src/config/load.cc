@@ -1,0 +1,303 @@
+#include "config/load.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "config/document.h"
+
+namespace lifeboat {
+
+namespace {
+
+constexpr Duration kSmallestMargin = std::chrono::milliseconds(20);  // a kill and its proof take about 10 ms on an idle machine
+constexpr std::size_t kLongestSocketDirectory = 92;  // sun_path holds 107 bytes, "/.s.PGSQL.65535" takes 15. @source unix(7)
+constexpr std::size_t kLongestStateDirectory = 90;   // the guard's socket lies in it
+
+std::string At(std::size_t region, const char* key) { return "regions[" + std::to_string(region) + "]." + key; }
+
+/// Second half of loading: typed Settings from a Document. A value that was refused before is left at its default here:
+/// the problem is on record and the Settings are never handed out.
+class Builder {
+ public:
+  Builder(const Document& document, Problems& problems) : document_(document), problems_(problems) {}
+
+  Settings Build() {
+    Settings s;
+    s.service = Text("service");
+    s.objectives = {Time("objectives.rto"), Time("objectives.rpo")};
+    BuildPolicy(s.policy);
+    s.lease.length = Time("lease.length");
+    s.lease.margin = Time("lease.margin");
+    for (std::size_t region = 0; region < document_.RegionCount(); ++region) s.regions.push_back(BuildRegion(region));
+    s.first_primary = RegionName(Text("first_primary"));
+    s.store = {RegionName(Text("store.host")), Text("store.file")};
+    if (const RegionSettings* host = s.Find(s.store.host); host != nullptr && s.store.file.empty()) {
+      s.store.file = host->state_directory + "/store.sqlite";
+    }
+    s.login.database = Text("login.database");
+    s.login.superuser = Text("login.superuser");
+    s.login.replication_user = Text("login.replication_user");
+    s.login.canary_user = Text("login.canary_user");
+    s.login.password_file = document_.Valid("login.password_file");
+    BuildDns(s.dns);
+    s.token_file = Text("token_file");
+    return s;
+  }
+
+  /// Rules across keys. Each judges only values that were themselves good.
+  void Check(const Settings& s) {
+    CheckObjectives(s);
+    CheckLease(s);
+    CheckPolicy(s);
+    CheckRegions(s);
+    for (std::size_t region = 0; region < s.regions.size(); ++region) CheckFolders(s, region);
+    CheckPlaces(s);
+    CheckDns(s);
+  }
+
+ private:
+  [[nodiscard]] std::string Text(const std::string& path) const { return document_.Valid(path).value_or(""); }
+  [[nodiscard]] Duration Time(const std::string& path) const { return ParseDuration(Text(path)).value_or(Duration{0}); }
+  [[nodiscard]] Endpoint Address(const std::string& path) const { return ParseEndpoint(Text(path)).value_or(Endpoint{}); }
+  [[nodiscard]] bool Good(const std::string& path) const { return document_.Valid(path).has_value(); }
+  void Complain(const std::string& path, const std::string& what, std::string hint = {}) {
+    problems_.Add(document_.Line(path), document_.Label(path) + " " + what, std::move(hint));
+  }
+
+  void BuildPolicy(Policy& policy) {
+    policy.automation = Text("policy.automation") == "act" ? Automation::kAct : Automation::kObserve;
+    if (Good("policy.loss_limit.time") && Good("policy.loss_limit.bytes")) {
+      policy.loss_limit =
+          LossLimit{Time("policy.loss_limit.time"), ParseByteCount(Text("policy.loss_limit.bytes")).value_or(ByteCount{})};
+    }
+    policy.cool_down = Time("policy.cool_down");
+    policy.failover_after = Time("policy.failover_after");
+    policy.database_failure =
+        Text("policy.database_failure") == "failover" ? DatabaseFailure::kFailover : DatabaseFailure::kRestart;
+    policy.restart_budget = Time("policy.restart_budget");
+  }
+
+  RegionSettings BuildRegion(std::size_t region) {
+    RegionSettings r;
+    r.name = RegionName(Text(At(region, "name")));
+    r.kind = Text(At(region, "kind")) == "witness" ? RegionKind::kWitness : RegionKind::kData;
+    r.agent = Address(At(region, "agent"));
+    r.state_directory = Text(At(region, "state_directory"));
+    if (document_.Given(At(region, "database"))) {
+      DatabaseSettings database;
+      database.address = Address(At(region, "database.address"));
+      database.data_directory = Text(At(region, "database.data_directory"));
+      database.bin_directory = Text(At(region, "database.bin_directory"));
+      database.socket_directory = Text(At(region, "database.socket_directory"));
+      database.log_file = Text(At(region, "database.log_file"));
+      if (database.log_file.empty()) database.log_file = r.state_directory + "/postgresql.log";
+      r.database = database;
+    }
+    return r;
+  }
+
+  void BuildDns(DnsSettings& dns) {
+    dns.name = FullyQualified(Text("dns.name"));
+    dns.zone = FullyQualified(Text("dns.zone"));
+    dns.server = Address("dns.server");
+    dns.ttl = std::chrono::duration_cast<std::chrono::seconds>(Time("dns.ttl"));
+    dns.key_name = Text("dns.key_name");
+    dns.key_algorithm = Text("dns.key_algorithm");
+    dns.key_file = Text("dns.key_file");
+  }
+
+  void CheckObjectives(const Settings& s) {
+    if (Good("objectives.rto") && s.objectives.rto <= 0ns)
+      Complain("objectives.rto", "must be more than 0s", "no failover takes no time");
+    if (Good("objectives.rpo") && s.objectives.rpo <= 0ns) {
+      Complain("objectives.rpo", "must be more than 0s",
+               "asynchronous replication always may lose the newest writes: state how much");
+    }
+  }
+
+  void CheckLease(const Settings& s) {
+    if (!Good("lease.length")) return;
+    if (s.lease.length < LeaseSettings::kShortest || s.lease.length > LeaseSettings::kLongest) {
+      Complain("lease.length",
+               "must lie between " + FormatDuration(LeaseSettings::kShortest) + " and " + FormatDuration(LeaseSettings::kLongest) +
+                   ", not '" + Text("lease.length") + "'",
+               "the default, 3s, suits most networks");
+      return;
+    }
+    // SAFETY: the margin covers the guard's worst time to kill; without it a late kill overlaps the next primary.
+    if (Good("lease.margin") && s.lease.margin < kSmallestMargin) {
+      Complain("lease.margin", "must be at least 20ms, not '" + Text("lease.margin") + "'", "the default is 150ms");
+    }
+    if (Good("lease.margin") && s.lease.margin * 3 >= s.lease.length) {
+      Complain("lease.margin",
+               "must be less than a third of 'lease.length' ('" + Text("lease.length") + "'), not '" + Text("lease.margin") + "'",
+               "lengthen the lease or shorten the margin");
+    }
+  }
+
+  void CheckPolicy(const Settings& s) {
+    // SAFETY: an automatic failover without a stated limit could lose anything (promise G5).
+    if (s.policy.automation == Automation::kAct && !document_.Given("policy.loss_limit")) {
+      Complain("policy.loss_limit", "is missing, and 'automation: act' needs it",
+               "state the most that an automatic failover may lose: 'loss_limit: {time: 10s, bytes: 64MiB}'");
+    }
+    if (s.policy.loss_limit && Good("lease.length") && s.policy.loss_limit->time < s.lease.length) {
+      Complain("policy.loss_limit.time",
+               "('" + Text("policy.loss_limit.time") + "') is shorter than 'lease.length' ('" + Text("lease.length") + "')",
+               "a region that is cut off can write unseen until its lease ends, so no automatic failover could ever happen: "
+               "raise the limit or shorten the lease");
+    }
+  }
+
+  void CheckRegions(const Settings& s) {
+    std::map<std::string, std::size_t> names;
+    std::map<Endpoint, std::string> agents;
+    std::map<Endpoint, std::string> databases;
+    std::size_t data_regions = 0;
+    for (std::size_t region = 0; region < s.regions.size(); ++region) {
+      const RegionSettings& r = s.regions[region];
+      const std::string name = At(region, "name");
+      if (Good(name) && !names.emplace(r.name.text, region).second) {
+        problems_.Add(document_.Line(name), "region '" + r.name.text + "' is given twice", "give each region a name of its own");
+      }
+      Unique(agents, r.agent, At(region, "agent"));
+      if (r.database) Unique(databases, r.database->address, At(region, "database.address"));
+      if (!Good(At(region, "kind"))) continue;
+      data_regions += r.kind == RegionKind::kData ? 1 : 0;
+      if (r.kind == RegionKind::kData && !r.database)
+        Complain(At(region, "database"), "is missing, and a data region needs it",
+                 "a region without a database is 'kind: witness'");
+      if (r.kind == RegionKind::kWitness && r.database)
+        Complain(At(region, "database"), "stands in a witness region",
+                 "a witness holds no database: remove it, or write 'kind: data'");
+    }
+    if (document_.Given("regions") && document_.RegionCount() > 0 && data_regions < 2) {
+      Complain("regions", "must hold at least two data regions, not " + std::to_string(data_regions),
+               "with one copy there is nowhere to move to");
+    }
+  }
+
+  void Unique(std::map<Endpoint, std::string>& seen, const Endpoint& address, const std::string& path) {
+    if (!Good(path)) return;
+    const auto [earlier, is_new] = seen.emplace(address, path);
+    if (!is_new)
+      Complain(path, "is the same as " + document_.Label(earlier->second) + " ('" + address.Text() + "')",
+               "give each its own address or port");
+  }
+
+  /// SAFETY: whatever lies inside a data directory is moved, rewound or replaced with it: no record of ours may.
+  void CheckFolders(const Settings& s, std::size_t region) {
+    const RegionSettings& r = s.regions[region];
+    const std::string state = At(region, "state_directory");
+    if (Good(state) && r.state_directory.size() > kLongestStateDirectory) {
+      Complain(state, "is longer than " + std::to_string(kLongestStateDirectory) + " bytes",
+               "a Unix socket lies in it, whose path the system limits");
+    }
+    if (!r.database) return;
+    const std::string data = At(region, "database.data_directory");
+    const std::string socket = At(region, "database.socket_directory");
+    const std::string log = At(region, "database.log_file");
+    if (Good(socket) && r.database->socket_directory.size() > kLongestSocketDirectory) {
+      Complain(socket, "is longer than " + std::to_string(kLongestSocketDirectory) + " bytes",
+               "the system limits the path of a Unix socket to 107 bytes");
+    }
+    if (!Good(data)) return;
+    const auto outside = [&](const std::string& path, const std::string& value) {
+      if (Good(path) && LiesInside(value, r.database->data_directory)) {
+        Complain(path, "lies inside the data directory ('" + value + "')",
+                 "a rewind or a base backup replaces that folder: choose one outside '" + r.database->data_directory + "'");
+      }
+    };
+    outside(state, r.state_directory);
+    outside(socket, r.database->socket_directory);
+    outside(log, r.database->log_file);
+    if (s.store.host == r.name) outside("store.file", s.store.file);
+  }
+
+  /// The region that `path` names, which must exist.
+  const RegionSettings* Named(const Settings& s, const std::string& path) {
+    if (!Good(path)) return nullptr;
+    const std::string name = Text(path);
+    if (const RegionSettings* region = s.Find(RegionName(name))) return region;
+    std::vector<std::string> known;
+    for (std::size_t region = 0; region < s.regions.size(); ++region) {
+      if (!Good(At(region, "name"))) return nullptr;  // the name that is meant may be the one that was refused
+      known.push_back(s.regions[region].name.text);
+    }
+    if (known.empty()) return nullptr;
+    const auto near = NearestTo(name, known);
+    std::string hint = near ? "did you mean '" + *near + "'?" : "known:";
+    for (const std::string& region : known) hint += near ? "" : " '" + region + "'";
+    Complain(path, "names the unknown region '" + name + "'", hint);
+    return nullptr;
+  }
+
+  void CheckPlaces(const Settings& s) {
+    const RegionSettings* first = Named(s, "first_primary");
+    if (first != nullptr && first->kind == RegionKind::kWitness) {
+      Complain("first_primary", "names the witness '" + first->name.text + "'", "name a region of 'kind: data'");
+    }
+    const RegionSettings* host = Named(s, "store.host");
+    // SAFETY: on a data region one loss takes the store and a promise together, and a healthy primary fences itself.
+    if (host != nullptr && host->kind != RegionKind::kWitness && s.policy.automation == Automation::kAct) {
+      Complain("store.host", "names the data region '" + host->name.text + "', and 'automation: act' needs a witness there",
+               "add a region of 'kind: witness' and name it, or use 'automation: observe'");
+    }
+  }
+
+  void CheckDns(const Settings& s) {
+    if (Good("dns.name") && Good("dns.zone") && s.dns.name != s.dns.zone && !s.dns.name.ends_with("." + s.dns.zone)) {
+      Complain("dns.name", "('" + s.dns.name + "') does not end in the zone '" + s.dns.zone + "'",
+               "only names of the zone can be updated in it");
+    }
+    if (Good("dns.ttl") && (s.dns.ttl < 1s || s.dns.ttl > 300s)) {
+      Complain("dns.ttl", "must lie between 1s and 300s, not '" + Text("dns.ttl") + "'",
+               "clients that keep an answer for so long are out for so long");
+    }
+  }
+
+  const Document& document_;
+  Problems& problems_;
+};
+
+}  // namespace
+
+const RegionSettings* Settings::Find(const RegionName& region) const {
+  for (const RegionSettings& r : regions) {
+    if (r.name == region) return &r;
+  }
+  return nullptr;
+}
+
+Result<Settings> ParseSettings(std::string_view text, const std::filesystem::path& file, const Environment& environment) {
+  Problems problems(file.string());
+  const Document document = Document::Read(text, environment, problems);
+  Builder builder(document, problems);
+  Settings settings = builder.Build();
+  builder.Check(settings);
+  if (!problems.empty()) return problems.ToError();
+  settings.file = file;
+  return settings;
+}
+
+Result<Settings> LoadSettings(const std::filesystem::path& file) {
+  static constexpr const char* kHint = "give the file with '--config', or start from 'examples/lifeboat.yaml'";
+  std::error_code problem;
+  if (std::filesystem::is_directory(file, problem))
+    return Fail("'" + file.string() + "' is a folder, not a configuration file", kHint);
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return Fail("cannot read '" + file.string() + "': " + std::strerror(errno), kHint);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  if (stream.bad()) return Fail("cannot read '" + file.string() + "': " + std::strerror(errno), kHint);
+  return ParseSettings(text.str(), file, [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  });
+}
+
+}  // namespace lifeboat

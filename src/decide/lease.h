@@ -1,0 +1,156 @@
+#pragma once
+
+// The write lease as a pure state machine (docs/lease.md): no clock, no I/O. Whoever drives it hands in what happened
+// and when, and carries out what it answers. The same class serves a holder and a candidate: which one an agent is
+// stands in the store's item, not in its program.
+//
+// Versions of the store are compared on every change of the item: a version stands for the whole item (epoch, holder,
+// counter, candidates, released) and never comes back, so comparing it compares them all.
+//
+// This part carries the lease by the store path. The second path (promises of the candidates) joins at OnPromise…;
+// MayTakeOver and MayPromote already ask for the promise that this agent gave last.
+//
+// Thread rule: one owner.
+
+#include <optional>
+#include <string>
+
+#include "model/agent_record.h"
+#include "model/lease_item.h"
+#include "model/policy.h"
+
+namespace lifeboat {
+
+/// A change of the item on its way to the store: what it expects there and what it writes.
+struct LeaseChange {
+  Instant asked;               ///< t0: every deadline is counted from before the question
+  std::uint64_t version = 0;   ///< of the item that it replaces; 0: there must be none
+  Incarnation incarnation;
+  LeaseItem item;
+  bool durable = false;        ///< renewals need not reach the disk, everything else must
+};
+
+enum class ChangeFate {
+  kCommitted,
+  kRefused,  ///< something else stands there: read it
+  kUnknown,  ///< no answer: read before anything else
+};
+
+/// Why a candidate may not take over now.
+enum class TakeoverBar {
+  kNone,            ///< it may
+  kNoItem,          ///< the store's item was never read
+  kHolder,          ///< it holds the lease itself
+  kNotCandidate,    ///< the item does not name it
+  kCounterFresh,    ///< the holder renewed less than the lease's length ago
+  kHeirFirst,       ///< released to another, who goes first
+  kStartup,         ///< this run started too recently: an earlier run may have given its word
+  kPromise,         ///< its own promise to the holder still binds it
+  kClaimUnresolved, ///< its last claim's fate is not known yet
+};
+[[nodiscard]] const char* ToString(TakeoverBar bar);
+
+struct TakeoverAnswer {
+  TakeoverBar bar = TakeoverBar::kNoItem;
+  Duration left{};  ///< until the bar falls by itself, where it does
+};
+
+class Lease {
+ public:
+  /// @param record     the durable record as it was read; absent: this region never had one
+  /// @param started    when this run of the agent began
+  Lease(RegionName self, AgentId agent, LeaseSettings settings, std::optional<AgentRecord> record, Instant started);
+
+  // ---- what the store said ----
+
+  /// An item was read (or there was none). `arrived` is when the answer came: counters are timed from it.
+  /// @error kRefused: the store's epoch or incarnation is older than this region's record: a restored copy
+  Result<Unit> OnItem(std::optional<LeaseItem> item, std::uint64_t version, Incarnation incarnation, Instant arrived);
+
+  // ---- the durable record: written before anything is done that rests on it ----
+
+  [[nodiscard]] const AgentRecord& record() const { return record_; }
+  /// The record as it must stand on disk before the next change may be sent or acted on; nothing: it stands.
+  [[nodiscard]] std::optional<AgentRecord> UnsavedRecord() const;
+  void OnRecordSaved(const AgentRecord& saved);
+  /// Notes that the copy here follows the primary of `epoch`, proven by a row written after the rejoin.
+  void NoteJoined(Epoch epoch);
+  /// Notes that the database is about to be writable under `epoch`.
+  void NoteHeld(Epoch epoch);
+
+  // ---- holding ----
+
+  /// True when the item names this region, and this region has not ended that epoch.
+  [[nodiscard]] bool IsHolder() const;
+  /// True when the item names this very run of the agent.
+  [[nodiscard]] bool IsHolderRun() const;
+  /// The moment until which the database may be writable. Nothing: no lease.
+  [[nodiscard]] std::optional<Instant> Deadline() const { return deadline_; }
+  [[nodiscard]] bool HoldsAt(Instant now) const;
+
+  /// The next renewal (also the adoption by a new run in the same region). Nothing: not the holder, or released.
+  [[nodiscard]] std::optional<LeaseChange> Renewal(Instant now) const;
+  /// A renewal that also changes the candidates.
+  [[nodiscard]] std::optional<LeaseChange> Membership(Instant now, std::vector<RegionName> candidates) const;
+  /// The first item of a service: epoch 1. Only when the store has none and this region has never seen one.
+  [[nodiscard]] std::optional<LeaseChange> Founding(Instant now) const;
+  /// What became of a renewal, membership change or founding.
+  void OnChange(const LeaseChange& change, ChangeFate fate, std::uint64_t version, Incarnation incarnation, Instant arrived);
+
+  // ---- releasing ----
+
+  /// Ends the epoch by this region's word. From here on it is never renewed, whatever answers arrive: save the record,
+  /// then send Released(). Not the holder: no effect.
+  void BeginRelease();
+  [[nodiscard]] std::optional<LeaseChange> Released(Instant now, Release release) const;
+
+  // ---- taking over ----
+
+  /// @param extra  policy failover_after: lengthens the wait for a silent holder and nothing else
+  [[nodiscard]] TakeoverAnswer MayTakeOver(Instant now, Duration extra) const;
+  /// When the holder's lease has surely ended by this agent's own clock: the loss is bounded by it.
+  [[nodiscard]] std::optional<Instant> HolderSurelyEnded() const;
+  /// The claim of the next epoch. Call only when MayTakeOver says kNone; from here until its fate is known nothing is promised.
+  [[nodiscard]] LeaseChange BeginClaim(Instant now);
+  /// The claim by a holder that released and whose heir did not come: the aborted switchover goes on under the next epoch.
+  [[nodiscard]] std::optional<LeaseChange> BeginReclaim(Instant now);
+  void OnClaim(ChangeFate fate, std::uint64_t version, Incarnation incarnation, Instant arrived);
+  /// The second look, at the very moment of the promotion.
+  [[nodiscard]] bool MayPromote(Instant now, Epoch epoch) const;
+
+  // ---- for people ----
+
+  [[nodiscard]] const std::optional<LeaseItem>& item() const { return item_; }
+  [[nodiscard]] Incarnation incarnation() const { return incarnation_; }
+  /// When the counter was last seen to move, by arrival.
+  [[nodiscard]] std::optional<Instant> CounterSeen() const { return counter_seen_; }
+  [[nodiscard]] Duration Length() const;
+
+ private:
+  void Accept(LeaseItem item, std::uint64_t version, Incarnation incarnation, Instant arrived);
+  void Extend(const LeaseChange& change);
+  [[nodiscard]] std::optional<LeaseChange> Change(Instant now) const;
+  [[nodiscard]] Duration WaitLength() const;
+
+  const RegionName self_;
+  const AgentId agent_;
+  const LeaseSettings settings_;
+  const bool had_record_;
+  const Instant started_;
+
+  AgentRecord record_;
+  AgentRecord saved_;
+  std::optional<LeaseItem> item_;
+  std::uint64_t version_ = 0;
+  Incarnation incarnation_;
+  bool store_read_ = false;
+  std::optional<Instant> counter_seen_;
+  std::optional<Instant> released_seen_;
+  std::optional<Instant> deadline_;
+  std::optional<Instant> promised_until_;  // given by the promise path; the store path never sets it
+  std::optional<LeaseChange> claim_;       // sent; while it is here nothing is promised
+  bool claim_unknown_ = false;             // no answer came
+  bool claim_again_ = false;               // and a later reading showed it not applied
+};
+
+}  // namespace lifeboat

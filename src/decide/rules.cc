@@ -1,0 +1,385 @@
+#include "decide/rules.h"
+
+#include <functional>
+
+namespace lifeboat {
+
+namespace {
+
+/// Signs of loss are shown from here on; acting waits for the lease.
+constexpr int kSuspectPeriods = 2;
+constexpr Duration kPeerSilence = 1s;
+/// An heir that does not come within this many lengths of the lease is given up by the releasing region.
+constexpr int kHeirPatience = 2;
+/// Longer than this a dead database does not wait for the answers of candidates.
+constexpr Duration kAssessPatience = 2s;
+/// Another region adopts a switchover only after this many lengths of its owner's silence.
+constexpr int kAdoptPatience = 2;
+
+Duration Length(const Snapshot& s) { return s.lease.item ? s.lease.item->length : Duration(3s); }
+bool Writable(const Snapshot& s) { return s.database && s.database->IsWritable(); }
+bool ProcessAlive(const Snapshot& s) { return s.database && s.database->process_alive; }
+bool Acts(const Snapshot& s) { return s.policy.automation == Automation::kAct; }
+std::string Quote(const RegionName& region) { return "'" + region.text + "'"; }
+
+bool ExecutionNeedsDatabase(const Snapshot& s) {
+  return s.execution && (s.execution->source == s.self || s.execution->target == s.self);
+}
+
+/// The holder shows signs of loss: its counter or its agent is silent.
+bool HolderSuspect(const Snapshot& s) {
+  if (!s.lease.item || s.lease.item->released) return s.lease.item.has_value();
+  if (s.lease.counter_age && *s.lease.counter_age > Length(s) / 6 * kSuspectPeriods) return true;
+  const auto holder = s.peers.find(s.lease.item->holder);
+  return holder != s.peers.end() && !holder->second.answers && (!holder->second.age || *holder->second.age > kPeerSilence / 2);
+}
+
+std::string HolderSigns(const Snapshot& s) {
+  std::string text = "the lease of " + Quote(s.lease.item->holder) + " (epoch " + std::to_string(s.lease.item->epoch.number) + ") was last renewed " +
+                     (s.lease.counter_age ? FormatDuration(*s.lease.counter_age) + " ago" : "at an unknown time");
+  const auto holder = s.peers.find(s.lease.item->holder);
+  if (holder != s.peers.end()) text += holder->second.answers ? ", its agent answers" : ", its agent does not answer";
+  return text;
+}
+
+/// A standby that streams from here, of the same system, on which a row written after it was seen has arrived.
+const RegionName* AdmissibleStandby(const Snapshot& s) {
+  if (!s.database || s.heartbeat_written == 0) return nullptr;
+  for (const auto& [name, peer] : s.peers) {
+    if (peer.kind != RegionKind::kData || s.lease.item->IsCandidate(name)) continue;
+    if (!peer.answers || peer.detached || !peer.database || !peer.database->IsStandby()) continue;
+    if (peer.database->system_id != s.database->system_id || peer.database->timeline != s.database->timeline) continue;
+    if (peer.database->upstream.empty() || peer.heartbeat_seen == 0 || peer.heartbeat_seen + 8 < s.heartbeat_written) continue;
+    return &name;
+  }
+  return nullptr;
+}
+
+struct Row {
+  Rule rule;
+  std::function<bool(const Snapshot&)> holds;
+  std::function<void(const Snapshot&, Decision&)> conclude;
+};
+
+void Propose(Decision& d, Proposal proposal, std::string reason) {
+  d.proposal = proposal;
+  d.reason = std::move(reason);
+}
+void Withhold(Decision& d, std::string reason, std::string unblock) {
+  d.withheld = true;
+  d.reason = std::move(reason);
+  d.unblock = std::move(unblock);
+}
+
+bool HolderRegion(const Snapshot& s) { return s.kind == RegionKind::kData && s.lease.held_here; }
+bool StandbyRegion(const Snapshot& s) {
+  return s.kind == RegionKind::kData && s.lease.item && !s.lease.held_here && s.lease.item->holder != s.self;
+}
+/// A takeover ends the execution of another region by its own transaction; one that this region runs is finished first.
+bool ExecutionBlocksTakeover(const Snapshot& s) {
+  return s.execution && s.execution->owner == s.self && s.execution->kind != PlanKind::kRejoin;
+}
+bool WouldTakeOver(const Snapshot& s) { return StandbyRegion(s) && s.lease.may_take_over && !ExecutionBlocksTakeover(s); }
+
+const Row kRows[] = {
+    // ---- anyone ----
+    {{50, "a primary without a valid lease is stopped"},
+     [](const Snapshot& s) {
+       // An earlier run's lease is adopted, not stopped: until then the guard goes on with the deadline that it was given.
+       const bool earlier_run = s.lease.held_here && !s.lease.held_by_this_run;
+       return Acts(s) && Writable(s) && s.lease.item && !s.lease.valid && !earlier_run && s.kind == RegionKind::kData;
+     },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kStopDatabase,
+               "the database here accepts writes, and this region's lease is not valid (epoch " +
+                   std::to_string(s.lease.item->epoch.number) + " is held by " + Quote(s.lease.item->holder) + ")");
+     }},
+    {{60, "an execution whose own region's agent was replaced is gone on with"},
+     [](const Snapshot& s) { return s.execution && !s.execution_runs_here && s.execution->owner == s.self; },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kAdoptExecution, "execution '" + s.execution->id.text + "' belongs to an earlier run of this agent");
+     }},
+    {{65, "a switchover whose owner is gone is ended by the region that it would have left"},
+     [](const Snapshot& s) {
+       return s.execution && !s.execution_runs_here && s.execution->kind == PlanKind::kSwitchover && s.execution->source == s.self &&
+              s.execution->owner != s.self && s.execution_owner_silent && *s.execution_owner_silent > Length(s) * kAdoptPatience &&
+              s.lease.item && s.lease.item->holder == s.self;
+     },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kAdoptExecution, "the agent of " + Quote(s.execution->owner) + ", which runs '" + s.execution->id.text +
+                                                 "', is silent for " + FormatDuration(*s.execution_owner_silent));
+     }},
+    {{70, "the store is not read yet"},
+     [](const Snapshot& s) { return !s.lease.item && !s.lease.store_empty; },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, s.lease.store_problem.empty() ? "no answer from the store since this agent began" : s.lease.store_problem,
+                "bring the store's agent back; nothing is started on a guess");
+     }},
+    {{80, "a service without a lease is founded by its first primary"},
+     [](const Snapshot& s) { return s.lease.store_empty && s.self == s.first_primary && s.kind == RegionKind::kData && Acts(s); },
+     [](const Snapshot&, Decision& d) { Propose(d, Proposal::kFoundService, "the store holds no lease item for this service"); }},
+    {{85, "a service without a lease waits for its first primary"},
+     [](const Snapshot& s) { return s.lease.store_empty; },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, "the store holds no lease item for this service",
+                Acts(s) ? "start the agent of " + Quote(s.first_primary) : "set policy.automation to 'act'");
+     }},
+
+    // ---- the region that holds the lease ----
+    {{200, "a running execution decides over the database that it moves"},
+     [](const Snapshot& s) { return s.kind == RegionKind::kData && ExecutionNeedsDatabase(s) && !WouldTakeOver(s); },
+     [](const Snapshot& s, Decision& d) {
+       d.reason = std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is " + ToString(s.execution->state) +
+                  (s.execution->waiting_for.empty() ? "" : ": " + s.execution->waiting_for);
+     }},
+    {{205, "a lease of an earlier run of this agent is adopted"},
+     [](const Snapshot& s) { return HolderRegion(s) && !s.lease.held_by_this_run && s.lease.store_answers; },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kAdoptLease, "epoch " + std::to_string(s.lease.item->epoch.number) + " is this region's, held by an earlier run");
+     }},
+    {{210, "a holder whose lease has run out waits, fenced, for the store"},
+     [](const Snapshot& s) { return HolderRegion(s) && !s.lease.valid; },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, "the lease of epoch " + std::to_string(s.lease.item->epoch.number) + " could not be renewed" +
+                       (s.lease.store_problem.empty() ? "" : ": " + s.lease.store_problem),
+                "the region opens again by itself once the store answers and nobody has taken over");
+     }},
+    {{220, "no guard, no primary"},
+     [](const Snapshot& s) { return HolderRegion(s) && !s.guard_answers && !Writable(s); },
+     [](const Snapshot&, Decision& d) {
+       Withhold(d, "the guard of this region does not answer, so nothing would stop the database at the deadline", "start the guard");
+     }},
+    {{230, "a dead database is failed over at once where the policy says so and the loss is proven zero"},
+     [](const Snapshot& s) {
+       return HolderRegion(s) && !ProcessAlive(s) && s.database_down && s.policy.database_failure == DatabaseFailure::kFailover &&
+              Acts(s) && !s.ready_heir.empty() && s.loss && s.loss->kind == LossEstimate::Kind::kProvenZero;
+     },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kReleaseDead, "no process of the database lives, and " + Quote(s.ready_heir) + " holds all of its WAL (" + s.loss->basis + ")");
+       d.subject = s.ready_heir;
+     }},
+    {{235, "a dead database is assessed before it is started again"},
+     [](const Snapshot& s) {
+       return HolderRegion(s) && !Writable(s) && s.database_down && s.policy.database_failure == DatabaseFailure::kFailover && Acts(s) &&
+              !s.loss && *s.database_down < kAssessPatience;
+     },
+     [](const Snapshot&, Decision& d) { d.reason = "where its WAL ends, and which candidate holds all of it, is being found out"; }},
+    {{240, "a dead database is failed over when the restart budget is spent, under the loss limit"},
+     [](const Snapshot& s) {
+       return HolderRegion(s) && !Writable(s) && s.database_down && *s.database_down > s.policy.restart_budget && Acts(s) &&
+              !s.ready_heir.empty() && LossLimitObjection(s.loss, s.policy).empty();
+     },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kReleaseDead, "the database could not be restarted within " + FormatDuration(s.policy.restart_budget) + "; " +
+                                              Quote(s.ready_heir) + " takes over (" + s.loss->basis + ")");
+       d.subject = s.ready_heir;
+     }},
+    {{250, "the holder's database is started here"},
+     [](const Snapshot& s) { return HolderRegion(s) && s.database && !Writable(s) && Acts(s); },
+     [](const Snapshot& s, Decision& d) {
+       std::string reason = s.database->process_alive ? "the database runs but does not accept writes"
+                                                      : "no process of the database lives";
+       if (!s.database->problem.empty()) reason += " (" + s.database->problem + ")";
+       if (s.database_down && *s.database_down > s.policy.restart_budget) {
+         reason += "; the restart budget is spent, but no heir may take over: ";
+         reason += s.ready_heir.empty() ? "no candidate says that it can" : LossLimitObjection(s.loss, s.policy);
+       }
+       Propose(d, Proposal::kStartPrimary, reason);
+     }},
+    {{260, "a proven standby is named as a candidate"},
+     [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && Acts(s) && AdmissibleStandby(s) != nullptr; },
+     [](const Snapshot& s, Decision& d) {
+       d.subject = *AdmissibleStandby(s);
+       Propose(d, Proposal::kAdmitStandby, Quote(d.subject) + " streams from here, and a row written since has arrived on it");
+     }},
+    {{290, "the holder serves"},
+     [](const Snapshot& s) { return HolderRegion(s); },
+     [](const Snapshot& s, Decision& d) {
+       d.reason = Writable(s) ? "the database accepts writes under epoch " + std::to_string(s.lease.item->epoch.number) + ", lease valid for " + FormatDuration(s.lease.left)
+                              : "the database does not accept writes, and policy.automation is 'observe'";
+       d.withheld = !Writable(s);
+     }},
+    {{295, "a released epoch whose heir did not come goes on here"},
+     [](const Snapshot& s) {
+       return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here && Acts(s) && !s.execution &&
+              s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience;
+     },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kReclaim, "epoch " + std::to_string(s.lease.item->epoch.number) + " was released " + FormatDuration(*s.lease.counter_age) +
+                                          " ago, and nobody took it");
+     }},
+    {{298, "a released epoch waits for its heir"},
+     [](const Snapshot& s) { return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here; },
+     [](const Snapshot& s, Decision& d) {
+       d.reason = "epoch " + std::to_string(s.lease.item->epoch.number) + " was ended by this region's own word";
+     }},
+
+    // ---- a standby region ----
+    {{310, "a copy that was primary is not started before it has been rejoined"},
+     [](const Snapshot& s) { return StandbyRegion(s) && s.detached && !s.lease.item->IsCandidate(s.self); },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, "the database here was the primary of an earlier epoch and may hold writes that no other has",
+                "lifeboat rejoin " + s.self.text);
+     }},
+    {{320, "a standby that is not running is started"},
+     [](const Snapshot& s) { return StandbyRegion(s) && s.database && !ProcessAlive(s) && Acts(s); },
+     [](const Snapshot& s, Decision& d) { Propose(d, Proposal::kStartStandby, "no process of the database lives"); d.subject = s.lease.item->holder; }},
+    {{330, "a region that may not take over says why"},
+     [](const Snapshot& s) { return StandbyRegion(s) && HolderSuspect(s) && !s.lease.item->IsCandidate(s.self); },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, HolderSigns(s) + "; this region is not a candidate", "it becomes one when its copy is proven to follow the primary");
+     }},
+    {{340, "a lost holder is not replaced while automation only observes"},
+     [](const Snapshot& s) { return WouldTakeOver(s) && !Acts(s); },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, HolderSigns(s) + "; policy.automation is 'observe'", "lifeboat failover --to " + s.self.text);
+     }},
+    {{345, "a standby that cannot be promoted does not take over"},
+     [](const Snapshot& s) { return WouldTakeOver(s) && !(s.database && s.database->IsStandby()); },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, HolderSigns(s) + "; but the database here is not a running standby" +
+                       (s.database && !s.database->problem.empty() ? " (" + s.database->problem + ")" : ""),
+                "bring the standby here up");
+     }},
+    {{347, "no guard, no takeover"},
+     [](const Snapshot& s) { return WouldTakeOver(s) && !s.guard_answers; },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, HolderSigns(s) + "; but the guard of this region does not answer", "start the guard");
+     }},
+    {{350, "a takeover soon after another waits for a person"},
+     [](const Snapshot& s) {
+       return WouldTakeOver(s) && !s.lease.item->released && s.since_takeover && *s.since_takeover < s.policy.cool_down;
+     },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, HolderSigns(s) + "; the last takeover was " + FormatDuration(*s.since_takeover) + " ago, cool_down is " + FormatDuration(s.policy.cool_down),
+                "lifeboat failover --to " + s.self.text);
+     }},
+    {{360, "a loss that is unknown or above the limit waits for a person"},
+     [](const Snapshot& s) { return WouldTakeOver(s) && !LossLimitObjection(s.loss, s.policy).empty(); },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, HolderSigns(s) + "; " + LossLimitObjection(s.loss, s.policy), "lifeboat failover --to " + s.self.text + " --accept-loss");
+     }},
+    {{370, "the heir of a release takes over at once"},
+     [](const Snapshot& s) { return WouldTakeOver(s) && s.lease.item->released; },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kFailover, Quote(s.lease.item->holder) + " ended epoch " + std::to_string(s.lease.item->epoch.number) + " by its own word");
+     }},
+    {{380, "a lost holder is replaced"},
+     [](const Snapshot& s) { return WouldTakeOver(s); },
+     [](const Snapshot& s, Decision& d) { Propose(d, Proposal::kFailover, HolderSigns(s)); }},
+    {{385, "a suspect holder's lease is waited out"},
+     [](const Snapshot& s) { return StandbyRegion(s) && HolderSuspect(s); },
+     [](const Snapshot& s, Decision& d) {
+       d.reason = HolderSigns(s) + "; " + s.lease.takeover_bar;
+       if (s.lease.takeover_left > 0s) d.reason += ", " + FormatDuration(s.lease.takeover_left) + " left";
+     }},
+    {{390, "a standby follows"},
+     [](const Snapshot& s) { return StandbyRegion(s); },
+     [](const Snapshot& s, Decision& d) { d.reason = HolderSigns(s); }},
+
+    // ---- a witness ----
+    {{490, "a witness watches"},
+     [](const Snapshot& s) { return s.kind == RegionKind::kWitness; },
+     [](const Snapshot& s, Decision& d) { d.reason = s.lease.item ? HolderSigns(s) : "no lease item yet"; }},
+    {{990, "nothing applies"},
+     [](const Snapshot&) { return true; },
+     [](const Snapshot&, Decision& d) { d.reason = "no rule applies to what was seen"; d.withheld = true; d.unblock = "lifeboat explain"; }},
+};
+
+Verdict VerdictOfSelf(const Snapshot& s) {
+  if (s.kind == RegionKind::kWitness) return s.lease.store_answers ? Verdict::kHealthy : Verdict::kDegraded;
+  if (!s.database) return Verdict::kUnknown;
+  if (s.lease.held_here) {
+    if (!s.lease.valid) return Verdict::kFenced;
+    return Writable(s) ? Verdict::kHealthy : Verdict::kDegraded;
+  }
+  if (s.execution && s.execution->kind == PlanKind::kRejoin && s.execution->source == s.self) return Verdict::kRejoining;
+  if (s.detached) return Verdict::kDetached;
+  if (!s.lease.item) return Verdict::kUnknown;
+  if (!s.database->IsStandby()) return Verdict::kDegraded;
+  return s.database->upstream.empty() ? Verdict::kDegraded : Verdict::kHealthy;
+}
+
+Verdict VerdictOfPeer(const Snapshot& s, const RegionName& name, const PeerFacts& peer) {
+  const bool holder = s.lease.item && s.lease.item->holder == name;
+  if (holder) {
+    if (s.lease.item->released) return Verdict::kLost;
+    const bool ran_out = s.lease.counter_age && *s.lease.counter_age > Length(s);
+    if (ran_out) return s.lease.store_answers ? Verdict::kLost : Verdict::kUnknown;
+    if (HolderSuspect(s)) return Verdict::kSuspect;
+  }
+  if (!peer.answers) return peer.age ? Verdict::kLost : Verdict::kUnknown;
+  if (s.execution && s.execution->kind == PlanKind::kRejoin && s.execution->source == name) return Verdict::kRejoining;
+  if (peer.kind == RegionKind::kWitness) return Verdict::kHealthy;
+  if (!peer.database) return Verdict::kUnknown;
+  if (holder) return peer.database->IsWritable() ? Verdict::kHealthy : Verdict::kDegraded;
+  if (peer.detached) return Verdict::kDetached;
+  return peer.database->IsStandby() && !peer.database->upstream.empty() ? Verdict::kHealthy : Verdict::kDegraded;
+}
+
+}  // namespace
+
+const char* ToString(Proposal proposal) {
+  switch (proposal) {
+    case Proposal::kNothing: return "nothing";
+    case Proposal::kFoundService: return "found the service";
+    case Proposal::kAdoptLease: return "adopt the lease";
+    case Proposal::kStartPrimary: return "start the primary";
+    case Proposal::kStopDatabase: return "stop the database";
+    case Proposal::kStartStandby: return "start the standby";
+    case Proposal::kAdmitStandby: return "admit the standby";
+    case Proposal::kReleaseDead: return "release the lease";
+    case Proposal::kReclaim: return "reclaim the lease";
+    case Proposal::kFailover: return "fail over";
+    case Proposal::kAdoptExecution: return "adopt the execution";
+  }
+  return "nothing";
+}
+
+Json ToJson(const Decision& d) {
+  Json verdicts = Json::object();
+  for (const auto& [region, verdict] : d.verdicts) verdicts[region.text] = ToString(verdict);
+  return {{"rule", d.rule},           {"sentence", d.sentence}, {"reason", d.reason},   {"proposal", ToString(d.proposal)},
+          {"subject", d.subject.text}, {"withheld", d.withheld}, {"unblock", d.unblock}, {"verdicts", verdicts}};
+}
+
+std::span<const Rule> AllRules() {
+  static const std::vector<Rule> rules = [] {
+    std::vector<Rule> all;
+    for (const Row& row : kRows) all.push_back(row.rule);
+    return all;
+  }();
+  return rules;
+}
+
+std::string LossLimitObjection(const std::optional<LossEstimate>& loss, const Policy& policy) {
+  // SAFETY: unknown is never good (G8), and no limit means that nobody stated one.
+  if (!loss || loss->kind == LossEstimate::Kind::kUnknown) {
+    return "the loss is unknown" + (loss && !loss->basis.empty() ? " (" + loss->basis + ")" : std::string());
+  }
+  if (loss->kind == LossEstimate::Kind::kProvenZero) return {};
+  if (!policy.loss_limit) return "no loss_limit is configured";
+  if (loss->time > policy.loss_limit->time) {
+    return "up to " + FormatDuration(loss->time) + " of writes would be lost, loss_limit.time is " + FormatDuration(policy.loss_limit->time);
+  }
+  if (loss->bytes > policy.loss_limit->bytes) {
+    return "up to " + FormatBytes(loss->bytes) + " of writes would be lost, loss_limit.bytes is " + FormatBytes(policy.loss_limit->bytes);
+  }
+  return {};
+}
+
+Decision Decide(const Snapshot& snapshot) {
+  Decision decision;
+  for (const Row& row : kRows) {
+    if (!row.holds(snapshot)) continue;
+    decision.rule = row.rule.number;
+    decision.sentence = row.rule.sentence;
+    row.conclude(snapshot, decision);
+    break;
+  }
+  decision.verdicts[snapshot.self] = VerdictOfSelf(snapshot);
+  for (const auto& [name, peer] : snapshot.peers) decision.verdicts[name] = VerdictOfPeer(snapshot, name, peer);
+  return decision;
+}
+
+}  // namespace lifeboat

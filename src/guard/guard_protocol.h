@@ -1,0 +1,47 @@
+#pragma once
+
+// The messages between the guard and its clients, as they stand in memory: both ends are one program on one machine
+// (docs/formats/guard.md). One question and its answer a connection, or several one after another.
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace lifeboat::guard_protocol {
+
+inline constexpr std::uint32_t kMagic = 0x3147424C;  // "LBG1", as a little-endian machine reads it
+
+enum class Kind : std::uint32_t { kPermit = 1, kForbid = 2, kLook = 3 };
+
+struct Question {
+  std::uint32_t magic = kMagic;
+  Kind kind = Kind::kLook;
+  std::uint64_t number = 0;        ///< echoed
+  std::uint64_t epoch = 0;         ///< Permit, Forbid
+  std::int64_t deadline_boot = 0;  ///< Permit: nanoseconds of CLOCK_BOOTTIME
+  std::int64_t deadline_raw = 0;   ///< Permit: nanoseconds of CLOCK_MONOTONIC_RAW
+  std::array<char, 40> boot_id{};  ///< Permit: 36 characters, then zeros
+};
+static_assert(sizeof(Question) == 80);
+
+struct Answer {
+  std::uint32_t magic = kMagic;
+  std::uint32_t answer = 0;  ///< GuardAnswer
+  std::uint64_t number = 0;
+  std::uint64_t epoch = 0;  ///< the highest that the guard has heard of
+  std::uint32_t armed = 0;
+  std::uint32_t fired = 0;
+  std::int64_t left = 0;        ///< nanoseconds
+  std::int64_t worst_kill = 0;  ///< nanoseconds
+  std::uint64_t kills = 0;
+};
+static_assert(sizeof(Answer) == 56);
+
+[[nodiscard]] inline std::array<char, 40> PackBootId(std::string_view id) {
+  std::array<char, 40> packed{};
+  std::memcpy(packed.data(), id.data(), id.size() < packed.size() ? id.size() : packed.size());
+  return packed;
+}
+
+}  // namespace lifeboat::guard_protocol

@@ -1,0 +1,295 @@
+#include "lab/lab.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "adapters/system/files.h"
+#include "adapters/system/processes.h"
+#include "lab/addresses.h"
+#include "lab/agents.h"
+#include "lab/databases.h"
+#include "lab/name_server.h"
+#include "lab/tools.h"
+
+namespace lifeboat::lab {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kBinDirectory = "/usr/lib/postgresql/15/bin";
+constexpr const char* kVersion = "0.1.0";
+constexpr Duration kKillTimeout = 10s;
+constexpr std::size_t kLongestFolder = 60;  // a Unix socket's path holds 107 bytes, and ours adds region, folder and name
+
+Result<Unit> CheckFolder(const fs::path& folder) {
+  std::error_code problem;
+  if (folder.string().size() > kLongestFolder) {
+    return Refused("the lab's folder '" + folder.string() + "' has more than " + std::to_string(kLongestFolder) + " bytes",
+                   "choose a shorter one: Unix sockets lie in it");
+  }
+  if (folder.string().find_first_of(" '\"\\$\n:") != std::string::npos) {
+    return Refused("the lab's folder '" + folder.string() + "' holds a blank, quote, colon, dollar or backslash", "choose another one");
+  }
+  if (IsLab(folder)) {
+    return Refused("a lab stands in '" + folder.string() + "' already", "end it with 'lifeboat lab down', or give another folder");
+  }
+  if (fs::exists(folder, problem) && (!fs::is_directory(folder, problem) || !fs::is_empty(folder, problem))) {
+    return Refused("'" + folder.string() + "' exists and is no lab", "give a folder that is empty or does not exist");
+  }
+  return Done();
+}
+
+Result<LabInfo> Describe(const LabOptions& options, const fs::path& folder, const std::optional<RunAs>& owner, Slot& slot) {
+  LabInfo info;
+  info.folder = folder;
+  info.version = kVersion;
+  info.owner = owner ? owner->name : std::to_string(::getuid());
+  info.slot = slot.number();
+  info.bin_directory = kBinDirectory;
+  info.knobs = options.knobs;
+  const std::pair<const char*, RegionKind> regions[] = {
+      {"us-east-1", RegionKind::kData}, {"us-west-2", RegionKind::kData}, {"eu-west-1", RegionKind::kWitness}};
+  int host = 0;
+  for (const auto& [name, kind] : regions) {
+    const auto port = slot.FreePort();
+    if (!port) return port.error();
+    info.regions.push_back({RegionName(name), kind, slot.Address(++host), *port});
+  }
+  const auto postgres = slot.FreePort();
+  const auto dns = slot.FreePort();
+  if (!postgres || !dns) return (postgres ? dns : postgres).error();
+  info.postgres_port = *postgres;
+  info.dns = {info.Witness().address, *dns};
+  return info;
+}
+
+Result<Unit> MakeFolders(const LabInfo& lab, const std::optional<RunAs>& owner) {
+  std::vector<std::pair<fs::path, unsigned>> folders = {
+      {lab.folder / "bin", 0755}, {lab.folder / "secrets", 0700}, {lab.folder / "clients", 0755}};
+  for (const LabRegion& region : lab.regions) {
+    const fs::path folder = lab.FolderOf(region.name.text);
+    folders.push_back({folder, 0755});
+    for (const char* part : {"state", "run"}) folders.push_back({folder / part, 0700});
+    folders.push_back({folder / "log", 0755});
+    if (region.kind == RegionKind::kData) {
+      for (const char* part : {"data", "socket"}) folders.push_back({folder / part, 0700});
+    } else {
+      folders.push_back({folder / "knot", 0700});
+    }
+  }
+  for (const auto& [folder, mode] : folders) {
+    if (auto made = MakeOwnedFolder(folder, mode, owner); !made) return made;
+  }
+  return Done();
+}
+
+Result<Unit> CopyProgram(const LabOptions& options, const LabInfo& lab, const std::optional<RunAs>& owner) {
+  std::error_code problem;
+  const fs::path from = options.program.empty() ? fs::path("/proc/self/exe") : options.program;
+  fs::copy_file(from, lab.Program(), fs::copy_options::overwrite_existing, problem);
+  if (problem) return Fail("cannot copy the program '" + from.string() + "' into the lab: " + problem.message());
+  if (::chmod(lab.Program().c_str(), 0755) != 0 || (owner && ::chown(lab.Program().c_str(), owner->uid, owner->gid) != 0)) {
+    return Fail("cannot set the mode of '" + lab.Program().string() + "': " + std::strerror(errno));
+  }
+  return Done();
+}
+
+// Everything but the databases: small files.
+Result<Unit> WriteFiles(const LabInfo& lab, const Passwords& passwords, const std::optional<RunAs>& owner) {
+  const std::tuple<fs::path, std::string, unsigned> files[] = {
+      {lab.PasswordFile(), PasswordFileText(passwords), 0600},
+      {lab.TokenFile(), RandomHex(32) + "\n", 0600},
+      {lab.Config(), LabConfig(lab), 0644},
+  };
+  for (const auto& [path, content, mode] : files) {
+    if (auto written = WriteOwned(path, content, mode, owner); !written) return written;
+  }
+  return WriteNameServer(lab, owner);
+}
+
+Result<Unit> StartSupervisor(const LabInfo& lab, const std::string& region, const std::optional<RunAs>& owner) {
+  const fs::path folder = lab.FolderOf(region);
+  SpawnOptions options;
+  options.cwd = (folder / "run").string();
+  options.log_file = (folder / "log" / "supervisor.log").string();
+  options.run_as = owner;
+  options.environment = {{kPlaceVariable, folder.string()}};
+  const auto spawned = SpawnDetached({lab.Program().string(), "lab", "supervise", "--region", region, "--lab", lab.folder.string()}, options);
+  return spawned ? Done() : Result<Unit>(spawned.error());
+}
+
+// Marker first, so that whatever happens next can be undone by Down.
+Result<Unit> MakeRoot(const fs::path& folder, const std::optional<RunAs>& owner) {
+  if (auto free = CheckFolder(folder); !free) return free;
+  std::error_code problem;
+  fs::create_directories(folder.parent_path(), problem);
+  if (auto made = MakeOwnedFolder(folder, 0755, owner); !made) return made;
+  return WriteOwned(folder / kMarker, "this folder belongs to 'lifeboat lab'; 'lifeboat lab down' removes it\n", 0644, owner);
+}
+
+std::optional<pid_t> PidIn(const fs::path& file) {
+  std::ifstream stream(file);
+  pid_t pid = 0;
+  if (!(stream >> pid) || pid <= 0) return std::nullopt;
+  return pid;
+}
+
+// The parts that a supervisor watches, and itself, by their pid files.
+std::optional<pid_t> PidOf(const LabInfo& lab, const std::string& region, const std::string& part) {
+  const fs::path folder = lab.FolderOf(region);
+  return PidIn(part == "postmaster" ? folder / "data" / "postmaster.pid" : folder / "run" / (part + ".pid"));
+}
+
+bool LivesIn(const fs::path& folder, pid_t pid) {
+  const std::vector<pid_t> within = ProcessesWithin(folder.string());
+  return std::find(within.begin(), within.end(), pid) != within.end();
+}
+
+std::vector<const char*> PartsOf(const LabRegion& region) {
+  if (region.kind == RegionKind::kWitness) return {"supervisor", "agent", "knot"};
+  return {"supervisor", "agent", "guard", "postmaster"};
+}
+
+// PostgreSQL refuses to start while the pid in its lock file exists, also as a zombie that init has not collected yet. A
+// region that comes back has no such trace of its former life. Bounded: whoever still has it then gets PostgreSQL's words.
+void AwaitNoTrace(std::optional<pid_t> pid) {
+  const Instant deadline = ReadClocks() + 5s;
+  while (pid && ::kill(*pid, 0) == 0 && !IsAlive(*pid) && !HasPassed(deadline, ReadClocks())) std::this_thread::sleep_for(5ms);
+}
+
+Result<LabRegion> FindRegion(const LabInfo& lab, const std::string& region) {
+  if (const LabRegion* found = lab.Find(region)) return *found;
+  std::string known;
+  for (const LabRegion& candidate : lab.regions) known += (known.empty() ? "'" : ", '") + candidate.name.text + "'";
+  return NotFound("the lab has no region '" + region + "'", "its regions are " + known);
+}
+
+}  // namespace
+
+Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const GoOn& go_on) {
+  const fs::path folder = options.folder.empty() ? DefaultFolder() : fs::absolute(options.folder).lexically_normal();
+  const auto owner = OwnerFor();
+  if (!owner) return owner.error();
+  if (auto made = MakeRoot(folder, *owner); !made) return made.error();
+  auto slot = Slot::Take();
+  if (!slot) return slot.error();
+  const auto lab = Describe(options, folder, *owner, *slot);
+  if (!lab) return lab.error();
+  if (auto made = MakeFolders(*lab, *owner); !made) return made.error();
+  if (auto written = WriteOwned(folder / "lab.json", LabJson(*lab), 0644, *owner); !written) return written.error();
+
+  const Passwords passwords = MakePasswords();
+  progress("creates two PostgreSQL servers, one the copy of the other");
+  auto copied = std::async(std::launch::async, [&] { return CopyProgram(options, *lab, *owner); });
+  auto written = WriteFiles(*lab, passwords, *owner);
+  auto built = written ? BuildDatabases(*lab, passwords, *owner) : written;
+  if (auto done = copied.get(); !done) return done.error();
+  if (!built) return built.error();
+  if (!options.start_processes) return *lab;
+  if (!go_on()) return Fail("ended before the agents were started");
+
+  progress("starts guard, agent and name server of each region");
+  for (const LabRegion& region : lab->regions) {
+    if (auto started = StartSupervisor(*lab, region.name.text, *owner); !started) return started.error();
+  }
+  std::string last;
+  const auto whole = AwaitWhole(*lab, options.patience, [&](const std::string& waiting_for) {
+    if (waiting_for != last) progress("waits: " + waiting_for);
+    last = waiting_for;
+    return go_on();
+  });
+  if (!whole) return whole.error();
+  return *lab;
+}
+
+Result<Json> Status(const fs::path& folder) {
+  const auto lab = ReadLab(folder);
+  if (!lab) return lab.error();
+  Json regions = Json::array();
+  for (const LabRegion& region : lab->regions) {
+    Json processes = Json::array();
+    for (const char* part : PartsOf(region)) {
+      const auto pid = PidOf(*lab, region.name.text, part);
+      const bool alive = pid && LivesIn(lab->FolderOf(region.name.text), *pid);
+      processes.push_back({{"name", part}, {"pid", alive ? Json(*pid) : Json()}, {"alive", alive}});
+    }
+    regions.push_back({{"name", region.name.text}, {"kind", ToString(region.kind)}, {"address", region.address}, {"processes", processes}});
+  }
+  const auto service = AskAny(*lab, "status", Json::object(), 2s);
+  return Json{{"folder", lab->folder.string()},
+              {"config", lab->Config().string()},
+              {"owner", lab->owner},
+              {"postgres_port", lab->postgres_port},
+              {"dns", lab->dns.Text()},
+              {"regions", regions},
+              {"service", service ? *service : Json()}};
+}
+
+Result<KillReport> Kill(const fs::path& folder, const std::string& region) {
+  const auto lab = ReadLab(folder);
+  if (!lab) return lab.error();
+  if (const auto found = FindRegion(*lab, region); !found) return found.error();
+  return KillAtOneInstant(lab->FolderOf(region), kKillTimeout);
+}
+
+Result<KillReport> Kill(const fs::path& folder, const std::string& region, const std::string& part) {
+  const auto lab = ReadLab(folder);
+  if (!lab) return lab.error();
+  const auto found = FindRegion(*lab, region);
+  if (!found) return found.error();
+  if (part == "database" && found->kind == RegionKind::kData) {
+    auto killed = KillAtOneInstant(lab->FolderOf(region) / "data", kKillTimeout);
+    if (killed && killed->killed.empty()) return NotFound("no database runs in region '" + region + "'");
+    return killed;
+  }
+  const std::vector<const char*> parts = PartsOf(*found);
+  if (std::find(parts.begin(), parts.end(), part) == parts.end()) {
+    return NotFound("region '" + region + "' has no '" + part + "'", "its parts are supervisor, agent, and guard, postmaster, database or knot");
+  }
+  const auto pid = PidOf(*lab, region, part);
+  if (!pid) return NotFound("'" + part + "' does not run in region '" + region + "'");
+  return KillOne(lab->FolderOf(region), *pid, kKillTimeout);
+}
+
+Result<Unit> Start(const fs::path& folder, const std::string& region) {
+  const auto lab = ReadLab(folder);
+  if (!lab) return lab.error();
+  if (const auto found = FindRegion(*lab, region); !found) return found.error();
+  const auto running = PidOf(*lab, region, "supervisor");
+  if (running && LivesIn(lab->FolderOf(region), *running)) {
+    return Refused("region '" + region + "' runs already", "'lifeboat lab status' shows its processes");
+  }
+  const auto owner = OwnerFor();
+  if (!owner) return owner.error();
+  AwaitNoTrace(PidOf(*lab, region, "postmaster"));
+  return StartSupervisor(*lab, region, *owner);
+}
+
+Result<Unit> Down(const fs::path& folder) {
+  std::error_code problem;
+  if (!fs::exists(folder, problem)) return Done();
+  // SAFETY: only a folder that Up has marked is ever emptied.
+  if (!IsLab(folder)) {
+    return Refused("'" + folder.string() + "' is not a lab: it has no '" + kMarker + "'", "give the folder of a lab");
+  }
+  const fs::path real = fs::canonical(folder, problem);
+  if (problem) return Fail("'" + folder.string() + "': " + problem.message());
+  if (auto killed = KillAtOneInstant(real, kKillTimeout); !killed) return killed.error();
+  for (const auto& entry : fs::directory_iterator(real, problem)) {  // the marker goes last: a second Down can end the work
+    if (entry.path().filename() != kMarker) fs::remove_all(entry.path(), problem);
+    if (problem) return Fail("cannot remove '" + entry.path().string() + "': " + problem.message(), "run it as the lab's owner or as root");
+  }
+  fs::remove_all(real, problem);
+  if (problem) return Fail("cannot remove '" + real.string() + "': " + problem.message(), "run it as the lab's owner or as root");
+  return Done();
+}
+
+}  // namespace lifeboat::lab

@@ -1,0 +1,97 @@
+#pragma once
+
+// What a lab is made of and where it lies: lab.json, the only thing that all commands of the lab read. The folder is
+// the lab's identity; a folder without its marker is never touched.
+//
+//   <lab>/.lifeboat-lab   marker, placed before anything else
+//   <lab>/lab.json        this description
+//   <lab>/lifeboat.yaml   the configuration of all agents and commands
+//   <lab>/bin/lifeboat    a copy of the program: the checkout may be unreadable to user postgres
+//   <lab>/secrets/        passwords (libpq passfile), TSIG key, token
+//   <lab>/clients/        the records of the demo's clients
+//   <lab>/REGION/         data, socket, state, log, run; knot in the witness region
+//
+// Thread rule: plain values; functions block on the disk.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/system/command.h"
+#include "base/result.h"
+#include "base/types.h"
+#include "model/policy.h"
+#include "model/region.h"
+
+namespace lifeboat::lab {
+
+inline constexpr const char* kMarker = ".lifeboat-lab";
+inline constexpr const char* kDatabase = "orders";
+inline constexpr const char* kClientUser = "clients";
+inline constexpr const char* kDnsZone = "lifeboat.test.";
+inline constexpr const char* kDnsName = "orders-db.lifeboat.test.";
+
+struct LabRegion {
+  RegionName name;
+  RegionKind kind = RegionKind::kData;
+  std::string address;          ///< loopback address of its own
+  std::uint16_t agent_port = 0;
+};
+
+/// What may differ from lab to lab.
+struct LabKnobs {
+  Duration lease = std::chrono::seconds(3);
+  Duration margin = std::chrono::milliseconds(150);
+  Duration rto = std::chrono::seconds(5);
+  Duration rpo = std::chrono::seconds(5);
+  std::string automation = "act";
+  DatabaseFailure database_failure = DatabaseFailure::kRestart;
+};
+
+struct LabInfo {
+  std::filesystem::path folder;
+  std::string version;
+  std::string owner;                ///< the user that everything in the lab runs as
+  int slot = 0;                     ///< third octet of the addresses
+  std::uint16_t postgres_port = 0;  ///< the same in both data regions
+  Endpoint dns;
+  std::string bin_directory;        ///< of PostgreSQL
+  std::vector<LabRegion> regions;
+  LabKnobs knobs;
+
+  [[nodiscard]] const LabRegion* Find(const std::string& region) const;
+  [[nodiscard]] const LabRegion& Witness() const;
+  [[nodiscard]] const LabRegion& FirstPrimary() const;
+  [[nodiscard]] std::filesystem::path FolderOf(const std::string& region) const { return folder / region; }
+  [[nodiscard]] std::filesystem::path Program() const { return folder / "bin" / "lifeboat"; }
+  [[nodiscard]] std::filesystem::path Config() const { return folder / "lifeboat.yaml"; }
+  [[nodiscard]] std::filesystem::path PasswordFile() const { return folder / "secrets" / "pgpass"; }
+  [[nodiscard]] std::filesystem::path TokenFile() const { return folder / "secrets" / "token"; }
+  [[nodiscard]] std::filesystem::path KeyFile() const { return folder / "secrets" / "tsig.key"; }
+  /// libpq connection string of a data region's server over TCP, as `user`.
+  [[nodiscard]] std::string Conninfo(const std::string& region, const std::string& user) const;
+};
+
+/// $LIFEBOAT_LAB, or /tmp/lifeboat-lab-<uid>.
+[[nodiscard]] std::filesystem::path DefaultFolder();
+
+/// Reads <folder>/lab.json. @error kNotFound: there is no lab; kFail: it is half-built or not readable
+[[nodiscard]] Result<LabInfo> ReadLab(const std::filesystem::path& folder);
+
+/// True when the folder holds a lab's marker.
+[[nodiscard]] bool IsLab(const std::filesystem::path& folder);
+
+[[nodiscard]] std::string LabJson(const LabInfo& info);
+/// lifeboat.yaml of this lab.
+[[nodiscard]] std::string LabConfig(const LabInfo& info);
+
+/// Whom the lab's processes run as: nothing as an ordinary user (ourselves), user postgres for root.
+[[nodiscard]] Result<std::optional<RunAs>> OwnerFor();
+
+/// Makes a file or a folder that belongs to the lab's owner.
+[[nodiscard]] Result<Unit> WriteOwned(const std::filesystem::path& path, std::string_view content, unsigned mode,
+                                      const std::optional<RunAs>& owner);
+[[nodiscard]] Result<Unit> MakeOwnedFolder(const std::filesystem::path& path, unsigned mode, const std::optional<RunAs>& owner);
+
+}  // namespace lifeboat::lab

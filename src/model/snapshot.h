@@ -1,0 +1,78 @@
+#pragma once
+
+// What observe saw, for decide: facts, each with its age and who saw it. Time is part of it: decide has no clock.
+// A fact that was not obtained is empty, never zero.
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "model/database_state.h"
+#include "model/execution.h"
+#include "model/lease_item.h"
+#include "model/policy.h"
+#include "model/region.h"
+
+namespace lifeboat {
+
+/// What would be, or was, lost by a failover at this moment.
+struct LossEstimate {
+  enum class Kind { kUnknown, kProvenZero, kBounded };
+  Kind kind = Kind::kUnknown;
+  Duration time{};       ///< from the newest position that this standby holds to the latest moment the primary could write
+  ByteCount bytes;       ///< known backlog, plus the observed write rate over the unseen time
+  std::string basis;     ///< in words
+};
+[[nodiscard]] Json ToJson(const LossEstimate& loss);
+
+/// Another region, as this agent knows it.
+struct PeerFacts {
+  RegionKind kind = RegionKind::kData;
+  bool answers = false;             ///< its agent answered the last question
+  std::optional<Duration> age;      ///< since the question that it last answered
+  std::optional<DatabaseState> database;  ///< as its agent saw it then; empty: unknown
+  AgentId agent;
+  bool detached = false;            ///< its agent says that its copy must be rejoined
+  std::uint64_t heartbeat_seen = 0; ///< newest heartbeat row visible on it
+};
+
+/// The lease, computed for this moment by decide/lease.h.
+struct LeaseFacts {
+  bool store_answers = false;
+  std::string store_problem;
+  bool store_empty = false;         ///< read, and there is no item
+  std::optional<LeaseItem> item;
+  bool held_here = false;           ///< the item names this region and the epoch is not ended by it
+  bool held_by_this_run = false;
+  bool valid = false;               ///< the deadline lies ahead
+  Duration left{};
+  std::optional<Duration> counter_age;
+  bool released_here = false;       ///< this region ended the item's epoch
+  std::string takeover_bar;         ///< why this region may not take over now; "none": it may
+  bool may_take_over = false;
+  Duration takeover_left{};         ///< until the bar falls by itself
+};
+
+struct Snapshot {
+  Instant now;
+  WallTime wall;
+  RegionName self;
+  RegionKind kind = RegionKind::kData;
+  RegionName first_primary;
+  Policy policy;
+  LeaseFacts lease;
+  std::optional<DatabaseState> database;  ///< of this region; empty: not looked at yet
+  bool detached = false;                  ///< this region's own copy must be rejoined
+  bool guard_answers = false;
+  std::optional<Duration> database_down;  ///< for how long no process of it has lived, where it should
+  std::optional<LossEstimate> loss;       ///< of a failover to this region; or, on the holder, to its best heir
+  RegionName ready_heir;                  ///< holder: a candidate that said it can take over at once
+  std::uint64_t heartbeat_written = 0;    ///< holder: the newest heartbeat row
+  std::map<RegionName, PeerFacts> peers;
+  std::optional<Execution> execution;     ///< the one that is not ended, if any
+  bool execution_runs_here = false;       ///< by this run of the agent
+  std::optional<Duration> execution_owner_silent;  ///< since its owner's agent last answered as that very run
+  std::optional<Duration> since_takeover; ///< since the last takeover that was not a planned switchover
+};
+
+}  // namespace lifeboat

@@ -1,0 +1,82 @@
+#include "serve/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <regex>
+#include <sstream>
+
+namespace lifeboat {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+const RegionName kEast("us-east-1");
+
+TEST(Metrics, AGaugeThatNobodySetIsAbsentAndNotZero) {
+  const Metrics metrics("1.2.3");
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_build_info{version=\"1.2.3\"} 1"));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("lifeboat_replication_lag_seconds")));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("lifeboat_lease_held")));
+}
+
+TEST(Metrics, AGaugeDisappearsWhenItsValueBecomesUnknown) {
+  Metrics metrics("0");
+  metrics.SetReplicationLag(kEast, 250ms);
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_replication_lag_seconds{region=\"us-east-1\"} 0.25\n"));
+  metrics.SetReplicationLag(kEast, std::nullopt);
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("lifeboat_replication_lag_seconds")));
+  metrics.SetReplicationLag(kEast, 0s);
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_replication_lag_seconds{region=\"us-east-1\"} 0\n"));
+}
+
+TEST(Metrics, ARegionHasOneRoleAtATime) {
+  Metrics metrics("0");
+  metrics.SetRole(kEast, Role::kPrimary);
+  metrics.SetRole(kEast, Role::kStandby);
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_region_role{region=\"us-east-1\",role=\"standby\"} 1\n"));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("role=\"primary\"")));
+  metrics.SetRole(kEast, std::nullopt);
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("lifeboat_region_role")));
+}
+
+TEST(Metrics, TheGuardsCountFollowsTheGuardAlsoAfterItsRestart) {
+  Metrics metrics("0");
+  metrics.SetGuardKills(3);
+  metrics.SetGuardKills(4);
+  EXPECT_THAT(metrics.Text(), HasSubstr("# TYPE lifeboat_guard_kills_total counter\nlifeboat_guard_kills_total 4\n"));
+  metrics.SetGuardKills(1);
+  EXPECT_THAT(metrics.Text(), HasSubstr("\nlifeboat_guard_kills_total 1\n"));
+  metrics.SetGuardKills(std::nullopt);
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("lifeboat_guard_kills_total")));
+}
+
+TEST(Metrics, EveryLineIsPrometheusText) {
+  Metrics metrics("0.1.0");
+  metrics.SetLeaseEpoch(Epoch{7});
+  metrics.SetLeaseLeft(1500ms);
+  metrics.SetLeaseHeld(true);
+  metrics.SetVerdict(kEast, Verdict::kHealthy);
+  metrics.SetReplicationLagBytes(kEast, ByteCount{16777216});
+  metrics.SetStoreReachable(false);
+  metrics.SetCanaryOk(true);
+  metrics.SetCanaryLastSuccess(WallTime{1'700'000'000'250'000'000});
+  metrics.SetGuardWorstKill(20ms);
+  metrics.CountLeaseRenewal("store", 3ms);
+  metrics.CountExecution(PlanKind::kFailover, ExecutionState::kDone);
+  metrics.CountDecision(210);
+  const std::regex sample(R"re([a-z_]+(\{[a-z_]+="[^"\\]*"(,[a-z_]+="[^"\\]*")*\})? -?(\d+(\.\d+)?(e[+-]?\d+)?|\+Inf))re");
+  const std::regex comment("# (HELP|TYPE) lifeboat_[a-z_]+ .+");
+  std::istringstream lines(metrics.Text());
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    EXPECT_TRUE(std::regex_match(line, sample) || std::regex_match(line, comment)) << line;
+  }
+  EXPECT_GT(count, 40);
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_decisions_total{rule=\"210\"} 1\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_lease_renewal_seconds_bucket{le=\"0.005\"} 1\n"));
+}
+
+}  // namespace
+}  // namespace lifeboat
