@@ -432,8 +432,7 @@ Result<Unit> Guarded(const GuardOptions& options) {
   Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
   Descriptor timer(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!epoll.ok() || !timer.ok()) return SystemError("cannot make a timer");
-  // The working directory must not be one that is to be unmounted, and never the database's.
-  if (chdir("/") != 0) return SystemError("cannot change to '/'");
+  // Whoever starts us chooses the working directory; within the database's own we would find ourselves among its processes.
 
   // Started before the priority is raised: the disk's thread needs none.
   DiskWorker disk(options.record, options.data_directory, options.log);

@@ -66,11 +66,11 @@ bool IsSpokenFor(int slot) {
 
 }  // namespace
 
-Result<Slot> Slot::Take() {
+Result<Slot> Slot::Take(std::optional<int> first) {
   std::random_device random;
-  const int first = static_cast<int>(random() % kSlots);
+  const int begin = first ? *first - 1 : static_cast<int>(random() % kSlots);
   for (int tried = 0; tried < kSlots; ++tried) {
-    const int number = (first + tried) % kSlots + 1;
+    const int number = (begin + tried) % kSlots + 1;
     if (IsSpokenFor(number)) continue;
     const int held = Bind("127.77." + std::to_string(number) + ".1", kReservation, SOCK_STREAM);
     if (held >= 0) return Slot(number, held);

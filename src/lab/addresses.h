@@ -3,7 +3,9 @@
 // Loopback addresses of a lab: 127.77.<slot>.{1,2,3}, one a region, and ports that are free on them. Several labs run at
 // once, each in a slot of its own. Thread rule: any thread.
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/types.h"
@@ -14,8 +16,9 @@ namespace lifeboat::lab {
 /// they hold it by themselves. @source Linux: every address of 127.0.0.0/8 is local
 class Slot {
  public:
+  /// @param first  where the search begins, 1 to 254; nothing: anywhere
   /// @error kFail: no slot is free
-  [[nodiscard]] static Result<Slot> Take();
+  [[nodiscard]] static Result<Slot> Take(std::optional<int> first = std::nullopt);
   Slot(Slot&& other) noexcept;
   Slot& operator=(Slot&&) = delete;
   Slot(const Slot&) = delete;

@@ -29,13 +29,15 @@ Json Example() { return Json::parse(ReadFile(LIFEBOAT_SOURCE_DIR "/tests/fixture
 Json Empty() {
   return Json::parse(
       R"({"format":"lifeboat-report/1","service":"orders","generated_ns":1795498724123000000,"machine":"","settings":{},
-    "objectives":{"rto_s":5,"rpo_s":5},"verdict":"unknown","sentences":[],"events":[],"runs":[],"clients":[],"regions":[],"ledger":[],
+    "objectives":{"rto_s":5,"rpo_s":5},"verdict":"unknown",
+    "sentences":[],"events":[],"runs":[],"clients":[],"regions":[],"ledger":[],
     "evidence":{"records":0,"head":null,"verified":null}})");
 }
 
 Json UnknownRun() {
   return Json::parse(
-      R"({"kind":"failover","execution":"x-1","source":"a","target":"b","epoch":2,"fault_ns":null,"began_ns":1795498724123000000,
+      R"({"kind":"failover","execution":"x-1","source":"a","target":"b","epoch":2,
+    "fault_ns":null,"began_ns":1795498724123000000,
     "ended_ns":null,"phases":[{"name":"detect","began_ns":null,"ended_ns":null,"seconds":null}],"rto_s":null,"rto_met":null,"loss":null,
     "rpo_met":null,"steps":[{"name":"route","state":"intended","seconds":null,"outcome":""}]})");
 }

@@ -71,7 +71,7 @@ std::optional<std::string> MethodOfPath(std::string_view path) {
   if (path.substr(0, kPrefix.size()) != kPrefix) return std::nullopt;
   const std::string_view rest = path.substr(kPrefix.size());
   const std::size_t slash = rest.find('/');
-  if (slash == std::string_view::npos) return std::nullopt;
+  if (slash == std::string_view::npos) return peers::IsMethodPart(rest) ? std::optional(std::string(rest)) : std::nullopt;
   const std::string_view group = rest.substr(0, slash);
   const std::string_view name = rest.substr(slash + 1);
   if (!peers::IsMethodPart(group) || !peers::IsMethodPart(name)) return std::nullopt;

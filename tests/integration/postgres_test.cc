@@ -369,10 +369,11 @@ TEST_F(PostgresTest, ATornLastRecordIsNotCounted) {
 TEST_F(PostgresTest, APromotedStandbyHoldsAllThatItReceived) {
   const Region primary = StartedPrimary();
   const Region standby = StartedStandby(primary);
+  const Lsn from = Must(primary.door->FlushedPosition(kTime));
   Insert(primary, 20);
   ASSERT_TRUE(Eventually([&] { return HasCaughtUp(standby, primary); }));
   Kill(primary);
-  const Lsn end = Must(primary.door->EndOfWal(1, Lsn{0x1000028}, kTime));
+  const Lsn end = Must(primary.door->EndOfWal(1, from, kTime));
 
   auto began = std::chrono::steady_clock::now();
   const Lsn received = Must(standby.door->StopReceiving(kTime));

@@ -63,7 +63,7 @@ Task<Result<Json>> CallOnce(asio::any_io_executor executor, Endpoint endpoint, c
                             Json parameters, Duration timeout) {
   const SteadyClock::time_point deadline = SteadyClock::now() + std::chrono::duration_cast<SteadyClock::duration>(timeout);
   const std::string who = "the agent at '" + endpoint.Text() + "'";
-  if (!peers::IsMethod(method)) co_return Fail("'" + method + "' is no method of the form 'group.name'");
+  if (!peers::IsMethod(method)) co_return Fail("'" + method + "' is no method of the form 'name' or 'group.name'");
   boost::system::error_code bad_address;
   const asio::ip::address address = asio::ip::make_address(endpoint.host, bad_address);
   if (bad_address) co_return Fail("'" + endpoint.host + "' is not an IP address");

@@ -14,7 +14,7 @@
 
 namespace lifeboat {
 
-/// POST /v1/<group>/<name> for method "group.name". `token` must outlive the call.
+/// POST /v1/<group>/<name> for method "group.name", /v1/<name> for "name". `token` must outlive the call.
 /// @param timeout of the whole call; connecting takes at most 1 s of it
 /// @error kRetry: no agent there, nothing was sent; kUnknownOutcome: sent, and no (whole) answer came;
 ///        kFail: the token is refused, the address lies beyond loopback, no method's name; else the agent's own error

@@ -112,7 +112,7 @@ Result<Question> ParseQuestion(std::string_view text) {
   Question question;
   question.id = *id;
   question.method = TextAt(*message, "method");
-  if (!IsMethod(question.method)) return Fail("a question without a method of the form 'group.name'");
+  if (!IsMethod(question.method)) return Fail("a question without a method of the form 'name' or 'group.name'");
   const auto parameters = message->find("params");
   if (parameters == message->end()) return question;
   if (!parameters->is_object()) return Fail("a question whose 'params' are no object");
@@ -167,7 +167,8 @@ bool IsMethodPart(std::string_view text) {
 
 bool IsMethod(std::string_view text) {
   const std::size_t dot = text.find('.');
-  return dot != std::string_view::npos && IsMethodPart(text.substr(0, dot)) && IsMethodPart(text.substr(dot + 1));
+  if (dot == std::string_view::npos) return IsMethodPart(text);
+  return IsMethodPart(text.substr(0, dot)) && IsMethodPart(text.substr(dot + 1));
 }
 
 }  // namespace lifeboat::peers

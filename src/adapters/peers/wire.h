@@ -72,7 +72,7 @@ struct Answer {
 
 /// One part of a method's name: 1 to 64 of a-z, 0-9, '_', '-'.
 [[nodiscard]] bool IsMethodPart(std::string_view text);
-/// "group.name".
+/// "name" or "group.name".
 [[nodiscard]] bool IsMethod(std::string_view text);
 
 }  // namespace lifeboat::peers
