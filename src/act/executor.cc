@@ -238,13 +238,7 @@ Task<bool> Executor::TryStep(std::shared_ptr<RunState> run, const Step& step) {
   }
   record.state = StepState::kDone;
   record.ended = doors_.clock.Wall();
-  if (already) {
-    record.outcome = "already so";
-  } else if (record.result.contains("outcome")) {
-    record.outcome = TextAt(record.result, "outcome");
-  } else {
-    record.outcome = "done";
-  }
+  record.outcome = TextAt(record.result, "outcome", already ? "already so" : "done");
   if (run->execution.state == ExecutionState::kWaiting) {
     run->execution.state = ExecutionState::kRunning;
     run->execution.waiting_for.clear();

@@ -108,6 +108,9 @@ Already Follows(StepContext c) {
 }
 
 Answer Follow(StepContext c) {
+  // Its slot first: from here on the primary keeps what it needs.
+  auto slots = co_await c.Ask(c.execution.target, "slots", One("region", c.execution.source.text));
+  if (!slots.ok()) co_return slots.error();
   auto answer = co_await c.Ask(c.execution.source, "follow", One("primary", c.execution.target.text));
   if (!answer.ok()) co_return answer.error();
   co_return Done();
@@ -224,6 +227,10 @@ Already TakenAtBirth(StepContext c) {
   co_return true;
 }
 Answer NothingToDo(StepContext) { co_return Done(); }
+Answer SayEpoch(StepContext c) {
+  c.record.result["outcome"] = "epoch " + std::to_string(c.execution.epoch.number) + " is held by '" + c.execution.target.text + "'";
+  co_return Done();
+}
 
 Answer FreezeStandby(StepContext c) {
   auto answer = co_await c.Ask(c.execution.target, "freeze", Json::object());
@@ -439,7 +446,7 @@ const Step* Plan::Find(std::string_view name) const {
 const Plan& PlanOf(PlanKind kind) {
   static const Plan failover{
       PlanKind::kFailover,
-      {{.name = "claim", .does = "take the next epoch in the store", .timeout = 2s, .check = TakenAtBirth, .act = NothingToDo},
+      {{.name = "claim", .does = "take the next epoch in the store", .timeout = 2s, .check = TakenAtBirth, .act = NothingToDo, .verify = SayEpoch},
        {.name = "freeze", .does = "drop the link to the old primary and state what was received", .after = {"claim"}, .timeout = 2s, .attempts = 20,
         .check = IsFrozen, .act = FreezeStandby, .unblock = "bring the standby's database up"},
        {.name = "promote", .does = "replay all that was received and promote", .after = {"freeze"}, .timeout = 60s, .attempts = 100,

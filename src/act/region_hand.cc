@@ -16,7 +16,8 @@ Task<Result<Json>> RegionHand::Do(std::string verb, Json parameters, Duration ti
       {"checkpoint", &RegionHand::Checkpoint}, {"stop", &RegionHand::Stop},
       {"reopen", &RegionHand::Reopen},       {"release", &RegionHand::ReleaseLease},
       {"freeze", &RegionHand::Freeze},       {"claim", &RegionHand::ClaimLease},
-      {"promote", &RegionHand::Promote},     {"heartbeat", &RegionHand::WriteHeartbeat},
+      {"promote", &RegionHand::Promote},     {"slots", &RegionHand::Slots},
+      {"heartbeat", &RegionHand::WriteHeartbeat},
       {"heartbeat_seen", &RegionHand::SeenHeartbeat}, {"fork", &RegionHand::Fork},
       {"end_of_wal", &RegionHand::EndOfWal}, {"fence", &RegionHand::FenceDatabase},
       {"salvage", &RegionHand::Salvage},     {"rewind", &RegionHand::Rewind},
@@ -121,6 +122,13 @@ Task<Result<Json>> RegionHand::Stop(Json parameters, Duration timeout) {
 Task<Result<Unit>> RegionHand::OpenUnder(Epoch epoch, Duration timeout) {
   auto prepared = co_await doors_.lease.PrepareToWrite(epoch);
   if (!prepared.ok()) co_return prepared.error();
+  const DatabaseState state = co_await doors_.database->Observe(timeout);
+  if (state.IsWritable()) co_return Done();
+  // Stopped half-way, or restarted by somebody as a standby: this region holds the lease, so it may be started anew.
+  if (state.process_alive) {
+    auto ended = co_await doors_.database->KillAll(timeout);
+    if (!ended.ok()) co_return ended.error();
+  }
   co_return co_await doors_.database->StartPrimary(timeout);
 }
 
@@ -206,6 +214,17 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
     co_return Json{{"fork", fork->Text()}, {"uuid", fresh.uuid}};
   }
   co_return Json{{"fork", fork->Text()}, {"uuid", mark->uuid}};
+}
+
+Task<Result<Json>> RegionHand::Slots(Json parameters, Duration timeout) {
+  const auto epoch = CheckEpoch(parameters);
+  if (!epoch.ok()) co_return epoch.error();
+  if (!doors_.lease.Holds(*epoch)) co_return Refused("'" + self_.text + "' does not hold a valid lease of epoch " + std::to_string(epoch->number));
+  std::vector<RegionName> wanted = doors_.lease.Item()->candidates;
+  wanted.emplace_back(TextAt(parameters, "region"));
+  auto done = co_await doors_.database->EnsureSlots(std::move(wanted), timeout);
+  if (!done.ok()) co_return done.error();
+  co_return Json::object();
 }
 
 Task<Result<Json>> RegionHand::WriteHeartbeat(Json parameters, Duration timeout) {
@@ -299,6 +318,10 @@ Task<Result<Json>> RegionHand::Follow(Json parameters, Duration timeout) {
   if (!primary.ok()) co_return primary.error();
   auto done = co_await doors_.database->StartStandby(*primary, timeout);
   if (!done.ok()) co_return done.error();
+  // Slots of its time as a primary would keep WAL here for ever.
+  std::vector<RegionName> none;
+  auto dropped = co_await doors_.database->EnsureSlots(std::move(none), timeout);
+  if (!dropped.ok()) doors_.log.Warn("old replication slots could not be dropped", {{"problem", dropped.error().message}});
   co_return Json::object();
 }
 

@@ -13,6 +13,7 @@
 //   freeze      {epoch}                     → {flushed}      drop the link to the old primary
 //   claim       {epoch}                     → {epoch}        take the epoch that was released to this region
 //   promote     {epoch, through}            → {fork, uuid}
+//   slots       {epoch, region}             → {}             slots for the candidates and `region` (primary only)
 //   heartbeat   {epoch}                     → {sequence}     write one row
 //   heartbeat_seen {}                       → {sequence}     the newest row visible here
 //   fork        {timeline}                  → {fork}         where that timeline left the one before it
@@ -62,6 +63,7 @@ class RegionHand {
   Task<Result<Json>> Freeze(Json parameters, Duration timeout);
   Task<Result<Json>> ClaimLease(Json parameters, Duration timeout);
   Task<Result<Json>> Promote(Json parameters, Duration timeout);
+  Task<Result<Json>> Slots(Json parameters, Duration timeout);
   Task<Result<Json>> WriteHeartbeat(Json parameters, Duration timeout);
   Task<Result<Json>> SeenHeartbeat(Json parameters, Duration timeout);
   Task<Result<Json>> Fork(Json parameters, Duration timeout);

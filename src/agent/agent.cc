@@ -107,6 +107,7 @@ Snapshot Agent::Observe() const {
   s.heartbeat_written = world_.heartbeat_written();
   for (const auto& [region, view] : world_.peers()) s.peers[region] = world_.FactsOf(region, s.now);
   s.execution = executor_.current() ? executor_.current() : execution_;
+  s.journal_read = journal_read_;
   s.execution_runs_here = executor_.current().has_value();
   if (s.execution && s.execution->owner != self_) {
     const auto seen = agents_seen_.find(s.execution->owner_agent);
@@ -199,7 +200,8 @@ Task<> Agent::ExecutionLoop() {
     if (current.ok()) {
       const bool news = current->has_value() != execution_.has_value();
       execution_ = *current;
-      if (news) Kick();
+      if (news || !journal_read_) Kick();
+      journal_read_ = true;
     }
     const auto& item = keeper_.lease().item();
     if (item && item->epoch != last_takeover_epoch_) {

@@ -86,6 +86,7 @@ class Agent {
   Task<Result<Unit>> AssessDead();
 
   // ---- questions (agent_api.cc) ----
+  Task<Result<Unit>> KnowExecution();
   Task<Result<Json>> Gossip();
   Task<Result<Json>> Check();
   Task<Result<Json>> OrderSwitchover(Json parameters);
@@ -121,6 +122,7 @@ class Agent {
   WallTime decided_at_;
   Instant round_at_;
   std::optional<Execution> execution_;       ///< the one that is not ended, as the store has it
+  bool journal_read_ = false;                ///< by this run: before that nothing is started
   std::map<AgentId, Instant> agents_seen_;   ///< runs of other agents: when they last answered
   std::optional<WallTime> last_takeover_;
   Epoch last_takeover_epoch_;

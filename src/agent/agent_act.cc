@@ -104,9 +104,10 @@ Task<Result<Unit>> Agent::StartPrimary() {
     auto written = co_await doors_.database->WritePromotionMark(std::move(fresh), kShort);
     if (!written.ok()) co_return written;
   }
-  std::vector<RegionName> others;
+  // At the founding nobody is a candidate yet, and every standby needs its slot to become one.
+  std::vector<RegionName> others = keeper_.lease().item()->candidates;
   for (const auto& [region, address] : act_doors_.databases) {
-    if (region != self_) others.push_back(region);
+    if (region != self_ && epoch == Epoch{1}) others.push_back(region);
   }
   auto slots = co_await doors_.database->EnsureSlots(std::move(others), kShort);
   if (!slots.ok()) log_.Warn("replication slots could not be put right", {{"problem", slots.error().message}});

@@ -33,9 +33,26 @@ Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
   if (method.starts_with("hand.")) {
     const Duration timeout = std::chrono::milliseconds(std::max<std::uint64_t>(100, NumberAt(parameters, "timeout_ms", 2000)));
     const std::string verb = method.substr(5);
+    if (verb == "stop") {
+      // SAFETY: from here on the rules know that the stop is meant, and do not start the database again behind its back.
+      auto meant = co_await KnowExecution();
+      if (!meant.ok()) co_return meant.error();
+    }
     co_return co_await hand_.Do(verb, std::move(parameters), timeout);
   }
   co_return NotFound("the agent knows no method '" + method + "'");
+}
+
+/// Reads which execution runs, and refuses unless it moves the service away from here.
+Task<Result<Unit>> Agent::KnowExecution() {
+  auto current = co_await journal_.Current(kRingStale);
+  if (!current.ok()) co_return current.error();
+  execution_ = *current;
+  journal_read_ = true;
+  if (!execution_ || execution_->source != self_ || execution_->kind != PlanKind::kSwitchover) {
+    co_return Refused("no switchover away from '" + self_.text + "' is on record", "begin one: lifeboat switchover --to …");
+  }
+  co_return Done();
 }
 
 Task<Result<Json>> Agent::Gossip() {

@@ -149,6 +149,9 @@ const Row kRows[] = {
      [](const Snapshot&, Decision& d) {
        Withhold(d, "the guard of this region does not answer, so nothing would stop the database at the deadline", "start the guard");
      }},
+    {{225, "nothing is started before the journal says which execution runs"},
+     [](const Snapshot& s) { return HolderRegion(s) && !Writable(s) && !s.journal_read; },
+     [](const Snapshot&, Decision& d) { Withhold(d, "the journal has not been read by this run yet", "bring the store's agent back"); }},
     {{230, "a dead database is failed over at once where the policy says so and the loss is proven zero"},
      [](const Snapshot& s) {
        return HolderRegion(s) && !ProcessAlive(s) && s.database_down && s.policy.database_failure == DatabaseFailure::kFailover &&

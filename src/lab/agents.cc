@@ -5,6 +5,7 @@
 
 #include "adapters/peers/call_once.h"
 #include "adapters/peers/token.h"
+#include "lab/sql.h"
 #include "model/database_state.h"
 
 namespace lifeboat::lab {
@@ -135,7 +136,7 @@ Result<Execution> AwaitExecution(const LabInfo& lab, const ExecutionId& id, Dura
       waiting_for = execution->waiting_for;
       for (const StepRecord& step : execution->steps) {
         if (step.state == StepState::kFailed || (waiting_for.empty() && step.state == StepState::kIntended)) {
-          waiting_for = "step '" + step.name + "'" + (step.outcome.empty() ? "" : ": " + step.outcome);
+          waiting_for = "step '" + step.name + "'" + (step.outcome.empty() ? "" : ": " + OneLine(step.outcome.c_str()));
         }
       }
       if (IsEnded(execution->state)) {

@@ -155,6 +155,8 @@ void Client::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const Connection connection = Connect(stop);
     if (connection) {
+      SetProblem("");
+      PQsetNoticeProcessor(connection.get(), [](void*, const char*) {}, nullptr);  // a server's last words are no output of ours
       WriteRows(connection, stop);
     } else {
       Pause();

@@ -58,7 +58,7 @@ Result<Unit> ClientGroup::AwaitMore(std::uint64_t more, Duration timeout, const 
     }
     return true;
   };
-  return AwaitEach(pending, "does not write", timeout, patience);
+  return AwaitEach(pending, "has yet to write some rows more", timeout, patience);
 }
 
 Result<Unit> ClientGroup::AwaitOn(const std::string& region, std::int64_t since_ns, Duration timeout, const Patience& patience) const {

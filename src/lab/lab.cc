@@ -277,7 +277,7 @@ Result<Unit> Down(const fs::path& folder) {
   std::error_code problem;
   if (!fs::exists(folder, problem)) return Done();
   // SAFETY: only a folder that Up has marked is ever emptied.
-  if (false) {
+  if (!IsLab(folder)) {
     return Refused("'" + folder.string() + "' is not a lab: it has no '" + kMarker + "'", "give the folder of a lab");
   }
   const fs::path real = fs::canonical(folder, problem);

@@ -69,6 +69,7 @@ struct Snapshot {
   RegionName ready_heir;                  ///< holder: a candidate that said it can take over at once
   std::uint64_t heartbeat_written = 0;    ///< holder: the newest heartbeat row
   std::map<RegionName, PeerFacts> peers;
+  bool journal_read = false;              ///< which execution runs is known; before that nothing is started
   std::optional<Execution> execution;     ///< the one that is not ended, if any
   bool execution_runs_here = false;       ///< by this run of the agent
   std::optional<Duration> execution_owner_silent;  ///< since its owner's agent last answered as that very run

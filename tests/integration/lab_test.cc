@@ -261,6 +261,8 @@ TEST_F(LabTest, NeverTouchesAFolderThatIsNoLab) {
   const auto down = Down(folder);
   LabOptions options;
   options.folder = folder;
+  options.program = script_;  // never this test program: were the check broken, a lab of it would run these tests again
+  options.start_processes = false;
   const auto up = Up(options, [](const std::string&) {}, [] { return true; });
 
   ASSERT_FALSE(down);
