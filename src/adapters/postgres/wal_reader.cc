@@ -35,16 +35,36 @@ bool WalReader::HasSegment(Timeline timeline, std::uint64_t segment) const {
   return access(path.c_str(), R_OK) == 0;
 }
 
-Task<Result<CommandOutput>> WalReader::Dump(Timeline timeline, std::vector<std::string> options, Deadline deadline) const {
-  std::vector<std::string> argv = {bin_ + "/pg_waldump", "-p", folder_, "-t", std::to_string(timeline)};
+std::vector<std::string> WalReader::Range(Timeline timeline, Lsn start, Lsn limit) const {
+  // The files are named, since pg_waldump otherwise learns the segment size from any file of the folder, and one that was
+  // made in advance is still all zeros.
+  return {"-p",
+          folder_,
+          "-s",
+          start.Text(),
+          "-e",
+          limit.Text(),
+          SegmentName(timeline, SegmentOf(start, geometry_), geometry_),
+          SegmentName(timeline, SegmentOf(Lsn{limit.bytes - 1}, geometry_), geometry_)};
+}
+
+Task<Result<CommandOutput>> WalReader::Dump(Timeline timeline, Lsn start, Lsn limit, std::vector<std::string> options,
+                                            Deadline deadline) const {
+  std::vector<std::string> argv = {bin_ + "/pg_waldump"};
   argv.insert(argv.end(), options.begin(), options.end());
+  const std::vector<std::string> range = Range(timeline, start, limit);
+  argv.insert(argv.end(), range.begin(), range.end());
   CommandOptions plain = PlainOptions();
   co_return co_await RunCommand(executor_, std::move(argv), std::move(plain), deadline.Left());
 }
 
 Task<Result<WalRecord>> WalReader::ReadRecord(Timeline timeline, Lsn begin, Deadline deadline) const {
-  std::vector<std::string> options = {"-s", begin.Text(), "-n", "1"};
-  Result<CommandOutput> output = co_await Dump(timeline, std::move(options), deadline);
+  // The record may go on in the next segment, where there is one.
+  const std::uint64_t segment = SegmentOf(begin, geometry_);
+  const std::uint64_t next = HasSegment(timeline, segment + 1) ? segment + 2 : segment + 1;
+  const Lsn limit{next * geometry_.segment_bytes};
+  std::vector<std::string> options = {"-n", "1"};
+  Result<CommandOutput> output = co_await Dump(timeline, begin, limit, std::move(options), deadline);
   if (!output) co_return output.error();
   const std::optional<WalRecord> record = LastLine(output->out);
   if (!record || record->begin != begin) co_return NotFound("no WAL record begins at '" + begin.Text() + "'");
@@ -56,8 +76,8 @@ Task<Result<Lsn>> WalReader::LastRecordBefore(Timeline timeline, std::uint64_t f
   // The records of the last page are looked at first; a record longer than that is found further back.
   for (std::uint64_t back = geometry_.page_bytes;; back *= 8) {
     const std::uint64_t start = limit - first_byte > back ? limit - back : first_byte;
-    std::vector<std::string> options = {"-s", Lsn{start}.Text(), "-e", Lsn{limit}.Text()};
-    Result<CommandOutput> output = co_await Dump(timeline, std::move(options), deadline);
+    std::vector<std::string> options;
+    Result<CommandOutput> output = co_await Dump(timeline, Lsn{start}, Lsn{limit}, std::move(options), deadline);
     if (!output) co_return output.error();
     if (const std::optional<WalRecord> record = LastLine(output->out)) co_return EndOf(*record, geometry_);
     if (start == first_byte) co_return NotFound("there is no whole WAL record before '" + Lsn{limit}.Text() + "'");
@@ -85,8 +105,8 @@ Task<Result<WalEnd>> WalReader::FindEnd(Timeline timeline, Lsn from, Deadline de
   const std::uint64_t page = std::max((from.bytes - 1) / geometry_.page_bytes * geometry_.page_bytes, first_byte);
   for (std::uint64_t back = 0;; back = back == 0 ? geometry_.page_bytes : back * 8) {
     const std::uint64_t start = page - first_byte > back ? page - back : first_byte;
-    std::vector<std::string> options = {"-q", "-s", Lsn{start}.Text(), "-e", Lsn{limit}.Text()};
-    Result<CommandOutput> output = co_await Dump(timeline, std::move(options), deadline);
+    std::vector<std::string> options = {"-q"};
+    Result<CommandOutput> output = co_await Dump(timeline, Lsn{start}, Lsn{limit}, std::move(options), deadline);
     if (!output) co_return output.error();
     if (output->exit_code == 0) {
       Result<Lsn> end = co_await LastRecordBefore(timeline, first_byte, limit, deadline);
@@ -109,21 +129,10 @@ Task<Result<WalEnd>> WalReader::FindEnd(Timeline timeline, Lsn from, Deadline de
 
 Task<Result<Unit>> WalReader::ListTransactions(Timeline timeline, Lsn from, Lsn end, std::string file, Deadline deadline) const {
   // The shell sends the list to a file: it may be larger than what a command may say to us.
-  std::vector<std::string> argv = {"/bin/sh",
-                                   "-c",
-                                   "exec \"$@\" >\"$0\"",
-                                   std::move(file),
-                                   bin_ + "/pg_waldump",
-                                   "-p",
-                                   folder_,
-                                   "-t",
-                                   std::to_string(timeline),
-                                   "-r",
-                                   "Transaction",
-                                   "-s",
-                                   from.Text(),
-                                   "-e",
-                                   end.Text()};
+  std::vector<std::string> argv = {"/bin/sh", "-c",         "exec \"$@\" >\"$0\"", std::move(file), bin_ + "/pg_waldump",
+                                   "-r",      "Transaction"};
+  const std::vector<std::string> range = Range(timeline, from, end);
+  argv.insert(argv.end(), range.begin(), range.end());
   CommandOptions plain = PlainOptions();
   Result<CommandOutput> output = co_await RunCommand(executor_, std::move(argv), std::move(plain), deadline.Left());
   if (!output) co_return output.error();

@@ -49,7 +49,8 @@ class WalReader {
   [[nodiscard]] const std::string& folder() const { return folder_; }
 
  private:
-  Task<Result<CommandOutput>> Dump(Timeline timeline, std::vector<std::string> options, Deadline deadline) const;
+  [[nodiscard]] std::vector<std::string> Range(Timeline timeline, Lsn start, Lsn limit) const;
+  Task<Result<CommandOutput>> Dump(Timeline timeline, Lsn start, Lsn limit, std::vector<std::string> options, Deadline deadline) const;
   Task<Result<Lsn>> LastRecordBefore(Timeline timeline, std::uint64_t first_byte, std::uint64_t limit, Deadline deadline) const;
 
   boost::asio::any_io_executor executor_;
