@@ -1,0 +1,49 @@
+# Thin verbs over CMake; the README explains them. demo and test share one build, in build/release.
+BUILD := build/release
+PROGRAM := $(BUILD)/bin/lifeboat
+NAME ?=
+RUNS ?= 5
+# Tests with real parts keep two cores busy with three at a time: they mostly wait for leases and servers.
+JOBS ?= 3
+
+.PHONY: help setup build test unit check demo bench fmt health clean
+
+help:
+	@echo "make demo    tell the whole story on this machine (sets up and builds first)"
+	@echo "make test    all tests (sets up and builds first)"
+	@echo "make unit    unit tests only         make check   format, layers, tidy, unit tests"
+	@echo "make bench   measure; NAME=outage runs the figures that begin with 'outage.'; RUNS=5"
+	@echo "make fmt     format the code         make health  sizes, duplicate names, marks of unfinished work"
+
+setup:
+	@scripts/setup.sh
+
+$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json
+	@cmake --preset release >/dev/null
+
+build: setup $(BUILD)/build.ninja
+	@cmake --build $(BUILD)
+
+demo: build
+	@$(PROGRAM) demo
+
+test: build
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+unit: build
+	@ctest --test-dir $(BUILD) --output-on-failure -j 2 -L unit
+
+check: build
+	@scripts/check.sh
+
+bench: build
+	@$(BUILD)/bin/lifeboat_bench $(NAME) --runs $(RUNS)
+
+fmt:
+	@git ls-files '*.cc' '*.h' | xargs clang-format -i
+
+health:
+	@scripts/health.sh
+
+clean:
+	@rm -rf build
