@@ -173,7 +173,17 @@ Task<Result<Execution>> Journal::Adopt(ExecutionId id, RegionName region, AgentI
   if (!reading.ok()) co_return reading.error();
   if (reading->records.empty()) co_return NotFound("there is no execution '" + id.text + "'");
   Execution adopted = *found;
-  if (IsEnded(adopted.state)) co_return Refused("execution '" + id.text + "' has ended");
+  if (IsEnded(adopted.state)) {
+    // It ended while the store was silent: its last word stands in the own file only, and is merged now.
+    adopted.revision += 1;
+    Transaction merge;
+    merge.compares.push_back({key, reading->records.front().version});
+    merge.puts.push_back({key, ToJson(adopted).dump()});
+    merge.deletes.push_back(CurrentKey());
+    auto merged = co_await store_.Commit(std::move(merge), kStoreTimeout);
+    if (merged.ok() && merged->committed && own_file_.erase(id) > 0) (void)co_await files_.Remove(FileOf(id));
+    co_return Refused("execution '" + id.text + "' has ended");
+  }
   adopted.owner = std::move(region);
   adopted.owner_agent = std::move(agent);
   adopted.revision += 1;

@@ -13,6 +13,7 @@ using Answer = Task<Result<Unit>>;
 using Already = Task<Result<bool>>;
 
 constexpr ByteCount kSwitchoverLag{16 * 1024 * 1024};  // more would be waited for while nobody can write
+constexpr Duration kLinkPatience = 2s;                  // for a row written now to arrive on the standby
 
 void Stamp(const StepContext& c, const char* fact) {
   if (!c.execution.facts.contains(fact)) c.execution.facts[fact] = c.doors.clock.Wall().ns;
@@ -360,6 +361,28 @@ bool EpochAllows(const Execution& execution, const LeaseItem& item) {
   return execution.kind == PlanKind::kSwitchover && item.epoch == Next(execution.epoch) && item.holder == execution.target;
 }
 
+/// What the primary writes now must arrive now. A link can hang with next to no lag, and a primary that is told to stop waits
+/// for its standby, while nobody is served.
+static Task<Result<Unit>> SeeLinkMove(ActDoors& doors, RegionName source, RegionName target, Epoch epoch) {
+  auto written = co_await doors.hands.Do(source, "heartbeat", One("epoch", epoch.number), 2s);
+  if (!written.ok()) co_return Refused("the primary '" + source.text + "' does not take a row: " + written.error().message, "lifeboat status");
+  auto source_look = co_await doors.hands.Do(source, "look", Json::object(), 2s);
+  if (!source_look.ok()) co_return Refused("the primary's region cannot be asked: " + source_look.error().message);
+  const auto wanted = DatabaseStateFromJson(MemberAt(*source_look, "database")).flushed;
+  if (!wanted) co_return Refused("the position of the primary '" + source.text + "' is unknown", "lifeboat status");
+  const Instant began = doors.clock.Now();
+  std::optional<Lsn> held;
+  while (AgeAt(began, doors.clock.Now()) < kLinkPatience) {
+    auto target_look = co_await doors.hands.Do(target, "look", Json::object(), kLinkPatience);
+    if (target_look.ok()) held = DatabaseStateFromJson(MemberAt(*target_look, "database")).flushed;
+    if (held && *held >= *wanted) co_return Done();
+    co_await doors.clock.Sleep(20ms);
+  }
+  co_return Refused("'" + target.text + "' holds WAL up to " + (held ? held->Text() : std::string("an unknown position")) + ", and what the primary wrote up to " +
+                        wanted->Text() + " has not arrived within " + FormatDuration(kLinkPatience),
+                    "its link to the primary hangs or is too slow: look at the standby's PostgreSQL log and at the network");
+}
+
 Task<Result<Unit>> PreflightSwitchover(ActDoors& doors, RegionName source, RegionName target) {
   const std::string name = "'" + target.text + "'";
   auto source_look = co_await doors.hands.Do(source, "look", Json::object(), 2s);
@@ -393,7 +416,7 @@ Task<Result<Unit>> PreflightSwitchover(ActDoors& doors, RegionName source, Regio
   if (standby.replayed && standby.flushed->bytes - std::min(standby.flushed->bytes, standby.replayed->bytes) > kSwitchoverLag.bytes) {
     co_return Refused(name + " has replayed up to " + standby.replayed->Text() + " of " + standby.flushed->Text(), "look for a paused replay or a long query on the standby");
   }
-  co_return Done();
+  co_return co_await SeeLinkMove(doors, source, target, item->epoch);
 }
 
 Task<Result<Json>> IdentifyRejoin(ActDoors& doors, RegionName region, RegionName primary) {

@@ -197,6 +197,17 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
       co_return Refused("'" + self_.text + "' holds WAL up to " + (state.flushed ? state.flushed->Text() : std::string("an unknown position")) + ", the old primary stopped at " + through->Text());
     }
   }
+  // What was received is replayed first, which may take long: the second look comes after it.
+  const Instant began = doors_.clock.Now();
+  while (true) {
+    const DatabaseState state = co_await doors_.database->Observe(timeout);
+    if (state.IsWritable() || (state.replayed && state.flushed && *state.replayed >= *state.flushed)) break;
+    if (AgeAt(began, doors_.clock.Now()) > timeout) {
+      co_return RetryLater("'" + self_.text + "' has replayed up to " + (state.replayed ? state.replayed->Text() : std::string("an unknown position")) + " of " +
+                           (state.flushed ? state.flushed->Text() : std::string("an unknown position")));
+    }
+    co_await doors_.clock.Sleep(5ms);
+  }
   // SAFETY: looked at again at this very moment, after everything that took time (docs/lease.md section 4.3).
   if (!doors_.lease.MayPromote(*epoch)) {
     co_return RetryLater("the lease of epoch " + std::to_string(epoch->number) + " is not valid at this moment");

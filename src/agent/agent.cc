@@ -114,7 +114,8 @@ Snapshot Agent::Observe() const {
     s.execution_owner_silent = AgeAt(seen == agents_seen_.end() ? Instant{} : seen->second, s.now);
   }
   if (s.lease.held_here) {
-    if (world_.down_since()) s.database_down = AgeAt(*world_.down_since(), s.now);
+    // The time in which this region was fenced does not count against its database.
+    if (world_.down_since() && valid_since_) s.database_down = std::min(AgeAt(*world_.down_since(), s.now), AgeAt(*valid_since_, s.now));
     s.loss = dead_loss_;
     s.ready_heir = ready_heir_;
   } else if (s.database && s.database->flushed && s.lease.item && !s.lease.item->released) {
@@ -163,6 +164,8 @@ Task<> Agent::DecideLoop() {
     for (const auto& [region, view] : world_.peers()) {
       if (view.answers && view.asked) agents_seen_[AgentId(TextAt(view.said, "agent"))] = *view.asked;
     }
+    if (!keeper_.lease().HoldsAt(round_at_)) valid_since_.reset();
+    else if (!valid_since_) valid_since_ = round_at_;
     snapshot_ = Observe();
     Decision next = Decide(snapshot_);
     const bool news = next.rule != decision_.rule;
@@ -240,7 +243,8 @@ Task<> Agent::HeadsLoop() {
 Task<> Agent::AssessLoop() {
   while (true) {
     const bool holder = keeper_.lease().IsHolderRun();
-    const bool dead = holder && world_.postmaster_gone() && world_.down_since() && !(world_.database() && world_.database()->IsWritable());
+    const bool dead = holder && world_.postmaster_gone() && world_.down_since() && !(world_.database() && world_.database()->IsWritable()) &&
+                      keeper_.lease().HoldsAt(doors_.clock.Now());
     const bool busy = snapshot_.execution && (snapshot_.execution->source == self_ || snapshot_.execution->target == self_);
     if (!dead || busy || settings_.policy.automation != Automation::kAct) {
       dead_loss_.reset();
@@ -248,7 +252,7 @@ Task<> Agent::AssessLoop() {
       dead_end_.reset();
     } else if (!acting_) {
       const bool wanted = settings_.policy.database_failure == DatabaseFailure::kFailover ||
-                          AgeAt(*world_.down_since(), doors_.clock.Now()) > settings_.policy.restart_budget;
+                          (snapshot_.database_down && *snapshot_.database_down > settings_.policy.restart_budget);
       if (wanted) {
         acting_ = true;  // it kills what is left: nothing may start meanwhile
         auto assessed = co_await AssessDead();

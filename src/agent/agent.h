@@ -84,6 +84,8 @@ class Agent {
   void OnExecution(const Execution& execution);
   Task<> RecordEvidence(Execution execution);
   Task<Result<Unit>> AssessDead();
+  Task<bool> AnyHeirReady();
+  [[nodiscard]] bool OutOfBudget() const;
 
   // ---- questions (agent_api.cc) ----
   Task<Result<Unit>> KnowExecution();
@@ -139,6 +141,8 @@ class Agent {
   std::optional<LossEstimate> dead_loss_;
   RegionName ready_heir_;
   std::optional<Lsn> dead_end_;
+  std::optional<Instant> assessed_outage_;  ///< the outage (by its beginning) in which the budget's end was acted on
+  std::optional<Instant> valid_since_;      ///< since when the lease has been valid without a break
   Json evidence_head_ = Json::object();
 };
 

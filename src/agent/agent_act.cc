@@ -73,17 +73,26 @@ Task<Result<Unit>> Agent::Attempt(Decision decision) {
   co_return Done();
 }
 
+/// True when the restart budget is spent and it was not yet found out, for this outage, whether an heir can take over.
+bool Agent::OutOfBudget() const {
+  return snapshot_.database_down && *snapshot_.database_down > settings_.policy.restart_budget && !keeper_.lease().item()->candidates.empty() &&
+         assessed_outage_ != world_.down_since();
+}
+
 Task<Result<Unit>> Agent::StartPrimary() {
   const Epoch epoch = snapshot_.lease.item->epoch;
   co_await world_.LookAtDatabase();
   const DatabaseState& state = *world_.database();
   if (state.IsWritable()) co_return Done();
+  if (OutOfBudget()) {
+    // Once for an outage: a start that takes long is given up for an heir that is ready, never again and again for nobody.
+    assessed_outage_ = world_.down_since();
+    if (co_await AnyHeirReady()) co_return co_await AssessDead();
+  }
   if (state.process_alive) {
     // Slow is not dead: a postmaster that runs and is no standby is starting up, or busy. It is left alone.
     const bool standby = state.in_recovery && *state.in_recovery;
-    auto fence = co_await doors_.database->HasFence();
-    const bool was_fenced = fence.ok() && *fence;
-    if (!world_.postmaster_gone() && !standby && !(was_fenced && !state.in_recovery && !world_.down_since())) {
+    if (!world_.postmaster_gone() && !standby && !OutOfBudget()) {
       co_return RetryLater("the postmaster runs and does not accept writes yet" + (state.problem.empty() ? "" : " (" + state.problem + ")"));
     }
     // Either somebody restarted it and it came up as a standby, or backends outlived their postmaster.
@@ -94,7 +103,10 @@ Task<Result<Unit>> Agent::StartPrimary() {
   auto prepared = co_await keeper_.PrepareToWrite(epoch);
   if (!prepared.ok()) co_return prepared;
   log_.Info("the database is started as primary", {{"epoch", epoch.number}});
-  auto started = co_await doors_.database->StartPrimary(kStartTimeout);
+  const bool heirs = !keeper_.lease().item()->candidates.empty() && assessed_outage_ != world_.down_since();
+  const Duration down = snapshot_.database_down.value_or(0s);
+  const Duration patience = heirs && snapshot_.database_down ? std::max<Duration>(settings_.policy.restart_budget - down, kShort) : kStartTimeout;
+  auto started = co_await doors_.database->StartPrimary(patience);
   if (!started.ok()) co_return started;
   auto schema = co_await doors_.database->EnsureSchema(10s);
   if (!schema.ok()) co_return schema;
@@ -116,6 +128,16 @@ Task<Result<Unit>> Agent::StartPrimary() {
   co_return Done();
 }
 
+Task<bool> Agent::AnyHeirReady() {
+  const std::vector<RegionName> candidates = keeper_.lease().item()->candidates;
+  for (const RegionName& candidate : candidates) {
+    Json question = Json::object();
+    auto ready = co_await hands_->Do(candidate, "ready", std::move(question), 500ms);
+    if (ready.ok()) co_return true;
+  }
+  co_return false;
+}
+
 /// Ends what is left of the dead database, fences it, and finds out where its WAL ends and who holds all of it.
 Task<Result<Unit>> Agent::AssessDead() {
   auto fenced = co_await doors_.database->Fence();
@@ -134,7 +156,8 @@ Task<Result<Unit>> Agent::AssessDead() {
   dead_end_ = *end;
   LossEstimate loss;
   loss.basis = "no candidate answered";
-  for (const RegionName& candidate : keeper_.lease().item()->candidates) {
+  const std::vector<RegionName> candidates = keeper_.lease().item()->candidates;
+  for (const RegionName& candidate : candidates) {
     for (int look = 0; look < 6; ++look) {
       Json question = {{"through", end->Text()}, {"system_id", control->system_id.text}};
       auto ready = co_await hands_->Do(candidate, "ready", std::move(question), 300ms);

@@ -6,6 +6,7 @@ namespace lifeboat {
 
 namespace {
 constexpr Duration kReadTimeout = 700ms;
+constexpr Duration kShortestRenewalTimeout = 100ms;
 constexpr Duration kWatchTimeout = 1s;
 constexpr Duration kGuardTimeout = 200ms;
 constexpr int kRenewalsPerLease = 6;
@@ -113,7 +114,9 @@ Transaction LeaseKeeper::TransactionOf(const LeaseChange& change) const {
 }
 
 Task<Result<Unit>> LeaseKeeper::Send(LeaseChange change) {
-  auto result = co_await store_.Commit(TransactionOf(change), kReadTimeout);
+  // A renewal that hangs must leave time for the next ones: several of them fit into one lease.
+  const Duration timeout = change.durable ? kReadTimeout : std::clamp<Duration>(lease_.Length() / 4, kShortestRenewalTimeout, kReadTimeout);
+  auto result = co_await store_.Commit(TransactionOf(change), timeout);
   const Instant arrived = clock_.Now();
   const ChangeFate fate = FateOf(result);
   const Version version = result.ok() ? result->version : Version{};
@@ -123,7 +126,8 @@ Task<Result<Unit>> LeaseKeeper::Send(LeaseChange change) {
     ++renewals_bad_;
     const Error error = result.ok() ? Refused("something else stands in the store") : result.error();
     if (!result.ok()) store_problem_ = error.message;
-    (void)co_await Read(kReadTimeout);
+    // What stands there now is needed before the next try. Without an answer the watch reads it, as soon as it can be read.
+    if (result.ok() || change.durable) (void)co_await Read(kReadTimeout);
     co_return error;
   }
   ++renewals_good_;

@@ -194,8 +194,10 @@ Json Sentences(const Story& story, const LossAccount& loss, const Json& failover
   if (loss.failover_rows == 0) {
     sentences.push_back("Every row that was acknowledged before the fault is on the new primary.");
   } else {
-    sentences.push_back(std::to_string(loss.failover_rows) + " acknowledged rows, the oldest " + FormatSeconds(loss.failover_age) +
-                        " s old at the fault, had not reached " + story.second + "; their WAL was saved before anything was rewound.");
+    const bool one = loss.failover_rows == 1;
+    const std::string age = loss.failover_age < std::chrono::milliseconds(1) ? "less than 1 ms" : FormatDuration(loss.failover_age);
+    sentences.push_back(std::to_string(loss.failover_rows) + (one ? " acknowledged row, " : " acknowledged rows, the oldest ") + age + " old at the fault, had not reached " +
+                        story.second + "; " + (one ? "its" : "their") + " WAL was saved before anything was rewound.");
   }
   if (loss.Unaccounted() > 0) sentences.push_back(std::to_string(loss.Unaccounted()) + " rows are unaccounted for: a promise is broken.");
   sentences.push_back(story.first + " was rejoined as a standby, and " + story.arrived_row + ", written afterwards, arrived on it.");
