@@ -22,10 +22,11 @@ TEST(Authorization, AnEmptyTokenLetsNobodyIn) {
   EXPECT_FALSE(IsAuthorized("Bearer x", Secret()));
 }
 
-TEST(MethodOfPath, TakesExactlyTwoParts) {
+TEST(MethodOfPath, TakesOneOrTwoParts) {
   EXPECT_EQ(MethodOfPath("/v1/lease/look"), "lease.look");
   EXPECT_EQ(MethodOfPath("/v1/a/b-c_9"), "a.b-c_9");
-  for (const char* path : {"/v1/peer", "/v1/a/b/c", "/v1//b", "/v1/a/", "/v2/a/b", "/v1/a/B", "/v1/a/..", "/", ""}) {
+  EXPECT_EQ(MethodOfPath("/v1/status"), "status");
+  for (const char* path : {"/v1/", "/v1/a/b/c", "/v1//b", "/v1/a/", "/v2/a/b", "/v1/a/B", "/v1/a/..", "/", ""}) {
     EXPECT_EQ(MethodOfPath(path), std::nullopt) << path;
   }
 }

@@ -63,7 +63,7 @@ TEST(ParseQuestion, RejectsEverythingThatIsNoQuestion) {
   for (const char* text :
        {"", "7", "[]", "{}", R"({"method":"a.b"})", R"({"id":0,"method":"a.b"})", R"({"id":-1,"method":"a.b"})",
         R"({"id":"1","method":"a.b"})", R"({"id":1.5,"method":"a.b"})", R"({"id":9007199254740992,"method":"a.b"})", R"({"id":1})",
-        R"({"id":1,"method":"ab"})", R"({"id":1,"method":"a.b.c"})", R"({"id":1,"method":"a.b","params":[]})",
+        R"({"id":1,"method":"a.b."})", R"({"id":1,"method":"a.b.c"})", R"({"id":1,"method":"a.b","params":[]})",
         R"({"id":1,"method":"a.b"} x)"}) {
     EXPECT_FALSE(ParseQuestion(text).ok()) << text;
   }

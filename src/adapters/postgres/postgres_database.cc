@@ -201,7 +201,7 @@ Error PostgresDatabase::StillAlive(const char* what) const {
   std::string pids;
   for (const pid_t pid : data_.Processes()) pids += (pids.empty() ? "" : ", ") + std::to_string(pid);
   return Refused(std::string(what) + ": processes of '" + data_.path() + "' still live: " + pids,
-                 "stop the server first; 'KillAll' ends what a dead postmaster left behind");
+                 "stop the server first; backends can outlive their postmaster");
 }
 
 // ---- looking ----

@@ -115,7 +115,7 @@ Task<Result<ShutdownToken>> PostgresDatabase::StopCleanly(Duration timeout) {
     const auto first = co_await (WaitForProcessExit(executor_, *postmaster) ||
                                  timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable)));
     if (first.index() == 1) {
-      co_return UnknownOutcome("the server was told to stop and is not down yet", "look again, or end it with 'KillAll'");
+      co_return UnknownOutcome("the server was told to stop and is not down yet", "it waits for its standby or for clients to take what is left; the server's log says for whom");
     }
   }
   // SAFETY: pg_control speaks for the server only once nobody can write it.
