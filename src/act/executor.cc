@@ -7,6 +7,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <set>
 
+#include "ports/bell.h"
+
 namespace lifeboat {
 
 namespace asio = boost::asio;
@@ -26,7 +28,7 @@ struct Executor::RunState {
   bool lost = false;             // another owner, or a higher epoch
   bool write_busy = false;
   asio::steady_timer changed;    // cancelled when a step ends
-  asio::steady_timer nudged;     // cancelled when a person says try again
+  Bell nudged;                   // rung when a person says try again, or stop
   asio::steady_timer writing;    // cancelled when a journal write ends
 
   [[nodiscard]] bool PastNoReturn() const {
@@ -81,9 +83,7 @@ void Executor::Publish(const RunState& run) {
 }
 
 Task<> Executor::Pause(std::shared_ptr<RunState> run, Duration d) {
-  run->nudged.expires_after(d);
-  boost::system::error_code ignored;
-  co_await run->nudged.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  co_await run->nudged.WaitFor(doors_.clock, d);
 }
 
 /// One write at a time: steps that run side by side share the record. False: it stands nowhere, or is lost.
@@ -293,14 +293,14 @@ Result<Unit> Executor::RequestAbort(const ExecutionId& id) {
                    run_->execution.waiting_for.empty() ? "lifeboat executions show " + id.text : run_->execution.waiting_for);
   }
   run_->abort_requested = true;
-  run_->nudged.cancel();
+  run_->nudged.Ring();
   run_->changed.cancel();
   return Done();
 }
 
 Result<Unit> Executor::Nudge(const ExecutionId& id) {
   if (!run_ || run_->execution.id != id) return NotFound("execution '" + id.text + "' does not run here");
-  run_->nudged.cancel();
+  run_->nudged.Ring();
   return Done();
 }
 

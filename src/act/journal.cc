@@ -147,7 +147,9 @@ Task<Result<std::optional<Execution>>> Journal::Current(Duration timeout) {
   if (reading->records.empty()) co_return std::optional<Execution>();
   auto found = co_await Find(ExecutionId(reading->records.front().value), timeout);
   if (!found.ok()) co_return found.error();
-  if (IsEnded(found->state)) co_return std::optional<Execution>();
+  // Ended in the store: the pointer is about to go. Ended in the own file alone: it is still on record as running for all
+  // others, and whoever has the file must merge it (Adopt).
+  if (IsEnded(found->state) && !own_file_.contains(found->id)) co_return std::optional<Execution>();
   co_return std::optional<Execution>(*found);
 }
 
