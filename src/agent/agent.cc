@@ -2,8 +2,6 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include "agent/hands.h"
 
@@ -189,9 +187,7 @@ Task<> Agent::DecideLoop() {
     Duration pause = kRound;
     if (snapshot_.lease.takeover_left > 0s) pause = std::min(pause, snapshot_.lease.takeover_left + 1ms);
     if (rest) pause = std::min(pause, std::max<Duration>(1ms, TimeLeft(*retry_at_, snapshot_.now)));
-    kick_.expires_after(pause);
-    boost::system::error_code ignored;
-    co_await kick_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await kick_.WaitFor(doors_.clock, pause);
   }
 }
 
@@ -217,7 +213,7 @@ Task<> Agent::ExecutionLoop() {
         }
       }
     }
-    co_await doors_.clock.Sleep(500ms);
+    co_await doors_.clock.Sleep(journal_read_ ? Duration(500ms) : Duration(50ms));
   }
 }
 
@@ -256,14 +252,15 @@ Task<> Agent::AssessLoop() {
       if (wanted) {
         acting_ = true;  // it kills what is left: nothing may start meanwhile
         auto assessed = co_await AssessDead();
+        co_await world_.LookAtDatabase();  // decide must see that nothing of it is left
         acting_ = false;
         if (!assessed.ok()) log_.Warn("the dead database could not be assessed", {{"problem", assessed.error().message}});
+        else if (dead_loss_) log_.Info("the dead database was assessed", {{"loss", ToJson(*dead_loss_)}, {"heir", ready_heir_.text}});
         Kick();
       }
     }
-    assess_kick_.expires_after(dead ? Duration(50ms) : kRound);
-    boost::system::error_code ignored;
-    co_await assess_kick_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    const Duration pause = dead ? Duration(50ms) : kRound;
+    co_await assess_kick_.WaitFor(doors_.clock, pause);
   }
 }
 

@@ -10,7 +10,6 @@
 // Thread rule: the agent's executor; nothing here blocks.
 
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include "act/executor.h"
 #include "act/region_hand.h"
@@ -18,6 +17,7 @@
 #include "config/settings.h"
 #include "decide/rules.h"
 #include "observe/world.h"
+#include "ports/bell.h"
 #include "ports/evidence.h"
 
 namespace lifeboat {
@@ -62,8 +62,8 @@ class Agent {
 
   // ---- the loop (agent.cc) ----
   void Kick() {
-    kick_.cancel();
-    assess_kick_.cancel();
+    kick_.Ring();
+    assess_kick_.Ring();
   }
   Task<> DecideLoop();
   Task<> ExecutionLoop();
@@ -76,6 +76,7 @@ class Agent {
   // ---- carrying out a decision (agent_act.cc) ----
   Task<> CarryOut(Decision decision);
   Task<Result<Unit>> Attempt(Decision decision);
+  Task<Result<Unit>> CheckSystem(RegionName primary);
   Task<Result<Unit>> StartPrimary();
   Task<Result<Unit>> ReleaseDead(RegionName heir);
   Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, std::string attested_by);
@@ -117,8 +118,8 @@ class Agent {
   Journal journal_;
   Executor executor_;
 
-  boost::asio::steady_timer kick_;
-  boost::asio::steady_timer assess_kick_;
+  Bell kick_;
+  Bell assess_kick_;
   Snapshot snapshot_;
   Decision decision_;
   WallTime decided_at_;

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr Duration kMoveTimeout = 60s;
+constexpr Duration kLocalRestart = 6s;      // longer than a failover of a dead database, after which it must have been restarted
 constexpr Duration kRejoinTimeout = 90s;
 constexpr std::uint64_t kSteadyRows = 200;  // per client before each fault
 constexpr Duration kSettle = 10s;           // before an agent is called idle
@@ -35,6 +36,7 @@ enum class Fault { kRegion, kDatabase, kSwitchover };
 struct Samples {
   std::map<std::string, std::vector<double>> outages;  // by client mode, seconds
   std::map<std::string, std::vector<double>> phases;   // by phase, seconds
+  int restarted_locally = 0;                           // the loss was not proven zero: the policy restarts, and the run does not count
   std::vector<std::uint64_t> lost;                     // acknowledged rows that the new primary lacks, all clients, by run
 };
 
@@ -118,9 +120,12 @@ class Bench {
 
   Result<Unit> MeasureOutage(const std::string& figure, Fault fault) {
     Samples samples;
-    for (int run = 1; run <= options_.runs; ++run) {
+    for (int run = 1; run <= options_.runs;) {
       narrator_.Say(figure + ": run " + std::to_string(run) + " of " + std::to_string(options_.runs));
+      const int passed_over = samples.restarted_locally;
       if (auto done = RunOnce(fault, samples); !done) return done.error().Within("run " + std::to_string(run));
+      if (samples.restarted_locally == passed_over) ++run;
+      if (samples.restarted_locally > 10 * options_.runs) return Fail("the standby lacked something of the dead database nearly every time");
     }
     for (const ClientMode mode : kModes) {
       const std::string name = figure + "." + ToString(mode);
@@ -134,7 +139,9 @@ class Bench {
     for (const auto& [phase, seconds] : samples.phases) phases[phase] = Summary(seconds);
     Json lost = Json::array();
     for (const std::uint64_t rows : samples.lost) lost.push_back(rows);
-    Print(name, "seconds", outages, {{"phases", phases}, {"lost_rows", lost}});
+    Json more = {{"phases", phases}, {"lost_rows", lost}};
+    if (samples.restarted_locally > 0) more["runs_restarted_locally_not_counted"] = samples.restarted_locally;
+    Print(name, "seconds", outages, more);
   }
 
   Result<Unit> RunOnce(Fault fault, Samples& samples) {
@@ -153,7 +160,15 @@ class Bench {
     KillReport at;
     const auto execution = Strike(fault, from, to, at);
     if (!execution) return execution.error();
-    if (auto moved = clients.AwaitOn(to, at.monotonic_ns, kMoveTimeout, narrator_.Waiting()); !moved) return moved;
+    const Duration patience = fault == Fault::kDatabase ? kLocalRestart : kMoveTimeout;
+    if (auto moved = clients.AwaitOn(to, at.monotonic_ns, patience, narrator_.Waiting()); !moved) {
+      if (fault != Fault::kDatabase) return moved;
+      // Where the standby lacks the last of the WAL the loss is not zero, and the database is restarted where it was.
+      if (auto stayed = clients.AwaitOn(from, at.monotonic_ns, kMoveTimeout, narrator_.Waiting()); !stayed) return stayed;
+      clients.Stop();
+      ++samples.restarted_locally;
+      return Done();
+    }
     const auto ended = fault == Fault::kSwitchover ? execution : AwaitFailover(lab_, WallTime{at.wall_ns}, kMoveTimeout, narrator_.Waiting());
     if (!ended) return ended.error();
     clients.Stop();
