@@ -33,7 +33,9 @@ Json LossOf(const Execution& failover, const std::vector<Execution>& all) {
     if (rejoin.kind != PlanKind::kRejoin || rejoin.source != failover.source || rejoin.epoch != failover.epoch) continue;
     const Json& divergence = MemberAt(rejoin.facts, "divergence");
     if (!divergence.is_object()) continue;
-    return {{"state", "counted"}, {"rows", NumberAt(divergence, "commits")}, {"seconds", nullptr}, {"bytes", NumberAt(divergence, "diverged_bytes")}};
+    const std::uint64_t commits = NumberAt(divergence, "commits");
+    // When the lost commits were made is not known here; where there are none, no time was lost.
+    return {{"state", "counted"}, {"rows", commits}, {"seconds", commits == 0 ? Json(0) : Json(nullptr)}, {"bytes", NumberAt(divergence, "diverged_bytes")}};
   }
   const Json& estimate = MemberAt(failover.facts, "loss_estimate");
   if (!estimate.is_object()) return nullptr;

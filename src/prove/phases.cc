@@ -42,6 +42,8 @@ PhaseReport ComputePhases(const Execution& execution) {
   }
   report.fault = FactAt(execution.facts, "fault_ns");
   if (!report.fault) report.fault = FactAt(execution.facts, "last_good_write_ns");
+  // Without a client's word a planned outage begins when the old primary is told to stop.
+  if (!report.fault && execution.kind == PlanKind::kSwitchover) report.fault = FactAt(execution.facts, "outage_began_ns");
   report.first_good_write = FactAt(execution.facts, "first_good_write_ns");
   // A first good write before the fault measures another outage: unknown, not zero.
   if (report.fault && report.first_good_write && *report.first_good_write < *report.fault) report.first_good_write.reset();

@@ -33,7 +33,8 @@ struct PhaseReport {
 /// Reads wall-clock times from `execution.facts`: "fault_ns" or, where absent, "last_good_write_ns"; "suspected_ns", "decided_ns",
 /// "claimed_ns", "promoted_ns", "routed_ns", "first_good_write_ns".
 ///  - failover: detect (fault → suspected), decide, fence (→ claimed), promote, route, first good write
-///  - switchover: nothing is detected; fence (last good write → claimed), promote, route, first good write
+///  - switchover: nothing is detected; fence (last good write, or where unknown "outage_began_ns" → claimed), promote, route, first
+///    good write
 ///  - rejoin: no outage, so no phases and no RTO
 /// Times out of order (the first write may come before the route is verified): no phase begins before the one before it has
 /// ended, and none outlasts the first good write, so that lengths are never negative and add up to the RTO.

@@ -108,6 +108,18 @@ TEST(ComputePhases, ASwitchoverDetectsNothingAndARejoinIsNoOutage) {
   EXPECT_EQ(ComputePhases(execution).rto, std::nullopt);
 }
 
+TEST(ComputePhases, ASwitchoverThatNoClientWatchedCountsFromTheStopOfTheOldPrimary) {
+  Json facts = Facts();
+  facts.erase("fault_ns");
+  facts.erase("last_good_write_ns");
+  facts["outage_began_ns"] = After(3000);
+  Execution execution = Failover(facts);
+  EXPECT_EQ(ComputePhases(execution).rto, std::nullopt) << "a failover's outage does not begin at a stop";
+  execution.kind = PlanKind::kSwitchover;
+  EXPECT_EQ(Lengths(ComputePhases(execution)), (Expected{60, 140, 60, 40}));
+  EXPECT_EQ(ComputePhases(execution).rto, std::optional<Duration>(300ms));
+}
+
 TEST(MeetsRpo, SaysUnknownWhereItIsNotKnown) {
   const auto meets = [](Json loss) { return MeetsRpo(loss, 5s); };
   EXPECT_EQ(meets({{"state", "proven zero"}}), true);
