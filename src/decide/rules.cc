@@ -22,8 +22,12 @@ bool ProcessAlive(const Snapshot& s) { return s.database && s.database->process_
 bool Acts(const Snapshot& s) { return s.policy.automation == Automation::kAct; }
 std::string Quote(const RegionName& region) { return "'" + region.text + "'"; }
 
+/// Once promoted, the target is a primary like any other: started again where it dies. So is the one that a rejoin copies from.
 bool ExecutionNeedsDatabase(const Snapshot& s) {
-  return s.execution && (s.execution->source == s.self || s.execution->target == s.self);
+  if (!s.execution) return false;
+  if (s.execution->source == s.self) return true;
+  const StepRecord* promote = s.execution->Find("promote");
+  return s.execution->target == s.self && promote && promote->state != StepState::kDone;
 }
 
 /// The holder shows signs of loss: its counter or its agent is silent.
@@ -77,7 +81,10 @@ bool StandbyRegion(const Snapshot& s) {
 }
 /// A takeover ends the execution of another region by its own transaction; one that this region runs is finished first.
 bool ExecutionBlocksTakeover(const Snapshot& s) {
-  return s.execution && s.execution->owner == s.self && s.execution->kind != PlanKind::kRejoin;
+  if (!s.execution || s.execution->owner != s.self || s.execution->kind == PlanKind::kRejoin) return false;
+  // A switchover whose old primary was lost before it released: nothing of it can go on, or be taken back from here.
+  const bool source_lost = s.execution->kind == PlanKind::kSwitchover && s.lease.item && !s.lease.item->released && s.lease.item->holder == s.execution->source;
+  return !source_lost;
 }
 bool WouldTakeOver(const Snapshot& s) { return StandbyRegion(s) && s.lease.may_take_over && !ExecutionBlocksTakeover(s); }
 
@@ -127,7 +134,11 @@ const Row kRows[] = {
 
     // ---- the region that holds the lease ----
     {{200, "a running execution decides over the database that it moves"},
-     [](const Snapshot& s) { return s.kind == RegionKind::kData && ExecutionNeedsDatabase(s) && !WouldTakeOver(s); },
+     [](const Snapshot& s) {
+       // The lease is never the execution's: that of an earlier run is adopted at once, or the guard would fall in its midst.
+       const bool earlier_run = s.lease.held_here && !s.lease.held_by_this_run;
+       return s.kind == RegionKind::kData && ExecutionNeedsDatabase(s) && !WouldTakeOver(s) && !earlier_run;
+     },
      [](const Snapshot& s, Decision& d) {
        d.reason = std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is " + ToString(s.execution->state) +
                   (s.execution->waiting_for.empty() ? "" : ": " + s.execution->waiting_for);
@@ -235,7 +246,18 @@ const Row kRows[] = {
     {{340, "a lost holder is not replaced while automation only observes"},
      [](const Snapshot& s) { return WouldTakeOver(s) && !Acts(s); },
      [](const Snapshot& s, Decision& d) {
-       Withhold(d, HolderSigns(s) + "; policy.automation is 'observe'", "lifeboat failover --to " + s.self.text);
+       const std::string objection = LossLimitObjection(s.loss, s.policy);
+       Withhold(d,
+                HolderSigns(s) + "; policy.automation is 'observe'; with 'act' " +
+                    (objection.empty() ? "this region would take over now" : "a person would be asked: " + objection),
+                "lifeboat failover --to " + s.self.text + " --attest \"who saw that " + s.lease.item->holder.text + " is off, and how\"" +
+                    (objection.empty() ? "" : " --accept-loss"));
+     }},
+    {{343, "a lost holder is not replaced while the store is silent"},
+     [](const Snapshot& s) { return WouldTakeOver(s) && !s.lease.store_answers; },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, HolderSigns(s) + "; but a takeover is a transaction in the store, and it does not answer: " + s.lease.store_problem,
+                "bring the store's agent back");
      }},
     {{345, "a standby that cannot be promoted does not take over"},
      [](const Snapshot& s) { return WouldTakeOver(s) && !(s.database && s.database->IsStandby()); },

@@ -297,6 +297,13 @@ const RuleCase kCases[] = {
        s.policy.automation = Automation::kObserve;
        return s;
      }},
+    {343, "lost, but the store is silent", Proposal::kNothing, true,
+     [] {
+       Snapshot s = Lost();
+       s.lease.store_answers = false;
+       s.lease.store_problem = "the agent of 'eu-west-1' does not answer";
+       return s;
+     }},
     {345, "lost, but the standby does not answer", Proposal::kNothing, true,
      [] {
        Snapshot s = Lost();

@@ -48,7 +48,7 @@ struct LeaseSettings {
   Duration margin = std::chrono::milliseconds(150);
   static constexpr double kRho = 0.005;       ///< the most by which two clocks' rates may differ
   static constexpr Duration kShortest = std::chrono::milliseconds(500);
-  static constexpr Duration kLongest = std::chrono::seconds(30);  ///< the start-up wait of a candidate without a known L
+  static constexpr Duration kLongest = std::chrono::seconds(30);  ///< the guard refuses a deadline farther away
 };
 
 }  // namespace lifeboat

@@ -349,6 +349,7 @@ Result<VerifyReport> EvidenceLog::Verify(const std::vector<ForeignHead>& held_by
 std::string VerifyReport::Sentence() const {
   std::string text = std::to_string(records) + (records == 1 ? " record, " : " records, ");
   text += Intact() ? "chain whole" : std::to_string(problems.size()) + (problems.size() == 1 ? " problem" : " problems");
+  if (records == 0 && Intact() && heads_compared == 0) return "no record yet";
   if (heads_compared == 0) return text + ", its end not compared with any other region";
   return text + ", compared with " + std::to_string(holders.size()) + (holders.size() == 1 ? " region" : " regions");
 }

@@ -109,7 +109,7 @@ TEST_F(EvidenceChain, AnEmptyChainHasNoHeadAndNothingWrong) {
   EXPECT_EQ(*log.Head(), EvidenceHead{});
   const auto report = log.Verify();
   EXPECT_TRUE(report->Intact());
-  EXPECT_EQ(report->Sentence(), "0 records, chain whole, its end not compared with any other region");
+  EXPECT_EQ(report->Sentence(), "no record yet");
 }
 
 TEST_F(EvidenceChain, ChangedBodiesAndFieldsAreFound) {
