@@ -2,6 +2,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -92,12 +93,13 @@ Task<bool> Executor::Write(std::shared_ptr<RunState> run) {
     boost::system::error_code ignored;
     co_await run->writing.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
+  if (run->lost) co_return false;
   run->write_busy = true;
   const Journal::Written written = co_await journal_.Write(run->execution, run->PastNoReturn());
   run->write_busy = false;
   run->writing.cancel();
   if (written == Journal::Written::kLost) run->lost = true;
-  Publish(*run);
+  if (!run->lost) Publish(*run);
   co_return written == Journal::Written::kInStore || written == Journal::Written::kInFile;
 }
 
@@ -141,11 +143,14 @@ Task<> Executor::Run(Execution execution) {
   }
   if (run->lost) log.Warn("execution left to its new owner");
   // Where the last word stands only in the own file, it is merged as soon as the store answers.
+  if (run_ != run) co_return;  // abandoned: another runs here by now
   current_.reset();
   run_.reset();
 }
 
 Task<> Executor::RunStep(std::shared_ptr<RunState> run, const Step& step) {
+  // Never within the call that spawned it: a step that ends at once would wake nobody, and its failure would go unseen.
+  co_await asio::post(io_, asio::use_awaitable);
   StepRecord& record = *run->execution.Find(step.name);
   const Log log = log_.With({{"execution", run->execution.id.text}, {"step", step.name}});
   if (record.began.ns == 0) record.began = doors_.clock.Wall();
@@ -296,6 +301,15 @@ Result<Unit> Executor::RequestAbort(const ExecutionId& id) {
   run_->nudged.Ring();
   run_->changed.cancel();
   return Done();
+}
+
+void Executor::Abandon() {
+  if (!run_) return;
+  run_->lost = true;
+  run_->nudged.Ring();
+  run_->changed.cancel();
+  current_.reset();
+  run_.reset();
 }
 
 Result<Unit> Executor::Nudge(const ExecutionId& id) {

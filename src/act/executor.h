@@ -30,6 +30,8 @@ class Executor {
   [[nodiscard]] const std::optional<Execution>& current() const { return current_; }
   /// Asks the running execution to end. @error kRefused: past the point of no return; kNotFound: it does not run here
   Result<Unit> RequestAbort(const ExecutionId& id);
+  /// The execution that runs here was ended by a transaction of this agent's own (a takeover): its run stops at once.
+  void Abandon();
   /// Makes a waiting execution try again now. @error kNotFound: it does not run here
   Result<Unit> Nudge(const ExecutionId& id);
 
