@@ -453,6 +453,7 @@ TEST_F(GuardPostgres, APrimaryLivesWhilePermittedFallsAtTheDeadlineAndComesBackA
   Sql("select pg_promote(false)");
   EXPECT_TRUE(Eventually([&] { return !IsAlive(standby); }, 10s));
   EXPECT_TRUE(Eventually([&] { return Look().kills == 2; }));
+  ASSERT_TRUE(Eventually([&] { return HasFence(); })) << "the promotion took it away, and the guard puts it back";
 
   // When somebody removes the fence and starts it, then it is killed before it serves anybody.
   ASSERT_TRUE(RemoveFileDurably(data_ + "/standby.signal").ok());
