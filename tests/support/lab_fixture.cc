@@ -99,7 +99,7 @@ void LabFixture::TearDown() {
 
 void LabFixture::SaySoOnFailure() const {
   for (const lab::LabRegion& region : lab_.regions) {  // the causes first, as far as the lines go back
-    for (const auto& [log, lines] : {std::pair{"supervisor", 12}, std::pair{"guard", 12}, std::pair{"agent", 60}, std::pair{"postgresql", 25}}) {
+    for (const auto& [log, lines] : {std::pair{"supervisor", 12}, std::pair{"guard", 12}, std::pair{"agent", 150}, std::pair{"postgresql", 60}}) {
       const std::string text = LogOf(region.name.text, log);
       if (!text.empty()) std::cerr << "---- " << region.name.text << " " << log << LastLines(text, lines) << "\n";
     }
@@ -262,6 +262,19 @@ Execution LabFixture::SwitchOver(const std::string& to) {
   const auto switched = lab::SwitchTo(lab_, to, 60s, Patient());
   EXPECT_TRUE(switched) << switched.error().Text();
   return switched ? *switched : Execution{};
+}
+
+ExecutionId LabFixture::OrderSwitchover(const std::string& to) {
+  Result<Json> answer = RetryLater("not asked");
+  // A region's agent that was killed a moment ago is still taken for alive: what it cannot do is refused or answered late.
+  Eventually(
+      [&] {
+        answer = lab::AskAgent(lab_, to, "switchover", {{"to", to}}, 5s);
+        return answer.ok();
+      },
+      20s, 100ms);
+  EXPECT_TRUE(answer) << answer.error().Text();
+  return answer ? ExecutionId(TextAt(*answer, "id")) : ExecutionId();
 }
 
 void LabFixture::Mend(Duration limit) {

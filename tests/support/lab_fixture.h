@@ -102,6 +102,8 @@ class LabFixture : public testing::Test {
   /// Rejoins a region, waits until the service is whole, and takes the ledger's count for Conclude.
   Execution Rejoin(const std::string& region);
   Execution SwitchOver(const std::string& to);
+  /// Orders a switchover and does not wait for it. What an agent that has just begun cannot do yet is asked again.
+  ExecutionId OrderSwitchover(const std::string& to);
   /// What an operator does after a bad day: whatever says that it must be rejoined is rejoined, until the service is whole.
   void Mend(Duration limit = 90s);
   /// Looks at what runs at `region` as fast as it can until `moment` holds, then SIGKILLs `part` of `victim`.
