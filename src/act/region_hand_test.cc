@@ -114,8 +114,10 @@ TEST_F(RegionHandTest, ALeaseThatEndsWhileItIsReplayedStopsThePromotion) {
   EXPECT_FALSE(promotion->has_value());
   world_.shared.valid = false;  // it took longer than the lease
   world_.west.replay_paused = false;
+  world_.west.replayed = world_.west.wal.size();
   ASSERT_TRUE(world_.time.RunUntil([&] { return promotion->has_value(); }, 40s));
-  EXPECT_FALSE((*promotion)->ok());
+  ASSERT_FALSE((*promotion)->ok());
+  EXPECT_THAT((*promotion)->error().message, HasSubstr("the lease of epoch 2 is not valid at this moment"));
   EXPECT_EQ(world_.west.promotions, 0);
 }
 
