@@ -25,7 +25,8 @@ std::string Configuration(const fs::path& folder) {
   info.postgres_port = 5432;
   info.dns = {"127.0.0.3", 53};
   int host = 0;
-  for (const auto& [name, kind] : {std::pair(kEast, RegionKind::kData), std::pair(kWest, RegionKind::kData), std::pair(kWitness, RegionKind::kWitness)}) {
+  for (const auto& [name, kind] :
+       {std::pair(kEast, RegionKind::kData), std::pair(kWest, RegionKind::kData), std::pair(kWitness, RegionKind::kWitness)}) {
     info.regions.push_back({RegionName(name), kind, "127.0.0." + std::to_string(++host), 7461});
   }
   return lab::LabConfig(info);
@@ -45,7 +46,8 @@ class Cli : public testing::Test {
   }
   /// ":19: ", as errors write the line that `what` stands in.
   static std::string LineOf(const std::string& text, const std::string& what) {
-    return ":" + std::to_string(1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find(what)), '\n')) + ": ";
+    return ":" + std::to_string(1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find(what)), '\n')) +
+           ": ";
   }
   ProgramEnd Run(const std::vector<std::string>& arguments, const Environment& environment = {}) const {
     Environment own = {{"LIFEBOAT_LAB", (scratch_.path() / "no-lab").string()}, {"LIFEBOAT_CONFIG", ""}};
@@ -54,15 +56,21 @@ class Cli : public testing::Test {
   }
   /// Exit 2, these words, and nothing of what the file names has been made.
   void ExpectBadFile(const fs::path& file, const std::vector<std::string>& words) const {
-    for (const std::vector<std::string>& command : {std::vector<std::string>{"agent", "--region", kEast}, {"agent", "--region", kWitness}, {"guard", "--region", kEast},
-                                                    {"status"}, {"switchover", "--to", kWest}, {"check"}}) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"agent", "--region", kEast},
+                                                    {"agent", "--region", kWitness},
+                                                    {"guard", "--region", kEast},
+                                                    {"status"},
+                                                    {"switchover", "--to", kWest},
+                                                    {"check"}}) {
       std::vector<std::string> arguments = command;
       arguments.insert(arguments.end(), {"--config", file.string()});
       const ProgramEnd end = Run(arguments);
       EXPECT_EQ(end.exit_code, 2) << command.front() << ": " << end.Said();
-      for (const std::string& word : words) EXPECT_TRUE(Holds(end.err, word)) << command.front() << ": '" << word << "' is missing in:\n" << end.Said();
+      for (const std::string& word : words)
+        EXPECT_TRUE(Holds(end.err, word)) << command.front() << ": '" << word << "' is missing in:\n" << end.Said();
     }
-    for (const char* region : {kEast, kWest, kWitness}) EXPECT_FALSE(fs::exists(scratch_.path() / region)) << "a state directory was made";
+    for (const char* region : {kEast, kWest, kWitness})
+      EXPECT_FALSE(fs::exists(scratch_.path() / region)) << "a state directory was made";
   }
 
   ScratchFolder scratch_;
@@ -72,12 +80,15 @@ TEST_F(Cli, ABadConfigurationIsNamedByFileLineAndKeyAndNothingIsStarted) {
   const std::string good = Configuration(scratch_.path());
   const std::string file = (scratch_.path() / "lifeboat.yaml").string();
 
-  ExpectBadFile(Write(Replaced(good, "length: 3000ms", "length: soon")), {file + LineOf(good, "length: 3000ms"), "lease.length", "'soon'", "250ms, 3s"});
+  ExpectBadFile(Write(Replaced(good, "length: 3000ms", "length: soon")),
+                {file + LineOf(good, "length: 3000ms"), "lease.length", "'soon'", "250ms, 3s"});
   ExpectBadFile(Write(Replaced(good, "cool_down:", "cooldown:")), {file + LineOf(good, "cool_down:"), "cooldown", "cool_down"});
-  ExpectBadFile(Write(Replaced(good, "first_primary: us-east-1", "first_primary: us-east-11")), {file, "first_primary", "'us-east-11'", "did you mean 'us-east-1'?"});
+  ExpectBadFile(Write(Replaced(good, "first_primary: us-east-1", "first_primary: us-east-11")),
+                {file, "first_primary", "'us-east-11'", "did you mean 'us-east-1'?"});
   ExpectBadFile(Write(Replaced(good, "  host: eu-west-1", "  host: us-west-2")), {file, "store.host", "witness"});
-  ExpectBadFile(Write(good.substr(0, good.find("login:"))), {file, "'dns' is missing", "'token_file' is missing"});  // half-written, yet good YAML
-  ExpectBadFile(Write(good.substr(0, good.find("hmac")) + "\""), {file});                    // half-written in the middle of a word
+  ExpectBadFile(Write(good.substr(0, good.find("login:"))),
+                {file, "'dns' is missing", "'token_file' is missing"});    // half-written, yet good YAML
+  ExpectBadFile(Write(good.substr(0, good.find("hmac")) + "\""), {file});  // half-written in the middle of a word
   ExpectBadFile(Write(good + "\nservice: twice\n"), {file, "service"});
   ExpectBadFile(Write(""), {file});
   ExpectBadFile(scratch_.path() / "nowhere.yaml", {"nowhere.yaml", "No such file", "--config"});
@@ -85,7 +96,8 @@ TEST_F(Cli, ABadConfigurationIsNamedByFileLineAndKeyAndNothingIsStarted) {
 }
 
 TEST_F(Cli, EveryProblemOfAFileIsToldAtOnceAndAsJson) {
-  const fs::path file = Write(Replaced(Replaced(Configuration(scratch_.path()), "length: 3000ms", "length: soon"), "ttl: 1s", "ttl: 1h"));
+  const fs::path file =
+      Write(Replaced(Replaced(Configuration(scratch_.path()), "length: 3000ms", "length: soon"), "ttl: 1s", "ttl: 1h"));
   const ProgramEnd end = Run({"status", "--json", "--config", file.string()});
   EXPECT_EQ(end.exit_code, 2);
   const std::string message = TextAt(MemberAt(end.AsJson(), "error"), "message");
@@ -93,8 +105,10 @@ TEST_F(Cli, EveryProblemOfAFileIsToldAtOnceAndAsJson) {
 }
 
 TEST_F(Cli, BadUsageEndsWithTwoAndSaysWhatIsMissing) {
-  for (const auto& [arguments, word] : {std::pair(std::vector<std::string>{}, "subcommand is required"), std::pair(std::vector<std::string>{"frobnicate"}, "frobnicate"),
-                                        std::pair(std::vector<std::string>{"switchover"}, "--to is required"), std::pair(std::vector<std::string>{"rejoin"}, "region is required"),
+  for (const auto& [arguments, word] : {std::pair(std::vector<std::string>{}, "subcommand is required"),
+                                        std::pair(std::vector<std::string>{"frobnicate"}, "frobnicate"),
+                                        std::pair(std::vector<std::string>{"switchover"}, "--to is required"),
+                                        std::pair(std::vector<std::string>{"rejoin"}, "region is required"),
                                         std::pair(std::vector<std::string>{"executions", "show"}, "id is required"),
                                         std::pair(std::vector<std::string>{"lab", "up", "--lease", "99"}, "--lease"),
                                         std::pair(std::vector<std::string>{"status", "--frob"}, "--frob")}) {
@@ -107,8 +121,31 @@ TEST_F(Cli, BadUsageEndsWithTwoAndSaysWhatIsMissing) {
 TEST_F(Cli, EveryCommandHelpsWithAnExampleAndTheExitCodes) {
   const ProgramEnd all = Run({"--help"});
   EXPECT_EQ(all.exit_code, 0);
-  for (const char* path : {"status", "explain", "check", "switchover", "failover", "rejoin", "executions", "executions list", "executions show", "executions resume", "executions abort",
-                           "evidence", "evidence verify", "evidence list", "report", "agent", "guard", "lab", "lab up", "lab status", "lab kill", "lab start", "lab down", "demo", "version"}) {
+  for (const char* path : {"status",
+                           "explain",
+                           "check",
+                           "switchover",
+                           "failover",
+                           "rejoin",
+                           "executions",
+                           "executions list",
+                           "executions show",
+                           "executions resume",
+                           "executions abort",
+                           "evidence",
+                           "evidence verify",
+                           "evidence list",
+                           "report",
+                           "agent",
+                           "guard",
+                           "lab",
+                           "lab up",
+                           "lab status",
+                           "lab kill",
+                           "lab start",
+                           "lab down",
+                           "demo",
+                           "version"}) {
     std::vector<std::string> arguments;
     std::string example = "lifeboat";
     std::istringstream words(path);
@@ -172,7 +209,8 @@ TEST_F(Cli, AnAgentRefusesAnUnknownRegionAnOpenTokenAndToListenBeyondLoopback) {
   EXPECT_TRUE(Holds(open.err, "may be used by its group or by others")) << open.Said();
 
   ASSERT_EQ(::chmod(token.c_str(), 0600), 0);
-  const ProgramEnd beyond = Run({"agent", "--region", kWitness, "--config", Write(Replaced(good, "agent: 127.0.0.3:7461", "agent: 192.0.2.3:7461")).string()});
+  const ProgramEnd beyond = Run({"agent", "--region", kWitness, "--config",
+                                 Write(Replaced(good, "agent: 127.0.0.3:7461", "agent: 192.0.2.3:7461")).string()});
   EXPECT_EQ(beyond.exit_code, 3);
   EXPECT_TRUE(Holds(beyond.err, "192.0.2.3:7461") && Holds(beyond.err, "beyond loopback")) << beyond.Said();
 }

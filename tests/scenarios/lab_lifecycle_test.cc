@@ -1,5 +1,5 @@
-// 'lifeboat lab' as somebody who tries the program meets it: up, status, kill, start, down; after a crash of all of it; as root and as an
-// ordinary user. Nothing of it is left afterwards.
+// 'lifeboat lab' as somebody who tries the program meets it: up, status, kill, start, down; after a crash of all of it; as root and
+// as an ordinary user. Nothing of it is left afterwards.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -24,7 +24,8 @@ class LabCommands : public testing::Test {
   void TearDown() override { (void)Run({"lab", "down"}); }
 
   ProgramEnd Run(const std::vector<std::string>& arguments) const {
-    return RunProgram(program_, arguments, {{"LIFEBOAT_LAB", Folder().string()}, {"LIFEBOAT_CONFIG", ""}, {"TMPDIR", home_.string()}}, user_);
+    return RunProgram(program_, arguments,
+                      {{"LIFEBOAT_LAB", Folder().string()}, {"LIFEBOAT_CONFIG", ""}, {"TMPDIR", home_.string()}}, user_);
   }
   [[nodiscard]] fs::path Folder() const { return home_ / "lab"; }
   void ExpectNothingIsLeft() const {
@@ -45,7 +46,8 @@ TEST_F(LabCommands, TellWhatTheyDoAndLeaveNothingBehind) {
   EXPECT_EQ(Run({"status"}).exit_code, 0) << "the running lab's configuration is found by itself";
 
   // A second agent of a region is kept out, whoever starts it.
-  const ProgramEnd second = RunProgram(program_, {"agent", "--region", kWitness, "--config", (Folder() / "lifeboat.yaml").string()}, {}, lab::OwnerFor().value());
+  const ProgramEnd second = RunProgram(program_, {"agent", "--region", kWitness, "--config", (Folder() / "lifeboat.yaml").string()},
+                                       {}, lab::OwnerFor().value());
   EXPECT_EQ(second.exit_code, 3) << second.Said();
   EXPECT_TRUE(Holds(second.err, "agent.lock' is held by process") && Holds(second.err, "only one may run here")) << second.Said();
 
@@ -57,7 +59,9 @@ TEST_F(LabCommands, TellWhatTheyDoAndLeaveNothingBehind) {
   EXPECT_NE(again.exit_code, 0);
   EXPECT_TRUE(Holds(again.err, "'agent'")) << again.Said();
   EXPECT_EQ(Run({"lab", "start", kWest}).exit_code, 0);
-  EXPECT_TRUE(Eventually([&] { return TextAt(Run({"status", "--json"}).AsJson(), "verdict") == "healthy"; })) << Run({"status"}).Said();
+  EXPECT_TRUE(Eventually([&] {
+    return TextAt(Run({"status", "--json"}).AsJson(), "verdict") == "healthy";
+  })) << Run({"status"}).Said();
 
   const ProgramEnd down = Run({"lab", "down"});
   EXPECT_EQ(down.exit_code, 0) << down.Said();

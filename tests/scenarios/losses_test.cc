@@ -1,4 +1,5 @@
-// What an automatic failover may lose, and what a person may accept: the loss limit, the cool-down, observing only, and the record of it.
+// What an automatic failover may lose, and what a person may accept: the loss limit, the cool-down, observing only, and the record
+// of it.
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -23,10 +24,12 @@ void ExpectRefused(const ProgramEnd& end, const std::vector<std::string>& words)
 
 /// True as soon as what `command` says holds all the words: each agent has its own view of the others, half a second old.
 bool Says(const OperatorLab& lab, const std::vector<std::string>& command, const std::vector<std::string>& words) {
-  return Eventually([&] {
-    const std::string said = lab.Lifeboat(command).Said();
-    return std::all_of(words.begin(), words.end(), [&](const std::string& word) { return Holds(said, word); });
-  }, 5s);
+  return Eventually(
+      [&] {
+        const std::string said = lab.Lifeboat(command).Said();
+        return std::all_of(words.begin(), words.end(), [&](const std::string& word) { return Holds(said, word); });
+      },
+      5s);
 }
 
 /// The newest execution of a kind, as the journal has it.
@@ -52,7 +55,8 @@ void BreakRewind(const OperatorLab& lab, const std::string& region) {
   for (const auto& tool : fs::directory_iterator(lab.info().bin_directory)) {
     if (tool.path().filename() != "pg_rewind") fs::create_symlink(tool.path(), tools / tool.path().filename());
   }
-  std::ofstream(tools / "pg_rewind") << "#!/bin/sh\necho 'pg_rewind: error: could not find common ancestor of the source and target cluster'\"'s timelines\" >&2\nexit 1\n";
+  std::ofstream(tools / "pg_rewind") << "#!/bin/sh\necho 'pg_rewind: error: could not find common ancestor of the source and "
+                                        "target cluster'\"'s timelines\" >&2\nexit 1\n";
   ASSERT_EQ(::chmod((tools / "pg_rewind").c_str(), 0755), 0);
   std::ifstream in(lab.info().Config());
   std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
@@ -63,8 +67,8 @@ void BreakRewind(const OperatorLab& lab, const std::string& region) {
   std::ofstream(lab.info().Config()) << text;
 }
 
-// One lab, one story: above the limit, accepted, on record; then the divergent rows are saved although pg_rewind cannot work; then somebody
-// changes the record.
+// One lab, one story: above the limit, accepted, on record; then the divergent rows are saved although pg_rewind cannot work; then
+// somebody changes the record.
 TEST(LossLimit, AboveItAPersonDecidesOnRecordAndTheLostRowsAreSavedBeforeAFreshCopy) {
   const OperatorLab lab(LIFEBOAT_PROGRAM);
   {
@@ -86,7 +90,8 @@ TEST(LossLimit, AboveItAPersonDecidesOnRecordAndTheLostRowsAreSavedBeforeAFreshC
   ASSERT_TRUE(Eventually([&] { return lab.RuleOf(kWest) == 360; })) << lab.Lifeboat({"explain"}).Said();
   const std::string command = "lifeboat failover --to us-west-2 --accept-loss";
   for (const std::vector<std::string>& asked : {std::vector<std::string>{"explain"}, {"explain", "--region", kWest}, {"status"}}) {
-    EXPECT_TRUE(Says(lab, asked, {"MiB of writes would be lost, loss_limit.bytes is 64.0 MiB", command})) << lab.Lifeboat(asked).Said();
+    EXPECT_TRUE(Says(lab, asked, {"MiB of writes would be lost, loss_limit.bytes is 64.0 MiB", command}))
+        << lab.Lifeboat(asked).Said();
   }
   ExpectRefused(lab.Lifeboat({"failover", "--to", kWest}), {"MiB of writes would be lost, loss_limit.bytes is 64.0 MiB", command});
   EXPECT_TRUE(Holds(lab.Lifeboat({"rejoin", kWest}).err, "rejoined to a primary that serves"));
@@ -112,13 +117,16 @@ TEST(LossLimit, AboveItAPersonDecidesOnRecordAndTheLostRowsAreSavedBeforeAFreshC
   // then what it held is saved first, and a fresh copy follows
   const Json rejoin = Newest(lab, "rejoin");
   EXPECT_TRUE(Holds(StepOutcome(rejoin, "salvage"), " commits after ")) << rejoin.dump(2);
-  EXPECT_TRUE(Holds(StepOutcome(rejoin, "rebuild"), "fresh base backup (") && Holds(StepOutcome(rejoin, "rebuild"), "could not find common ancestor")) << rejoin.dump(2);
+  EXPECT_TRUE(Holds(StepOutcome(rejoin, "rebuild"), "fresh base backup (") &&
+              Holds(StepOutcome(rejoin, "rebuild"), "could not find common ancestor"))
+      << rejoin.dump(2);
   const fs::path ledger = lab.Folder(kEast) / "state" / "ledger" / TextAt(rejoin, "id");
   std::uintmax_t saved = 0;
   for (const auto& entry : fs::recursive_directory_iterator(ledger)) saved += entry.is_regular_file() ? entry.file_size() : 0;
   EXPECT_GT(saved, 80U << 20U) << "the divergent WAL of " << ledger;
   lab.Fill(kWest, 1);
-  EXPECT_TRUE(Eventually([&] { return lab.Sql(kEast, "SELECT count(*) FROM filler") == "1"; })) << "a row written after the rejoin has not arrived";
+  EXPECT_TRUE(Eventually([&] { return lab.Sql(kEast, "SELECT count(*) FROM filler") == "1"; }))
+      << "a row written after the rejoin has not arrived";
 }
 
 TEST(LossLimit, AnUnknownLossIsRefusedLikewiseAndATakeoverSoonAfterAnotherWaitsForAPerson) {
@@ -133,7 +141,8 @@ TEST(LossLimit, AnUnknownLossIsRefusedLikewiseAndATakeoverSoonAfterAnotherWaitsF
   // A region that comes back with another cluster in its data directory is refused before anything of it is touched.
   const fs::path data = lab.Data(kEast);
   fs::rename(data, data.string() + ".own");
-  const ProgramEnd made = lab.Tool({lab.info().bin_directory + "/initdb", "-D", data.string(), "-U", "postgres", "-A", "trust", "--no-sync"});
+  const ProgramEnd made =
+      lab.Tool({lab.info().bin_directory + "/initdb", "-D", data.string(), "-U", "postgres", "-A", "trust", "--no-sync"});
   ASSERT_EQ(made.exit_code, 0) << made.Said();
   const std::string before = ChecksumOf(data);
   lab.Start(kEast);
@@ -161,7 +170,8 @@ TEST(LossLimit, AnUnknownLossIsRefusedLikewiseAndATakeoverSoonAfterAnotherWaitsF
     lab.Kill(kEast);
   }
   ASSERT_TRUE(Eventually([&] { return lab.RuleOf(kWest) == 350; })) << lab.Lifeboat({"explain"}).Said();
-  ExpectRefused(lab.Lifeboat({"failover", "--to", kWest}), {"the loss is unknown", "lifeboat failover --to us-west-2 --accept-loss"});
+  ExpectRefused(lab.Lifeboat({"failover", "--to", kWest}),
+                {"the loss is unknown", "lifeboat failover --to us-west-2 --accept-loss"});
   const ProgramEnd accepted = lab.Lifeboat({"failover", "--to", kWest, "--accept-loss"});
   EXPECT_EQ(accepted.exit_code, 0) << accepted.Said();
   EXPECT_TRUE(Holds(TextAt(Newest(lab, "failover"), "reason"), "accepted: the loss is unknown"));
@@ -181,22 +191,26 @@ TEST(Observe, NothingIsStartedStoppedOrMovedAndAPersonWhoAttestsMayFailOver) {
     StoppedProcess supervisor(lab.PidOf(kEast, "supervisor"));
     lab.Kill(kEast, "agent");
     ASSERT_TRUE(Eventually([&] { return lab.PidOf(kEast, "agent") == 0; }));
-    EXPECT_FALSE(Eventually([&] { return lab.Sql(kEast, "SELECT pg_postmaster_start_time()") != started; }, 2500ms)) << "the guard fenced while observing";
+    EXPECT_FALSE(Eventually([&] { return lab.Sql(kEast, "SELECT pg_postmaster_start_time()") != started; }, 2500ms))
+        << "the guard fenced while observing";
   }
   ASSERT_TRUE(lab.AwaitWhole(kEast)) << lab.Lifeboat({"status"}).Said();
   EXPECT_EQ(lab.Sql(kEast, "SELECT pg_postmaster_start_time()"), started);
 
   // when a standby's server is gone, no agent starts it
   lab.Kill(kWest, "database");
-  EXPECT_FALSE(Eventually([&] { return lab.ServerProcess(kWest, "postgres") != 0; }, 1500ms)) << "an observing agent started a server";
-  const ProgramEnd tool = lab.Tool({lab.info().bin_directory + "/pg_ctl", "start", "-w", "-D", lab.Data(kWest).string(), "-l", (lab.Folder(kWest) / "log" / "postgresql.log").string()});
+  EXPECT_FALSE(Eventually([&] { return lab.ServerProcess(kWest, "postgres") != 0; }, 1500ms))
+      << "an observing agent started a server";
+  const ProgramEnd tool = lab.Tool({lab.info().bin_directory + "/pg_ctl", "start", "-w", "-D", lab.Data(kWest).string(), "-l",
+                                    (lab.Folder(kWest) / "log" / "postgresql.log").string()});
   ASSERT_EQ(tool.exit_code, 0) << tool.Said();
   ASSERT_TRUE(lab.AwaitWhole(kEast));
 
   // when the primary's region is lost
   lab.Kill(kEast);
   ASSERT_TRUE(Eventually([&] { return lab.RuleOf(kWest) == 340; })) << lab.Lifeboat({"explain"}).Said();
-  EXPECT_TRUE(Says(lab, {"explain"}, {"with 'act' this region would take over now", "lifeboat failover --to us-west-2 --attest"})) << lab.Lifeboat({"explain"}).Said();
+  EXPECT_TRUE(Says(lab, {"explain"}, {"with 'act' this region would take over now", "lifeboat failover --to us-west-2 --attest"}))
+      << lab.Lifeboat({"explain"}).Said();
   EXPECT_TRUE(Newest(lab, "failover").is_null());
   ExpectRefused(lab.Lifeboat({"failover", "--to", kWest}), {"policy.automation is 'observe'", "--attest"});
 

@@ -22,8 +22,12 @@ void ExpectRefused(const ProgramEnd& end, const std::vector<std::string>& words)
 TEST(Refusals, OrdersThatMakeNoSenseAreRefusedAndNothingHappens) {
   const OperatorLab lab(LIFEBOAT_PROGRAM);
 
-  for (const std::vector<std::string>& order : {std::vector<std::string>{"switchover", "--to", "mars"}, {"failover", "--to", "mars"}, {"rejoin", "mars"},
-                                                {"switchover", "--to", kWitness}, {"failover", "--to", kWitness}, {"rejoin", kWitness}}) {
+  for (const std::vector<std::string>& order : {std::vector<std::string>{"switchover", "--to", "mars"},
+                                                {"failover", "--to", "mars"},
+                                                {"rejoin", "mars"},
+                                                {"switchover", "--to", kWitness},
+                                                {"failover", "--to", kWitness},
+                                                {"rejoin", kWitness}}) {
     ExpectRefused(lab.Lifeboat(order), {"'" + order.back() + "' is no data region", "'us-east-1', 'us-west-2'"});
   }
   ExpectRefused(lab.Lifeboat({"lab", "kill", "mars"}), {"no region 'mars'", "'us-east-1', 'us-west-2', 'eu-west-1'"});
@@ -69,7 +73,8 @@ TEST(Refusals, SwitchoverToAStandbyThatHangsLagsOrDoesNotStreamChangesNothing) {
   // given a standby that has received all and replays nothing
   ASSERT_TRUE(lab.Sql(kWest, "SELECT pg_wal_replay_pause()"));
   lab.Fill(kEast, 20);
-  ASSERT_TRUE(Eventually([&] { return lab.Sql(kWest, "SELECT pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn() > 20000000") == "t"; }));
+  ASSERT_TRUE(
+      Eventually([&] { return lab.Sql(kWest, "SELECT pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn() > 20000000") == "t"; }));
   ExpectRefused(lab.Lifeboat({"switchover", "--to", kWest}), {"'us-west-2' has replayed up to 0/", "paused replay"});
   ASSERT_TRUE(lab.Sql(kWest, "SELECT pg_wal_replay_resume()"));
 
@@ -77,7 +82,8 @@ TEST(Refusals, SwitchoverToAStandbyThatHangsLagsOrDoesNotStreamChangesNothing) {
   ASSERT_TRUE(lab.Sql(kWest, "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'"));
   ASSERT_TRUE(lab.Sql(kWest, "SELECT pg_reload_conf()"));
   ASSERT_TRUE(Eventually([&] { return lab.Sql(kWest, "SELECT count(*) FROM pg_stat_wal_receiver") == "0"; }));
-  ExpectRefused(lab.Lifeboat({"switchover", "--to", kWest}), {"'us-west-2' does not stream from 'us-east-1'", "lifeboat rejoin us-west-2"});
+  ExpectRefused(lab.Lifeboat({"switchover", "--to", kWest}),
+                {"'us-west-2' does not stream from 'us-east-1'", "lifeboat rejoin us-west-2"});
 
   // then the primary was never stopped, and what the hint says helps
   EXPECT_EQ(lab.Sql(kEast, "SELECT pg_postmaster_start_time()"), started);
@@ -95,7 +101,8 @@ TEST(Refusals, AnotherClusterInTheDataDirectoryIsNeitherStartedNorChangedNorRejo
   lab.Kill(kWest);
   const fs::path data = lab.Data(kWest);
   fs::rename(data, data.string() + ".own");
-  const ProgramEnd made = lab.Tool({lab.info().bin_directory + "/initdb", "-D", data.string(), "-U", "postgres", "-A", "trust", "--no-sync"});
+  const ProgramEnd made =
+      lab.Tool({lab.info().bin_directory + "/initdb", "-D", data.string(), "-U", "postgres", "-A", "trust", "--no-sync"});
   ASSERT_EQ(made.exit_code, 0) << made.Said();
   const std::string before = ChecksumOf(data);
   const ProgramEnd control = lab.Tool({lab.info().bin_directory + "/pg_controldata", data.string()});
@@ -106,8 +113,9 @@ TEST(Refusals, AnotherClusterInTheDataDirectoryIsNeitherStartedNorChangedNorRejo
   lab.Start(kWest);
 
   // then its agent says what it found, and leaves it alone
-  ASSERT_TRUE(Eventually([&] { return Holds(lab.Lifeboat({"status"}).out, "has system id " + foreign + ", the primary 'us-east-1' has " + own); }))
-      << lab.Lifeboat({"status"}).Said();
+  ASSERT_TRUE(Eventually([&] {
+    return Holds(lab.Lifeboat({"status"}).out, "has system id " + foreign + ", the primary 'us-east-1' has " + own);
+  })) << lab.Lifeboat({"status"}).Said();
   ExpectRefused(lab.Lifeboat({"switchover", "--to", kWest}), {foreign, own, "data_directory"});
   ExpectRefused(lab.Lifeboat({"rejoin", kWest}), {foreign, own, "nothing was touched"});
   EXPECT_EQ(lab.ServerProcess(kWest, "postgres"), 0) << "a foreign cluster was started";

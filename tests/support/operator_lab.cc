@@ -39,9 +39,10 @@ ProgramEnd RunCommandToEnd(std::vector<std::string> argv, CommandOptions options
                 std::optional<Result<CommandOutput>>* into) -> Task<> {
     into->emplace(co_await RunCommand(executor, std::move(command), std::move(how), kRunTimeout));
   };
-  boost::asio::co_spawn(io, run(io.get_executor(), std::move(argv), std::move(options), &output), [](const std::exception_ptr& error) {
-    if (error) std::rethrow_exception(error);
-  });
+  boost::asio::co_spawn(io, run(io.get_executor(), std::move(argv), std::move(options), &output),
+                        [](const std::exception_ptr& error) {
+                          if (error) std::rethrow_exception(error);
+                        });
   io.run();
   if (output && *output) return {(*output)->exit_code, (*output)->out, (*output)->err};
   return {-1, "", output ? output->error().Text() : "it did not end"};
@@ -54,7 +55,8 @@ Json ProgramEnd::AsJson() const {
   return json ? *json : Json();
 }
 
-ProgramEnd RunProgram(const fs::path& program, const std::vector<std::string>& arguments, const Environment& environment, std::optional<RunAs> run_as) {
+ProgramEnd RunProgram(const fs::path& program, const std::vector<std::string>& arguments, const Environment& environment,
+                      std::optional<RunAs> run_as) {
   std::vector<std::string> argv = {program.string()};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   CommandOptions options;
@@ -120,7 +122,8 @@ OperatorLab::OperatorLab(const fs::path& program, lab::LabKnobs knobs) {
   options.program = program;
   options.knobs = std::move(knobs);
   // An observing lab never becomes whole by itself: its databases wait for a person.
-  auto up = lab::Up(options, [](const std::string&) {}, [] { return true; });
+  auto up = lab::Up(
+      options, [](const std::string&) {}, [] { return true; });
   EXPECT_TRUE(up) << up.error().Text();
   if (up) info_ = *std::move(up);
   if (const auto owner = lab::OwnerFor()) owner_ = *owner;
@@ -131,7 +134,8 @@ OperatorLab::~OperatorLab() {
   if (::testing::Test::HasFailure()) {
     for (const char* region : {kEast, kWest, kWitness}) {
       const std::string log = ReadAll(folder / region / "log" / "agent.log");
-      std::fprintf(stderr, "---- the end of the log of %s's agent\n%s\n", region, log.substr(log.size() - std::min<std::size_t>(log.size(), 4000)).c_str());
+      std::fprintf(stderr, "---- the end of the log of %s's agent\n%s\n", region,
+                   log.substr(log.size() - std::min<std::size_t>(log.size(), 4000)).c_str());
     }
   }
   const auto down = lab::Down(folder);
@@ -141,7 +145,8 @@ OperatorLab::~OperatorLab() {
 }
 
 ProgramEnd OperatorLab::Lifeboat(std::vector<std::string> arguments) const {
-  return RunProgram(info_.Program(), arguments, {{"LIFEBOAT_CONFIG", info_.Config().string()}, {"LIFEBOAT_LAB", info_.folder.string()}});
+  return RunProgram(info_.Program(), arguments,
+                    {{"LIFEBOAT_CONFIG", info_.Config().string()}, {"LIFEBOAT_LAB", info_.folder.string()}});
 }
 
 Json OperatorLab::Ask(std::vector<std::string> arguments) const {
@@ -153,7 +158,9 @@ Json OperatorLab::Status(const std::string& region) const {
   return Ask(region.empty() ? std::vector<std::string>{"status"} : std::vector<std::string>{"status", "--region", region});
 }
 
-std::uint64_t OperatorLab::RuleOf(const std::string& region) const { return NumberAt(Ask({"explain", "--region", region}), "rule"); }
+std::uint64_t OperatorLab::RuleOf(const std::string& region) const {
+  return NumberAt(Ask({"explain", "--region", region}), "rule");
+}
 
 bool OperatorLab::Serves(const std::string& region) const {
   const Json status = Status();
@@ -208,8 +215,10 @@ std::optional<std::string> OperatorLab::Sql(const std::string& region, const std
 
 void OperatorLab::Fill(const std::string& region, int mib) const {
   // Stored as it is: a megabyte of text is a megabyte of WAL.
-  const auto filled = Sql(region, "CREATE TABLE IF NOT EXISTS filler (t text); ALTER TABLE filler ALTER t SET STORAGE EXTERNAL;"
-                                  "INSERT INTO filler SELECT repeat(md5(n::text), 32768) FROM generate_series(1, " + std::to_string(mib) + ") n; SELECT 'done'");
+  const auto filled = Sql(region,
+                          "CREATE TABLE IF NOT EXISTS filler (t text); ALTER TABLE filler ALTER t SET STORAGE EXTERNAL;"
+                          "INSERT INTO filler SELECT repeat(md5(n::text), 32768) FROM generate_series(1, " +
+                              std::to_string(mib) + ") n; SELECT 'done'");
   EXPECT_EQ(filled, "done");
 }
 

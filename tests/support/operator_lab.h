@@ -35,8 +35,8 @@ struct ProgramEnd {
 using Environment = std::map<std::string, std::string>;
 
 /// Runs `program` with `arguments` to its end, at most two minutes.
-ProgramEnd RunProgram(const std::filesystem::path& program, const std::vector<std::string>& arguments, const Environment& environment = {},
-                      std::optional<RunAs> run_as = std::nullopt);
+ProgramEnd RunProgram(const std::filesystem::path& program, const std::vector<std::string>& arguments,
+                      const Environment& environment = {}, std::optional<RunAs> run_as = std::nullopt);
 
 /// Looks until `holds`, at most `patience`. @return whether it held
 bool Eventually(const std::function<bool()>& holds, Duration patience = std::chrono::seconds(20));
