@@ -1,13 +1,12 @@
 #include "act/executor.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <set>
 
+#include "base/spawn.h"
 #include "ports/bell.h"
 
 namespace lifeboat {
@@ -15,7 +14,8 @@ namespace lifeboat {
 namespace asio = boost::asio;
 
 struct Executor::RunState {
-  RunState(asio::any_io_executor io, Execution e) : execution(std::move(e)), plan(PlanOf(execution.kind)), changed(io), nudged(io), writing(io) {
+  RunState(asio::any_io_executor io, Execution e)
+      : execution(std::move(e)), plan(PlanOf(execution.kind)), changed(io), nudged(io), writing(io) {
     changed.expires_at(asio::steady_timer::time_point::max());
     writing.expires_at(asio::steady_timer::time_point::max());
   }
@@ -26,11 +26,11 @@ struct Executor::RunState {
   std::set<std::string> given_up;
   std::string failure;
   bool abort_requested = false;
-  bool lost = false;             // another owner, or a higher epoch
+  bool lost = false;  // another owner, or a higher epoch
   bool write_busy = false;
-  asio::steady_timer changed;    // cancelled when a step ends
-  Bell nudged;                   // rung when a person says try again, or stop
-  asio::steady_timer writing;    // cancelled when a journal write ends
+  asio::steady_timer changed;  // cancelled when a step ends
+  Bell nudged;                 // rung when a person says try again, or stop
+  asio::steady_timer writing;  // cancelled when a journal write ends
 
   [[nodiscard]] bool PastNoReturn() const {
     for (const Step& step : plan.steps) {
@@ -43,8 +43,8 @@ struct Executor::RunState {
   }
   [[nodiscard]] bool Ready(const Step& step) const {
     const StepRecord* record = execution.Find(step.name);
-    if (!record || record->state == StepState::kDone || running.contains(step.name) ||
-        failed.contains(step.name) || given_up.contains(step.name)) {
+    if (!record || record->state == StepState::kDone || running.contains(step.name) || failed.contains(step.name) ||
+        given_up.contains(step.name)) {
       return false;
     }
     for (const std::string& before : step.after) {
@@ -83,9 +83,7 @@ void Executor::Publish(const RunState& run) {
   on_change_(run.execution);
 }
 
-Task<> Executor::Pause(std::shared_ptr<RunState> run, Duration d) {
-  co_await run->nudged.WaitFor(doors_.clock, d);
-}
+Task<> Executor::Pause(std::shared_ptr<RunState> run, Duration d) { co_await run->nudged.WaitFor(doors_.clock, d); }
 
 /// One write at a time: steps that run side by side share the record. False: it stands nowhere, or is lost.
 Task<bool> Executor::Write(std::shared_ptr<RunState> run) {
@@ -120,7 +118,7 @@ Task<> Executor::Run(Execution execution) {
       for (const Step& step : run->plan.steps) {
         if (!run->Ready(step)) continue;
         run->running.insert(step.name);
-        asio::co_spawn(io_, RunStep(run, step), asio::detached);
+        Spawn(io_, RunStep(run, step));
       }
     }
     if (run->running.empty()) {
@@ -177,7 +175,8 @@ Task<> Executor::RunStep(std::shared_ptr<RunState> run, const Step& step) {
     }
     if (tried > 2s) {
       run->execution.state = ExecutionState::kWaiting;
-      run->execution.waiting_for = "step '" + step.name + "': " + record.outcome + (step.unblock.empty() ? "" : "; to unblock: " + step.unblock);
+      run->execution.waiting_for =
+          "step '" + step.name + "': " + record.outcome + (step.unblock.empty() ? "" : "; to unblock: " + step.unblock);
       co_await Write(run);
     }
     co_await Pause(run, pause);
@@ -192,7 +191,8 @@ Task<bool> Executor::TryStep(std::shared_ptr<RunState> run, const Step& step) {
   StepRecord& record = *run->execution.Find(step.name);
   // SAFETY: each step looks at the epoch again before it acts.
   if (const auto item = lease_.Item(); item && !EpochAllows(run->execution, *item)) {
-    record.outcome = "epoch " + std::to_string(item->epoch.number) + " has begun, this execution is of epoch " + std::to_string(run->execution.epoch.number);
+    record.outcome = "epoch " + std::to_string(item->epoch.number) + " has begun, this execution is of epoch " +
+                     std::to_string(run->execution.epoch.number);
     if (run->PastNoReturn()) {
       run->execution.state = ExecutionState::kFailed;
       run->execution.ended = doors_.clock.Wall();
@@ -263,7 +263,8 @@ Task<> Executor::Abort(std::shared_ptr<RunState> run) {
   co_await Write(run);
   for (auto step = run->plan.steps.rbegin(); step != run->plan.steps.rend() && !run->lost; ++step) {
     StepRecord& record = *execution.Find(step->name);
-    const bool touched = record.state == StepState::kDone || record.state == StepState::kIntended || (record.state == StepState::kFailed && record.attempts > 0);
+    const bool touched = record.state == StepState::kDone || record.state == StepState::kIntended ||
+                         (record.state == StepState::kFailed && record.attempts > 0);
     if (!touched || !step->undo) continue;
     Duration pause = 50ms;
     while (!run->lost) {

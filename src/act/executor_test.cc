@@ -76,7 +76,8 @@ void ExpectGoodEnd(const ActWorld& world, PlanKind kind, const std::string& stor
   EXPECT_TRUE(world.west.CanCommit()) << story;
   EXPECT_EQ(world.names.record.address, kWestHost) << story;
   EXPECT_TRUE(world.west.fence) << story << ": a restart by anyone would be writable";
-  for (const StepRecord& step : e->steps) EXPECT_EQ(step.state, StepState::kDone) << story << ": " << step.name << ": " << step.outcome;
+  for (const StepRecord& step : e->steps)
+    EXPECT_EQ(step.state, StepState::kDone) << story << ": " << step.name << ": " << step.outcome;
   if (kind == PlanKind::kRejoin) {
     EXPECT_GE(world.east.salvages, 1) << story;
     EXPECT_GE(world.east.rewinds, 1) << story;  // a second one finds nothing to rewind
@@ -159,7 +160,8 @@ TEST_P(EveryPlan, EndsWellAfterACrashAtAnyCall) {
     world.time.RunFor(1s);         // the supervisor's pause; servers go on meanwhile
     process = std::make_unique<ActProcess>(world, OwnerOf(GetParam()), "run-2");
     process->Spawn(process->AdoptAndRun());
-    ASSERT_TRUE(world.time.RunUntil([&] { return process->ended; }, 600s)) << story << "; waits for: " << Stored(world)->waiting_for;
+    ASSERT_TRUE(world.time.RunUntil([&] { return process->ended; }, 600s))
+        << story << "; waits for: " << Stored(world)->waiting_for;
     ExpectGoodEnd(world, GetParam(), story);
   }
   EXPECT_GT(crashes, 20);
@@ -185,7 +187,8 @@ TEST_P(EveryPlan, EndsWellAfterTwoCrashes) {
       process.reset();
       process = std::make_unique<ActProcess>(world, OwnerOf(GetParam()), "run-3");
       process->Spawn(process->AdoptAndRun());
-      ASSERT_TRUE(world.time.RunUntil([&] { return process->ended; }, 600s)) << story << "; waits for: " << Stored(world)->waiting_for;
+      ASSERT_TRUE(world.time.RunUntil([&] { return process->ended; }, 600s))
+          << story << "; waits for: " << Stored(world)->waiting_for;
       ExpectGoodEnd(world, GetParam(), story);
     }
   }
@@ -205,7 +208,8 @@ TEST_P(EveryPlan, EndsWellWhateverAnswerOfTheStoreIsLost) {
       };
       process.Spawn(process.BeginAndRun(Plan(process, GetParam())));
       const std::string story = std::string(answer ? "answer" : "request") + " of commit " + std::to_string(at) + " lost";
-      ASSERT_TRUE(world.time.RunUntil([&] { return process.ended; }, 600s)) << story << "; waits for: " << Stored(world)->waiting_for;
+      ASSERT_TRUE(world.time.RunUntil([&] { return process.ended; }, 600s))
+          << story << "; waits for: " << Stored(world)->waiting_for;
       if (!Stored(world)) continue;
       ExpectGoodEnd(world, GetParam(), story);
     }
@@ -228,10 +232,11 @@ TEST_P(EveryPlan, AnActIsBegunOnlyWhenItsIntentStandsInTheStore) {
   ActWorld world;
   Prepare(world, GetParam());
   ActProcess process(world, OwnerOf(GetParam()), "run-1");
-  const std::map<std::string, std::string> step_of = {{"stop@us-east-1", "stop"},     {"release@us-east-1", "release"}, {"claim@us-west-2", "claim"},
-                                                      {"promote@us-west-2", "promote"}, {"freeze@us-west-2", "freeze"},   {"fence@us-east-1", "fence"},
-                                                      {"salvage@us-east-1", "salvage"}, {"rewind@us-east-1", "rebuild"}, {"follow@us-east-1", "follow"},
-                                                      {"admit@us-west-2", "admit"}};
+  const std::map<std::string, std::string> step_of = {{"stop@us-east-1", "stop"},       {"release@us-east-1", "release"},
+                                                      {"claim@us-west-2", "claim"},     {"promote@us-west-2", "promote"},
+                                                      {"freeze@us-west-2", "freeze"},   {"fence@us-east-1", "fence"},
+                                                      {"salvage@us-east-1", "salvage"}, {"rewind@us-east-1", "rebuild"},
+                                                      {"follow@us-east-1", "follow"},   {"admit@us-west-2", "admit"}};
   int judged = 0;
   for (const auto& [call, step] : step_of) {
     process.scripts[call] = [&world, &judged, step = step](const Json&) -> std::optional<Error> {
@@ -311,7 +316,9 @@ TEST_F(ExecutorTest, AnHeirThatDoesNotCatchUpIsGivenUpAndTheOldPrimaryServesAgai
 
 TEST_F(ExecutorTest, ARefusalAbortsAtOnceAndChangesNothingMore) {
   ActProcess& process = Begin(PlanKind::kSwitchover);
-  process.scripts["stop@us-east-1"] = [](const Json&) -> std::optional<Error> { return Refused("'us-east-1' does not hold a valid lease"); };
+  process.scripts["stop@us-east-1"] = [](const Json&) -> std::optional<Error> {
+    return Refused("'us-east-1' does not hold a valid lease");
+  };
   ASSERT_TRUE(Ends());
   EXPECT_EQ(Stored(world_)->state, ExecutionState::kFailed);
   EXPECT_EQ(process.Count("stop@us-east-1"), 1);
@@ -322,7 +329,9 @@ TEST_F(ExecutorTest, ARefusalAbortsAtOnceAndChangesNothingMore) {
 
 TEST_F(ExecutorTest, AReleasedEpochIsReclaimedWhenTheHeirDoesNotTakeIt) {
   ActProcess& process = Begin(PlanKind::kSwitchover);
-  process.scripts["claim@us-west-2"] = [](const Json&) -> std::optional<Error> { return RetryLater("the agent of 'us-west-2' does not answer"); };
+  process.scripts["claim@us-west-2"] = [](const Json&) -> std::optional<Error> {
+    return RetryLater("the agent of 'us-west-2' does not answer");
+  };
   ASSERT_TRUE(Ends());
   EXPECT_EQ(Stored(world_)->state, ExecutionState::kFailed);
   EXPECT_TRUE(world_.east.CanCommit());
@@ -332,7 +341,9 @@ TEST_F(ExecutorTest, AReleasedEpochIsReclaimedWhenTheHeirDoesNotTakeIt) {
 
 TEST_F(ExecutorTest, ARefusedPromotionCanStillBeTakenBack) {
   ActProcess& process = Begin(PlanKind::kSwitchover);
-  process.scripts["promote@us-west-2"] = [](const Json&) -> std::optional<Error> { return Refused("'us-west-2' holds WAL up to 0/1, the old primary stopped at 0/2"); };
+  process.scripts["promote@us-west-2"] = [](const Json&) -> std::optional<Error> {
+    return Refused("'us-west-2' holds WAL up to 0/1, the old primary stopped at 0/2");
+  };
   ASSERT_TRUE(Ends()) << Stored(world_)->waiting_for;
   EXPECT_NE(Stored(world_)->state, ExecutionState::kDone);
   EXPECT_EQ(world_.west.promotions, 0);
@@ -438,7 +449,8 @@ TEST_F(ExecutorTest, AStoreThatFallsSilentAfterThePromotionDoesNotStopIt) {
   ActProcess& process = Begin(PlanKind::kFailover);
   ASSERT_TRUE(world_.time.RunUntil([&] { return world_.west.promotions == 1; }, 60s));
   process.store.silent = true;
-  ASSERT_TRUE(world_.time.RunUntil([&] { return world_.names.record.address == kWestHost; }, 30s)) << "promoted but unrouted is the worst place to stop";
+  ASSERT_TRUE(world_.time.RunUntil([&] { return world_.names.record.address == kWestHost; }, 30s))
+      << "promoted but unrouted is the worst place to stop";
   ASSERT_TRUE(world_.time.RunUntil([&] { return !process.executor.current(); }, 60s));
   EXPECT_NE(Stored(world_)->state, ExecutionState::kDone);
   EXPECT_EQ(world_.files[kWest].content.size(), 1u);
@@ -468,7 +480,9 @@ TEST_F(ExecutorTest, ACrashWhileTheStoreIsSilentGoesOnFromTheOwnFile) {
 
 TEST_F(ExecutorTest, AStepThatTheServiceDoesNotNeedIsGivenUpAndNamed) {
   ActProcess& process = Begin(PlanKind::kSwitchover);
-  process.scripts["follow@us-east-1"] = [](const Json&) -> std::optional<Error> { return RetryLater("the agent of 'us-east-1' does not answer"); };
+  process.scripts["follow@us-east-1"] = [](const Json&) -> std::optional<Error> {
+    return RetryLater("the agent of 'us-east-1' does not answer");
+  };
   ASSERT_TRUE(Ends(200s));
   EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone);
   EXPECT_EQ(Step("verify").state, StepState::kDone);
@@ -578,7 +592,9 @@ TEST_F(ExecutorTest, ADivergedCopyThatCannotBeRewoundIsCopiedAfreshAfterItWasSav
 
 TEST_F(ExecutorTest, ADiskThatIsFullAtTheLedgerStopsARejoinBeforeAnythingIsRewound) {
   ActProcess& process = Begin(PlanKind::kRejoin);
-  process.scripts["salvage@us-east-1"] = [](const Json&) -> std::optional<Error> { return Fail("cannot write: no space left on device"); };
+  process.scripts["salvage@us-east-1"] = [](const Json&) -> std::optional<Error> {
+    return Fail("cannot write: no space left on device");
+  };
   ASSERT_TRUE(Ends());
   EXPECT_EQ(Stored(world_)->state, ExecutionState::kFailed);
   EXPECT_EQ(world_.east.rewinds + world_.east.copies, 0);

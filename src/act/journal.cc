@@ -24,8 +24,9 @@ Task<Result<Transaction>> Journal::Beginning(Execution execution, bool supersede
     if (!other.ok() && other.error().retry != Retry::kNotFound) co_return other.error();
     if (other.ok() && !IsEnded(other->state)) {
       if (!supersede) {
-        co_return Refused(std::string(ToString(other->kind)) + " '" + running.text + "' is " + ToString(other->state),
-                          "wait for it (lifeboat executions show " + running.text + "), or end it: lifeboat executions abort " + running.text);
+        co_return Refused(
+            std::string(ToString(other->kind)) + " '" + running.text + "' is " + ToString(other->state),
+            "wait for it (lifeboat executions show " + running.text + "), or end it: lifeboat executions abort " + running.text);
       }
       Execution ended = *other;
       ended.state = ExecutionState::kAborted;

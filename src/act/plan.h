@@ -38,10 +38,10 @@ struct StepContext {
 
 struct Step {
   std::string name;
-  std::string does;                 ///< one sentence for people
-  std::vector<std::string> after;   ///< steps that must be done first
-  Duration timeout;                 ///< of one attempt
-  int attempts = 3;                 ///< before the point of no return; after it there is no limit
+  std::string does;                ///< one sentence for people
+  std::vector<std::string> after;  ///< steps that must be done first
+  Duration timeout;                ///< of one attempt
+  int attempts = 3;                ///< before the point of no return; after it there is no limit
   bool point_of_no_return = false;
   /// The service is moved without it: given up after this long (0: never), named in the outcome, the execution still ends done.
   Duration give_up_after{0};
@@ -51,7 +51,7 @@ struct Step {
   /// Looks again, independently of what act answered.
   Task<Result<Unit>> (*verify)(StepContext) = nullptr;
   Task<Result<Unit>> (*undo)(StepContext) = nullptr;  ///< none: nothing to take back
-  std::string unblock;              ///< what an operator can do when it does not get on
+  std::string unblock;                                ///< what an operator can do when it does not get on
 };
 
 struct Plan {

@@ -13,7 +13,7 @@ using Answer = Task<Result<Unit>>;
 using Already = Task<Result<bool>>;
 
 constexpr ByteCount kSwitchoverLag{16 * 1024 * 1024};  // more would be waited for while nobody can write
-constexpr Duration kLinkPatience = 2s;                  // for a row written now to arrive on the standby
+constexpr Duration kLinkPatience = 2s;                 // for a row written now to arrive on the standby
 
 void Stamp(const StepContext& c, const char* fact) {
   if (!c.execution.facts.contains(fact)) c.execution.facts[fact] = c.doors.clock.Wall().ns;
@@ -117,8 +117,16 @@ Answer Follow(StepContext c) {
   co_return Done();
 }
 
+/// "row 7 of epoch 2": a heartbeat's sequence number holds both.
+std::string RowText(std::uint64_t sequence) {
+  return "row " + std::to_string(sequence & 0xFFFFFFFFU) + " of epoch " + std::to_string(sequence >> 32U);
+}
+
 /// A row written on the primary now must arrive on the standby: "streaming, lag 0" is no proof.
 Answer ProveByRow(StepContext c) {
+  // Its slot again: the primary may have been started anew since, and a standby without its slot never streams.
+  auto slots = co_await c.Ask(c.execution.target, "slots", One("region", c.execution.source.text));
+  if (!slots.ok()) co_return slots.error();
   auto written = co_await c.Ask(c.execution.target, "heartbeat", Json::object());
   if (!written.ok()) co_return written.error();
   const std::uint64_t sequence = NumberAt(*written, "sequence");
@@ -127,13 +135,14 @@ Answer ProveByRow(StepContext c) {
     auto seen = co_await c.Ask(c.execution.source, "heartbeat_seen", Json::object());
     if (seen.ok() && NumberAt(*seen, "sequence") >= sequence) break;
     if (AgeAt(began, c.doors.clock.Now()) > c.timeout) {
-      co_return RetryLater("row " + std::to_string(sequence) + " written on '" + c.execution.target.text + "' has not arrived on '" + c.execution.source.text + "'" +
-                           (seen.ok() ? ", which shows row " + std::to_string(NumberAt(*seen, "sequence")) : ": " + seen.error().message));
+      co_return RetryLater(RowText(sequence) + ", written on '" + c.execution.target.text + "', has not arrived on '" +
+                           c.execution.source.text + "'" +
+                           (seen.ok() ? ", which shows " + RowText(NumberAt(*seen, "sequence")) : ": " + seen.error().message));
     }
     co_await c.doors.clock.Sleep(10ms);
   }
   c.record.result["sequence"] = sequence;
-  c.record.result["outcome"] = "row " + std::to_string(sequence) + ", written after the rejoin, has arrived";
+  c.record.result["outcome"] = RowText(sequence) + ", written after the rejoin, has arrived";
   co_return Done();
 }
 
@@ -202,7 +211,8 @@ Answer ClaimRelease(StepContext c) {
   c.execution.facts["old_epoch"] = c.execution.epoch.number;
   c.execution.epoch = {NumberAt(*answer, "epoch")};
   Stamp(c, "claimed_ns");
-  c.record.result["outcome"] = "epoch " + std::to_string(c.execution.epoch.number) + " is held by '" + c.execution.target.text + "'";
+  c.record.result["outcome"] =
+      "epoch " + std::to_string(c.execution.epoch.number) + " is held by '" + c.execution.target.text + "'";
   co_return Done();
 }
 
@@ -229,7 +239,8 @@ Already TakenAtBirth(StepContext c) {
 }
 Answer NothingToDo(StepContext) { co_return Done(); }
 Answer SayEpoch(StepContext c) {
-  c.record.result["outcome"] = "epoch " + std::to_string(c.execution.epoch.number) + " is held by '" + c.execution.target.text + "'";
+  c.record.result["outcome"] =
+      "epoch " + std::to_string(c.execution.epoch.number) + " is held by '" + c.execution.target.text + "'";
   co_return Done();
 }
 
@@ -310,9 +321,9 @@ Answer Salvage(StepContext c) {
   const Divergence divergence = DivergenceFromJson(*saved);
   c.record.result = *saved;
   c.record.result["diverged"] = divergence.Diverged();
-  c.record.result["outcome"] =
-      divergence.Diverged() ? std::to_string(divergence.commits) + " commits after " + divergence.fork.Text() + " saved in " + divergence.saved_in
-                            : "nothing was written after the fork at " + divergence.fork.Text();
+  c.record.result["outcome"] = divergence.Diverged() ? std::to_string(divergence.commits) + " commits after " +
+                                                           divergence.fork.Text() + " saved in " + divergence.saved_in
+                                                     : "nothing was written after the fork at " + divergence.fork.Text();
   c.execution.facts["divergence"] = *saved;
   co_return Done();
 }
@@ -365,7 +376,8 @@ bool EpochAllows(const Execution& execution, const LeaseItem& item) {
 /// for its standby, while nobody is served.
 static Task<Result<Unit>> SeeLinkMove(ActDoors& doors, RegionName source, RegionName target, Epoch epoch) {
   auto written = co_await doors.hands.Do(source, "heartbeat", One("epoch", epoch.number), 2s);
-  if (!written.ok()) co_return Refused("the primary '" + source.text + "' does not take a row: " + written.error().message, "lifeboat status");
+  if (!written.ok())
+    co_return Refused("the primary '" + source.text + "' does not take a row: " + written.error().message, "lifeboat status");
   auto source_look = co_await doors.hands.Do(source, "look", Json::object(), 2s);
   if (!source_look.ok()) co_return Refused("the primary's region cannot be asked: " + source_look.error().message);
   const auto wanted = DatabaseStateFromJson(MemberAt(*source_look, "database")).flushed;
@@ -378,17 +390,21 @@ static Task<Result<Unit>> SeeLinkMove(ActDoors& doors, RegionName source, Region
     if (held && *held >= *wanted) co_return Done();
     co_await doors.clock.Sleep(20ms);
   }
-  co_return Refused("'" + target.text + "' holds WAL up to " + (held ? held->Text() : std::string("an unknown position")) + ", and what the primary wrote up to " +
-                        wanted->Text() + " has not arrived within " + FormatDuration(kLinkPatience),
+  co_return Refused("'" + target.text + "' holds WAL up to " + (held ? held->Text() : std::string("an unknown position")) +
+                        ", and what the primary wrote up to " + wanted->Text() + " has not arrived within " +
+                        FormatDuration(kLinkPatience),
                     "its link to the primary hangs or is too slow: look at the standby's PostgreSQL log and at the network");
 }
 
 Task<Result<Unit>> PreflightSwitchover(ActDoors& doors, RegionName source, RegionName target) {
   const std::string name = "'" + target.text + "'";
   auto source_look = co_await doors.hands.Do(source, "look", Json::object(), 2s);
-  if (!source_look.ok()) co_return Refused("the primary's region cannot be asked: " + source_look.error().message, "a switchover needs both regions; for a lost one: lifeboat failover --to " + target.text);
+  if (!source_look.ok())
+    co_return Refused("the primary's region cannot be asked: " + source_look.error().message,
+                      "a switchover needs both regions; for a lost one: lifeboat failover --to " + target.text);
   auto target_look = co_await doors.hands.Do(target, "look", Json::object(), 2s);
-  if (!target_look.ok()) co_return Refused("the standby's region cannot be asked: " + target_look.error().message, "bring its agent back first");
+  if (!target_look.ok())
+    co_return Refused("the standby's region cannot be asked: " + target_look.error().message, "bring its agent back first");
   const DatabaseState primary = DatabaseStateFromJson(MemberAt(*source_look, "database"));
   const DatabaseState standby = DatabaseStateFromJson(MemberAt(*target_look, "database"));
   const auto item = LeaseItemFromJson(MemberAt(*source_look, "lease"));
@@ -396,58 +412,83 @@ Task<Result<Unit>> PreflightSwitchover(ActDoors& doors, RegionName source, Regio
   if (item->holder != source || !FlagAt(MemberAt(*source_look, "lease"), "valid")) {
     co_return Refused("'" + source.text + "' does not hold a valid lease", "look at 'lifeboat status'");
   }
-  if (!primary.IsWritable()) co_return Refused("the database of '" + source.text + "' does not accept writes" + (primary.problem.empty() ? "" : " (" + primary.problem + ")"));
-  if (!standby.IsStandby()) {
-    co_return Refused("the database of " + name + " is not a running standby" + (standby.problem.empty() ? "" : " (" + standby.problem + ")"), "lifeboat status");
-  }
-  if (primary.system_id.empty() || standby.system_id != primary.system_id) {
-    co_return Refused("the database of " + name + " has system id " + standby.system_id.text + ", the primary has " + primary.system_id.text,
+  if (!primary.IsWritable())
+    co_return Refused("the database of '" + source.text + "' does not accept writes" +
+                      (primary.problem.empty() ? "" : " (" + primary.problem + ")"));
+  // By its control file, which also speaks for a copy of another cluster that never becomes a running standby.
+  const std::string system_id = TextAt(MemberAt(*target_look, "control"), "system_id");
+  if (!system_id.empty() && !primary.system_id.empty() && system_id != primary.system_id.text) {
+    co_return Refused("the database of " + name + " has system id " + system_id + ", the primary has " + primary.system_id.text,
                       "it is a copy of another cluster: check its data_directory");
   }
+  if (!standby.IsStandby()) {
+    co_return Refused(
+        "the database of " + name + " is not a running standby" + (standby.problem.empty() ? "" : " (" + standby.problem + ")"),
+        "lifeboat status");
+  }
+  if (primary.system_id.empty() || standby.system_id != primary.system_id) {
+    co_return Refused(
+        "the database of " + name + " has system id " + standby.system_id.text + ", the primary has " + primary.system_id.text,
+        "it is a copy of another cluster: check its data_directory");
+  }
   if (standby.upstream != HostOf(doors, source)) {
-    co_return Refused(name + " does not stream from '" + source.text + "'" + (standby.upstream.empty() ? "" : " but from '" + standby.upstream + "'"), "lifeboat status shows its link; lifeboat rejoin " + target.text);
+    co_return Refused(name + " does not stream from '" + source.text + "'" +
+                          (standby.upstream.empty() ? "" : " but from '" + standby.upstream + "'"),
+                      "lifeboat status shows its link; lifeboat rejoin " + target.text);
   }
   if (!item->IsCandidate(target)) co_return Refused(name + " is not a candidate", "lifeboat rejoin " + target.text);
   if (!standby.flushed || !primary.flushed) co_return Refused("the lag of " + name + " is unknown");
   const std::uint64_t lag = primary.flushed->bytes > standby.flushed->bytes ? primary.flushed->bytes - standby.flushed->bytes : 0;
   if (lag > kSwitchoverLag.bytes) {
-    co_return Refused(name + " lags by " + FormatBytes({lag}) + ", a switchover waits for at most " + FormatBytes(kSwitchoverLag), "wait until it has caught up: lifeboat status");
+    co_return Refused(name + " lags by " + FormatBytes({lag}) + ", a switchover waits for at most " + FormatBytes(kSwitchoverLag),
+                      "wait until it has caught up: lifeboat status");
   }
-  if (standby.replayed && standby.flushed->bytes - std::min(standby.flushed->bytes, standby.replayed->bytes) > kSwitchoverLag.bytes) {
-    co_return Refused(name + " has replayed up to " + standby.replayed->Text() + " of " + standby.flushed->Text(), "look for a paused replay or a long query on the standby");
+  if (standby.replayed &&
+      standby.flushed->bytes - std::min(standby.flushed->bytes, standby.replayed->bytes) > kSwitchoverLag.bytes) {
+    co_return Refused(name + " has replayed up to " + standby.replayed->Text() + " of " + standby.flushed->Text(),
+                      "look for a paused replay or a long query on the standby");
   }
   co_return co_await SeeLinkMove(doors, source, target, item->epoch);
 }
 
 Task<Result<Json>> IdentifyRejoin(ActDoors& doors, RegionName region, RegionName primary) {
   auto primary_look = co_await doors.hands.Do(primary, "look", Json::object(), 2s);
-  if (!primary_look.ok()) co_return RetryLater("the primary's region cannot be asked: " + primary_look.error().message);
+  if (!primary_look.ok()) {
+    co_return RetryLater("the primary's region cannot be asked: " + primary_look.error().message,
+                         "a region is rejoined to a primary that serves: lifeboat status");
+  }
   auto look = co_await doors.hands.Do(region, "look", Json::object(), 2s);
   if (!look.ok()) co_return RetryLater("'" + region.text + "' cannot be asked: " + look.error().message);
   const DatabaseState there = DatabaseStateFromJson(MemberAt(*primary_look, "database"));
   const DatabaseState here = DatabaseStateFromJson(MemberAt(*look, "database"));
   const Json& lease = MemberAt(*primary_look, "lease");
-  if (TextAt(lease, "holder") != primary.text || !FlagAt(lease, "valid") || !there.IsWritable() || there.system_id.empty() || !there.timeline) {
+  if (TextAt(lease, "holder") != primary.text || !FlagAt(lease, "valid") || !there.IsWritable() || there.system_id.empty() ||
+      !there.timeline) {
     co_return RetryLater("'" + primary.text + "' is not serving as the primary at this moment");
   }
-  Json identity = {{"primary_system_id", there.system_id.text}, {"primary_timeline", *there.timeline}, {"has_data", false}, {"follows", false}};
+  Json identity = {
+      {"primary_system_id", there.system_id.text}, {"primary_timeline", *there.timeline}, {"has_data", false}, {"follows", false}};
   const Json& control = MemberAt(*look, "control");
   if (!control.is_object()) {
-    if (here.process_alive) co_return Refused("processes live in the data directory of '" + region.text + "', but it has no readable pg_control");
+    if (here.process_alive)
+      co_return Refused("processes live in the data directory of '" + region.text + "', but it has no readable pg_control");
     identity["outcome"] = "no data directory there: a fresh copy is made";
     co_return identity;
   }
   // SAFETY: proven identity before anything destructive, never by host name alone. (RejoinRefusesAnotherSystem…)
   if (TextAt(control, "system_id") != there.system_id.text) {
-    co_return Refused("the data directory of '" + region.text + "' has system id " + TextAt(control, "system_id") + ", the service has " + there.system_id.text,
+    co_return Refused("the data directory of '" + region.text + "' has system id " + TextAt(control, "system_id") +
+                          ", the service has " + there.system_id.text,
                       "it is another cluster: check data_directory; nothing was touched");
   }
   if (here.IsWritable()) {
-    co_return Refused("the database of '" + region.text + "' accepts writes: it is not a server to be rejoined", "stop it first, and find out who started it");
+    co_return Refused("the database of '" + region.text + "' accepts writes: it is not a server to be rejoined",
+                      "stop it first, and find out who started it");
   }
   const std::uint64_t timeline = NumberAt(control, "timeline");
   if (timeline > *there.timeline) {
-    co_return Refused("the data directory of '" + region.text + "' is on timeline " + std::to_string(timeline) + ", the primary on " + std::to_string(*there.timeline),
+    co_return Refused("the data directory of '" + region.text + "' is on timeline " + std::to_string(timeline) +
+                          ", the primary on " + std::to_string(*there.timeline),
                       "it was promoted by somebody else: its data must be looked at by a person before it is rejoined");
   }
   identity["has_data"] = true;
@@ -455,7 +496,9 @@ Task<Result<Json>> IdentifyRejoin(ActDoors& doors, RegionName region, RegionName
   identity["system_id"] = TextAt(control, "system_id");
   // A copy that is trusted and streams from the primary needs no rejoin; a detached one is never taken at its word.
   identity["follows"] = here.IsStandby() && here.upstream == HostOf(doors, primary) && !FlagAt(*look, "detached", true);
-  identity["outcome"] = FlagAt(identity, "follows") ? "it follows the primary already" : "same system " + there.system_id.text + ", timeline " + std::to_string(timeline) + " of " + std::to_string(*there.timeline);
+  identity["outcome"] = FlagAt(identity, "follows") ? "it follows the primary already"
+                                                    : "same system " + there.system_id.text + ", timeline " +
+                                                          std::to_string(timeline) + " of " + std::to_string(*there.timeline);
   co_return identity;
 }
 
@@ -467,49 +510,165 @@ const Step* Plan::Find(std::string_view name) const {
 }
 
 const Plan& PlanOf(PlanKind kind) {
-  static const Plan failover{
-      PlanKind::kFailover,
-      {{.name = "claim", .does = "take the next epoch in the store", .timeout = 2s, .check = TakenAtBirth, .act = NothingToDo, .verify = SayEpoch},
-       {.name = "freeze", .does = "drop the link to the old primary and state what was received", .after = {"claim"}, .timeout = 2s, .attempts = 20,
-        .check = IsFrozen, .act = FreezeStandby, .unblock = "bring the standby's database up"},
-       {.name = "promote", .does = "replay all that was received and promote", .after = {"freeze"}, .timeout = 60s, .attempts = 100,
-        .point_of_no_return = true, .check = IsPromoted, .act = Promote, .verify = SeeWritable, .unblock = "look at the standby's PostgreSQL log"},
-       {.name = "route", .does = "point the service's name to the new primary", .after = {"promote"}, .timeout = 2s, .check = IsRouted, .act = Route,
-        .verify = SeeRouted, .unblock = "bring the name server back; the change is tried again by itself"},
-       {.name = "verify", .does = "write a row through the public name, as a client", .after = {"route"}, .timeout = 2s, .act = WriteAsClient,
-        .unblock = "try the service's name as a client would"}}};
+  static const Plan failover{PlanKind::kFailover,
+                             {{.name = "claim",
+                               .does = "take the next epoch in the store",
+                               .timeout = 2s,
+                               .check = TakenAtBirth,
+                               .act = NothingToDo,
+                               .verify = SayEpoch},
+                              {.name = "freeze",
+                               .does = "drop the link to the old primary and state what was received",
+                               .after = {"claim"},
+                               .timeout = 2s,
+                               .attempts = 20,
+                               .check = IsFrozen,
+                               .act = FreezeStandby,
+                               .unblock = "bring the standby's database up"},
+                              {.name = "promote",
+                               .does = "replay all that was received and promote",
+                               .after = {"freeze"},
+                               .timeout = 60s,
+                               .attempts = 100,
+                               .point_of_no_return = true,
+                               .check = IsPromoted,
+                               .act = Promote,
+                               .verify = SeeWritable,
+                               .unblock = "look at the standby's PostgreSQL log"},
+                              {.name = "route",
+                               .does = "point the service's name to the new primary",
+                               .after = {"promote"},
+                               .timeout = 2s,
+                               .check = IsRouted,
+                               .act = Route,
+                               .verify = SeeRouted,
+                               .unblock = "bring the name server back; the change is tried again by itself"},
+                              {.name = "verify",
+                               .does = "write a row through the public name, as a client",
+                               .after = {"route"},
+                               .timeout = 2s,
+                               .act = WriteAsClient,
+                               .unblock = "try the service's name as a client would"}}};
   static const Plan switchover{
       PlanKind::kSwitchover,
       {{.name = "preflight", .does = "refuse what could not work", .timeout = 3s, .attempts = 1, .act = Preflight},
-       {.name = "checkpoint", .does = "shorten the shutdown by a checkpoint beforehand", .after = {"preflight"}, .timeout = 60s, .act = CheckpointSource},
-       {.name = "stop", .does = "stop the primary cleanly, under its lease", .after = {"checkpoint"}, .timeout = 20s, .attempts = 2, .act = StopSource, .undo = Reopen,
+       {.name = "checkpoint",
+        .does = "shorten the shutdown by a checkpoint beforehand",
+        .after = {"preflight"},
+        .timeout = 60s,
+        .act = CheckpointSource},
+       {.name = "stop",
+        .does = "stop the primary cleanly, under its lease",
+        .after = {"checkpoint"},
+        .timeout = 20s,
+        .attempts = 2,
+        .act = StopSource,
+        .undo = Reopen,
         .unblock = "bring the old primary's agent back"},
-       {.name = "caught-up", .does = "see that the standby holds all WAL to the shutdown checkpoint", .after = {"stop"}, .timeout = 2s, .attempts = 12, .act = SeeCaughtUp},
-       {.name = "release", .does = "end the epoch in favour of the heir", .after = {"caught-up"}, .timeout = 2s, .attempts = 8, .check = IsReleased, .act = ReleaseToHeir},
-       {.name = "claim", .does = "take the next epoch in the store", .after = {"release"}, .timeout = 2s, .attempts = 12, .check = IsClaimed, .act = ClaimRelease},
-       {.name = "promote", .does = "promote the heir", .after = {"claim"}, .timeout = 60s, .attempts = 8, .point_of_no_return = true, .check = IsPromoted, .act = Promote,
-        .verify = SeeWritable, .unblock = "look at the standby's PostgreSQL log"},
-       {.name = "route", .does = "point the service's name to the new primary", .after = {"promote"}, .timeout = 2s, .check = IsRouted, .act = Route, .verify = SeeRouted,
+       {.name = "caught-up",
+        .does = "see that the standby holds all WAL to the shutdown checkpoint",
+        .after = {"stop"},
+        .timeout = 2s,
+        .attempts = 12,
+        .act = SeeCaughtUp},
+       {.name = "release",
+        .does = "end the epoch in favour of the heir",
+        .after = {"caught-up"},
+        .timeout = 2s,
+        .attempts = 8,
+        .check = IsReleased,
+        .act = ReleaseToHeir},
+       {.name = "claim",
+        .does = "take the next epoch in the store",
+        .after = {"release"},
+        .timeout = 2s,
+        .attempts = 12,
+        .check = IsClaimed,
+        .act = ClaimRelease},
+       {.name = "promote",
+        .does = "promote the heir",
+        .after = {"claim"},
+        .timeout = 60s,
+        .attempts = 8,
+        .point_of_no_return = true,
+        .check = IsPromoted,
+        .act = Promote,
+        .verify = SeeWritable,
+        .unblock = "look at the standby's PostgreSQL log"},
+       {.name = "route",
+        .does = "point the service's name to the new primary",
+        .after = {"promote"},
+        .timeout = 2s,
+        .check = IsRouted,
+        .act = Route,
+        .verify = SeeRouted,
         .unblock = "bring the name server back; the change is tried again by itself"},
-       {.name = "verify", .does = "write a row through the public name, as a client", .after = {"route"}, .timeout = 2s, .act = WriteAsClient,
+       {.name = "verify",
+        .does = "write a row through the public name, as a client",
+        .after = {"route"},
+        .timeout = 2s,
+        .act = WriteAsClient,
         .unblock = "try the service's name as a client would"},
-       {.name = "follow", .does = "start the old primary as a standby of the new one", .after = {"promote"}, .timeout = 20s, .give_up_after = 60s, .check = Follows,
-        .act = Follow, .unblock = "lifeboat rejoin the old primary's region"},
-       {.name = "prove", .does = "see a row written since arrive on it", .after = {"follow"}, .timeout = 10s, .give_up_after = 60s, .act = ProveByRow,
+       {.name = "follow",
+        .does = "start the old primary as a standby of the new one",
+        .after = {"promote"},
+        .timeout = 20s,
+        .give_up_after = 60s,
+        .check = Follows,
+        .act = Follow,
         .unblock = "lifeboat rejoin the old primary's region"},
-       {.name = "admit", .does = "name it as a candidate", .after = {"prove"}, .timeout = 3s, .give_up_after = 60s, .act = Admit,
+       {.name = "prove",
+        .does = "see a row written since arrive on it",
+        .after = {"follow"},
+        .timeout = 10s,
+        .give_up_after = 60s,
+        .act = ProveByRow,
+        .unblock = "lifeboat rejoin the old primary's region"},
+       {.name = "admit",
+        .does = "name it as a candidate",
+        .after = {"prove"},
+        .timeout = 3s,
+        .give_up_after = 60s,
+        .act = Admit,
         .unblock = "lifeboat rejoin the old primary's region"}}};
   static const Plan rejoin{
       PlanKind::kRejoin,
       {{.name = "identify", .does = "prove that it is the server that it should be", .timeout = 3s, .attempts = 5, .act = Identify},
-       {.name = "fence", .does = "see that nothing of its database lives or can start writable", .after = {"identify"}, .timeout = 10s, .check = IsFenced, .act = FenceRegion,
+       {.name = "fence",
+        .does = "see that nothing of its database lives or can start writable",
+        .after = {"identify"},
+        .timeout = 10s,
+        .check = IsFenced,
+        .act = FenceRegion,
         .verify = nullptr},
-       {.name = "checkpoint", .does = "checkpoint the primary, so that its control file shows its timeline", .after = {"identify"}, .timeout = 300s, .act = CheckpointPrimary},
-       {.name = "salvage", .does = "copy the divergent WAL to the ledger and count what it held", .after = {"fence", "checkpoint"}, .timeout = 600s, .check = FollowsAlready, .act = Salvage},
-       {.name = "rebuild", .does = "rewind it, or copy the primary afresh where that cannot work", .after = {"salvage"}, .timeout = std::chrono::hours(6), .check = FollowsAlready,
+       {.name = "checkpoint",
+        .does = "checkpoint the primary, so that its control file shows its timeline",
+        .after = {"identify"},
+        .timeout = 300s,
+        .act = CheckpointPrimary},
+       {.name = "salvage",
+        .does = "copy the divergent WAL to the ledger and count what it held",
+        .after = {"fence", "checkpoint"},
+        .timeout = 600s,
+        .check = FollowsAlready,
+        .act = Salvage},
+       {.name = "rebuild",
+        .does = "rewind it, or copy the primary afresh where that cannot work",
+        .after = {"salvage"},
+        .timeout = std::chrono::hours(6),
+        .check = FollowsAlready,
         .act = Rebuild},
-       {.name = "follow", .does = "start it as a standby of the primary", .after = {"rebuild"}, .timeout = 60s, .check = Follows, .act = Follow},
-       {.name = "prove", .does = "see a row written after the rejoin arrive on it", .after = {"follow"}, .timeout = 60s, .act = ProveByRow},
+       {.name = "follow",
+        .does = "start it as a standby of the primary",
+        .after = {"rebuild"},
+        .timeout = 60s,
+        .check = Follows,
+        .act = Follow},
+       {.name = "prove",
+        .does = "see a row written after the rejoin arrive on it",
+        .after = {"follow"},
+        .timeout = 60s,
+        .act = ProveByRow},
        {.name = "admit", .does = "name it as a candidate", .after = {"prove"}, .timeout = 3s, .attempts = 10, .act = Admit}}};
   switch (kind) {
     case PlanKind::kFailover: return failover;

@@ -68,7 +68,8 @@ TEST(Plans, ASwitchoverPromotesOnlyAfterTheOldPrimaryStoppedAndReleased) {
 }
 
 TEST(Plans, ACopyBecomesACandidateOnlyAfterARowArrivedOnIt) {
-  for (const PlanKind kind : {PlanKind::kSwitchover, PlanKind::kRejoin}) EXPECT_TRUE(Before(PlanOf(kind), "admit").contains("prove"));
+  for (const PlanKind kind : {PlanKind::kSwitchover, PlanKind::kRejoin})
+    EXPECT_TRUE(Before(PlanOf(kind), "admit").contains("prove"));
 }
 
 TEST(Plans, WhatTheServiceNeedsIsNeverGivenUp) {

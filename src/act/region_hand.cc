@@ -12,17 +12,27 @@ RegionHand::RegionHand(RegionName self, Doors doors) : self_(std::move(self)), d
 
 Task<Result<Json>> RegionHand::Do(std::string verb, Json parameters, Duration timeout) {
   static const std::map<std::string, Verb> kVerbs = {
-      {"look", &RegionHand::Look},           {"ready", &RegionHand::Ready},
-      {"checkpoint", &RegionHand::Checkpoint}, {"stop", &RegionHand::Stop},
-      {"reopen", &RegionHand::Reopen},       {"release", &RegionHand::ReleaseLease},
-      {"freeze", &RegionHand::Freeze},       {"claim", &RegionHand::ClaimLease},
-      {"promote", &RegionHand::Promote},     {"slots", &RegionHand::Slots},
+      {"look", &RegionHand::Look},
+      {"ready", &RegionHand::Ready},
+      {"checkpoint", &RegionHand::Checkpoint},
+      {"stop", &RegionHand::Stop},
+      {"reopen", &RegionHand::Reopen},
+      {"release", &RegionHand::ReleaseLease},
+      {"freeze", &RegionHand::Freeze},
+      {"claim", &RegionHand::ClaimLease},
+      {"promote", &RegionHand::Promote},
+      {"slots", &RegionHand::Slots},
       {"heartbeat", &RegionHand::WriteHeartbeat},
-      {"heartbeat_seen", &RegionHand::SeenHeartbeat}, {"fork", &RegionHand::Fork},
-      {"end_of_wal", &RegionHand::EndOfWal}, {"fence", &RegionHand::FenceDatabase},
-      {"salvage", &RegionHand::Salvage},     {"rewind", &RegionHand::Rewind},
-      {"copy", &RegionHand::Copy},           {"follow", &RegionHand::Follow},
-      {"joined", &RegionHand::Joined},       {"admit", &RegionHand::Admit},
+      {"heartbeat_seen", &RegionHand::SeenHeartbeat},
+      {"fork", &RegionHand::Fork},
+      {"end_of_wal", &RegionHand::EndOfWal},
+      {"fence", &RegionHand::FenceDatabase},
+      {"salvage", &RegionHand::Salvage},
+      {"rewind", &RegionHand::Rewind},
+      {"copy", &RegionHand::Copy},
+      {"follow", &RegionHand::Follow},
+      {"joined", &RegionHand::Joined},
+      {"admit", &RegionHand::Admit},
   };
   const auto found = kVerbs.find(verb);
   if (found == kVerbs.end()) co_return NotFound("'" + self_.text + "' knows no verb '" + verb + "'");
@@ -39,7 +49,8 @@ Result<Epoch> RegionHand::CheckEpoch(const Json& parameters) const {
   if (!item) return RetryLater("the store has not been read yet");
   // SAFETY: a late step of an older primaryship must not touch the world of a newer one.
   if (asked < item->epoch) {
-    return Refused("asked under epoch " + std::to_string(asked.number) + ", but epoch " + std::to_string(item->epoch.number) + " is known here",
+    return Refused("asked under epoch " + std::to_string(asked.number) + ", but epoch " + std::to_string(item->epoch.number) +
+                       " is known here",
                    "a newer primaryship has begun: look at 'lifeboat status' and start anew");
   }
   return asked;
@@ -56,13 +67,18 @@ Result<Upstream> RegionHand::PrimaryOf(const Json& parameters) const {
 Result<Unit> RegionHand::CheckNotHolder() const {
   const auto item = doors_.lease.Item();
   // SAFETY: nothing here may stop, rewind or replace the server of the region that holds the lease.
-  if (!item || item->holder == self_) return Refused("'" + self_.text + "' holds the lease", "switch over first: lifeboat switchover --to …");
+  if (!item || item->holder == self_)
+    return Refused("'" + self_.text + "' holds the lease", "switch over first: lifeboat switchover --to …");
   return Done();
 }
 
 Task<Result<Json>> RegionHand::Look(Json, Duration timeout) {
   const DatabaseState state = co_await doors_.database->Observe(timeout);
-  Json answer = {{"database", ToJson(state)}, {"control", nullptr}, {"fence", nullptr}, {"lease", nullptr}, {"detached", doors_.lease.Detached()}};
+  Json answer = {{"database", ToJson(state)},
+                 {"control", nullptr},
+                 {"fence", nullptr},
+                 {"lease", nullptr},
+                 {"detached", doors_.lease.Detached()}};
   auto control = co_await doors_.database->ReadControl();
   if (control.ok()) {
     answer["control"] = {{"system_id", control->system_id.text},
@@ -87,7 +103,8 @@ Task<Result<Json>> RegionHand::Ready(Json parameters, Duration timeout) {
   if (!guard.reachable) co_return Refused("the guard of '" + self_.text + "' does not answer", "start the guard");
   const DatabaseState state = co_await doors_.database->Observe(timeout);
   if (!state.IsStandby() || !state.flushed) {
-    co_return Refused("the database of '" + self_.text + "' is not a running standby" + (state.problem.empty() ? "" : " (" + state.problem + ")"));
+    co_return Refused("the database of '" + self_.text + "' is not a running standby" +
+                      (state.problem.empty() ? "" : " (" + state.problem + ")"));
   }
   const std::string system_id = TextAt(parameters, "system_id");
   if (!system_id.empty() && state.system_id.text != system_id) {
@@ -113,7 +130,8 @@ Task<Result<Json>> RegionHand::Stop(Json parameters, Duration timeout) {
   const auto epoch = CheckEpoch(parameters);
   if (!epoch.ok()) co_return epoch.error();
   // SAFETY: a clean stop is a proof only if this region was the writer until the end: it stops while it still holds the lease.
-  if (!doors_.lease.Holds(*epoch)) co_return Refused("'" + self_.text + "' does not hold a valid lease of epoch " + std::to_string(epoch->number));
+  if (!doors_.lease.Holds(*epoch))
+    co_return Refused("'" + self_.text + "' does not hold a valid lease of epoch " + std::to_string(epoch->number));
   auto token = co_await doors_.database->StopCleanly(timeout);
   if (!token.ok()) co_return token.error();
   co_return ToJson(*token);
@@ -135,7 +153,8 @@ Task<Result<Unit>> RegionHand::OpenUnder(Epoch epoch, Duration timeout) {
 Task<Result<Json>> RegionHand::Reopen(Json, Duration timeout) {
   auto item = doors_.lease.Item();
   if (!item || item->holder != self_) {
-    co_return Refused("'" + self_.text + "' is not the holder any more", "the heir has taken over: the switchover can only go forward");
+    co_return Refused("'" + self_.text + "' is not the holder any more",
+                      "the heir has taken over: the switchover can only go forward");
   }
   Epoch epoch = item->epoch;
   if (item->released || !doors_.lease.Holds(epoch)) {
@@ -194,7 +213,9 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
     const DatabaseState state = co_await doors_.database->Observe(timeout);
     const bool already = state.IsWritable();
     if (!already && (!state.flushed || *state.flushed < *through)) {
-      co_return Refused("'" + self_.text + "' holds WAL up to " + (state.flushed ? state.flushed->Text() : std::string("an unknown position")) + ", the old primary stopped at " + through->Text());
+      co_return Refused("'" + self_.text + "' holds WAL up to " +
+                        (state.flushed ? state.flushed->Text() : std::string("an unknown position")) +
+                        ", the old primary stopped at " + through->Text());
     }
   }
   // What was received is replayed first, which may take long: the second look comes after it.
@@ -203,7 +224,8 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
     const DatabaseState state = co_await doors_.database->Observe(timeout);
     if (state.IsWritable() || (state.replayed && state.flushed && *state.replayed >= *state.flushed)) break;
     if (AgeAt(began, doors_.clock.Now()) > timeout) {
-      co_return RetryLater("'" + self_.text + "' has replayed up to " + (state.replayed ? state.replayed->Text() : std::string("an unknown position")) + " of " +
+      co_return RetryLater("'" + self_.text + "' has replayed up to " +
+                           (state.replayed ? state.replayed->Text() : std::string("an unknown position")) + " of " +
                            (state.flushed ? state.flushed->Text() : std::string("an unknown position")));
     }
     co_await doors_.clock.Sleep(5ms);
@@ -230,7 +252,8 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
 Task<Result<Json>> RegionHand::Slots(Json parameters, Duration timeout) {
   const auto epoch = CheckEpoch(parameters);
   if (!epoch.ok()) co_return epoch.error();
-  if (!doors_.lease.Holds(*epoch)) co_return Refused("'" + self_.text + "' does not hold a valid lease of epoch " + std::to_string(epoch->number));
+  if (!doors_.lease.Holds(*epoch))
+    co_return Refused("'" + self_.text + "' does not hold a valid lease of epoch " + std::to_string(epoch->number));
   std::vector<RegionName> wanted = doors_.lease.Item()->candidates;
   wanted.emplace_back(TextAt(parameters, "region"));
   auto done = co_await doors_.database->EnsureSlots(std::move(wanted), timeout);

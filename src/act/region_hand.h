@@ -43,7 +43,7 @@ class RegionHand {
     LeaseDoor& lease;
     Database* database = nullptr;  ///< none in a witness region
     Guard* guard = nullptr;
-    std::string ledger_folder;     ///< where divergent WAL is saved
+    std::string ledger_folder;                 ///< where divergent WAL is saved
     std::map<RegionName, Endpoint> databases;  ///< of all data regions
     Log log;
   };

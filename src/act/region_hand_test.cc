@@ -38,10 +38,13 @@ class RegionHandTest : public ::testing::Test {
 
 TEST_F(RegionHandTest, EveryVerbThatChangesSomethingRefusesALowerEpoch) {
   world_.shared.item.epoch = {7};
-  for (const char* verb : {"checkpoint", "stop", "release", "freeze", "promote", "slots", "heartbeat", "fence", "salvage", "rewind", "copy", "follow", "joined", "admit"}) {
+  for (const char* verb : {"checkpoint", "stop", "release", "freeze", "promote", "slots", "heartbeat", "fence", "salvage", "rewind",
+                           "copy", "follow", "joined", "admit"}) {
     for (const RegionName& region : {kEast, kWest}) {
       const auto wal = world_.east.wal.size();
-      ExpectRefused(Do(region, verb, Json{{"epoch", 6}, {"primary", region == kEast ? kWest.text : kEast.text}, {"region", "us-west-2"}}), "epoch 7 is known here");
+      ExpectRefused(
+          Do(region, verb, Json{{"epoch", 6}, {"primary", region == kEast ? kWest.text : kEast.text}, {"region", "us-west-2"}}),
+          "epoch 7 is known here");
       EXPECT_TRUE(world_.east.CanCommit()) << verb;
       EXPECT_EQ(world_.west.mode, ServerMode::kStandby) << verb;
       EXPECT_EQ(world_.east.wal.size(), wal) << verb;
@@ -140,7 +143,8 @@ TEST_F(RegionHandTest, NothingIsPromotedThatLacksWalOfAPlannedEnd) {
 TEST_F(RegionHandTest, TheHolderIsNeverFencedSalvagedRewoundCopiedOrMadeToFollow) {
   const auto wal = world_.east.wal.size();
   for (const char* verb : {"fence", "salvage", "rewind", "copy", "follow"}) {
-    ExpectRefused(Do(kEast, verb, Json{{"primary", "us-west-2"}, {"fork", "0/3000100"}, {"timeline", 1}, {"execution", "x-1"}}), "holds the lease");
+    ExpectRefused(Do(kEast, verb, Json{{"primary", "us-west-2"}, {"fork", "0/3000100"}, {"timeline", 1}, {"execution", "x-1"}}),
+                  "holds the lease");
     EXPECT_TRUE(world_.east.CanCommit()) << verb;
     EXPECT_EQ(world_.east.wal.size(), wal) << verb;
   }

@@ -1,9 +1,7 @@
 #include "agent/agent.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-
 #include "agent/hands.h"
+#include "base/spawn.h"
 
 namespace lifeboat {
 
@@ -28,8 +26,8 @@ std::map<RegionName, Endpoint> DatabasesOf(const Settings& settings) {
 }
 }  // namespace
 
-Agent::Agent(asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, std::optional<AgentRecord> record, Doors doors,
-             Log log)
+Agent::Agent(asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, std::optional<AgentRecord> record,
+             Doors doors, Log log)
     : io_(io),
       settings_(settings),
       self_(std::move(self)),
@@ -38,10 +36,11 @@ Agent::Agent(asio::any_io_executor io, const Settings& settings, RegionName self
       doors_(doors),
       log_(std::move(log)),
       keeper_(io,
-              LeaseKeeper::Options{self_, id_, settings.service, settings.lease, settings.policy.automation, settings.policy.failover_after,
-                                   region_.state_directory + "/record.json"},
+              LeaseKeeper::Options{self_, id_, settings.service, settings.lease, settings.policy.automation,
+                                   settings.policy.failover_after, region_.state_directory + "/record.json"},
               record, doors.clock, doors.store, doors.files, doors.guard, log_, [this] { Kick(); }),
-      world_(io, self_, KindsOf(settings), World::Doors{doors.clock, doors.peers, doors.traffic, doors.canary, doors.database, doors.guard}, log_,
+      world_(io, self_, KindsOf(settings),
+             World::Doors{doors.clock, doors.peers, doors.traffic, doors.canary, doors.database, doors.guard}, log_,
              [this] { Kick(); }),
       hand_(self_, RegionHand::Doors{doors.clock, keeper_, doors.database, doors.guard, region_.state_directory + "/ledger",
                                      DatabasesOf(settings), log_}),
@@ -51,7 +50,8 @@ Agent::Agent(asio::any_io_executor io, const Settings& settings, RegionName self
       executor_(io, act_doors_, keeper_, journal_, log_, [this](const Execution& execution) { OnExecution(execution); }),
       kick_(io),
       assess_kick_(io),
-      round_at_(doors.clock.Now()) {
+      began_(doors.clock.Now()),
+      round_at_(began_) {
   snapshot_ = Observe();
   decision_ = Decide(snapshot_);
 }
@@ -59,13 +59,13 @@ Agent::Agent(asio::any_io_executor io, const Settings& settings, RegionName self
 Agent::~Agent() = default;
 
 void Agent::Start() {
-  asio::co_spawn(io_, keeper_.WatchLoop(), asio::detached);
-  asio::co_spawn(io_, keeper_.RenewLoop(), asio::detached);
+  Spawn(io_, keeper_.WatchLoop());
+  Spawn(io_, keeper_.RenewLoop());
   world_.Start();
-  asio::co_spawn(io_, ExecutionLoop(), asio::detached);
-  asio::co_spawn(io_, HeadsLoop(), asio::detached);
-  if (doors_.database) asio::co_spawn(io_, AssessLoop(), asio::detached);
-  asio::co_spawn(io_, DecideLoop(), asio::detached);
+  Spawn(io_, ExecutionLoop());
+  Spawn(io_, HeadsLoop());
+  if (doors_.database) Spawn(io_, AssessLoop());
+  Spawn(io_, DecideLoop());
 }
 
 bool Agent::Healthy() const { return AgeAt(round_at_, doors_.clock.Now()) < 5s; }
@@ -109,11 +109,16 @@ Snapshot Agent::Observe() const {
   s.execution_runs_here = executor_.current().has_value();
   if (s.execution && s.execution->owner != self_) {
     const auto seen = agents_seen_.find(s.execution->owner_agent);
-    s.execution_owner_silent = AgeAt(seen == agents_seen_.end() ? Instant{} : seen->second, s.now);
+    // A run that has only just become the owner may not have been heard of yet.
+    if (s.execution->owner_agent == owner_.agent) {
+      s.execution_owner_silent =
+          std::min(AgeAt(owner_.since, s.now), AgeAt(seen == agents_seen_.end() ? began_ : seen->second, s.now));
+    }
   }
   if (s.lease.held_here) {
     // The time in which this region was fenced does not count against its database.
-    if (world_.down_since() && valid_since_) s.database_down = std::min(AgeAt(*world_.down_since(), s.now), AgeAt(*valid_since_, s.now));
+    if (world_.down_since() && valid_since_)
+      s.database_down = std::min(AgeAt(*world_.down_since(), s.now), AgeAt(*valid_since_, s.now));
     s.loss = dead_loss_;
     s.ready_heir = ready_heir_;
   } else if (s.database && s.database->flushed && s.lease.item && !s.lease.item->released) {
@@ -122,7 +127,8 @@ Snapshot Agent::Observe() const {
   } else if (s.lease.item && s.lease.item->released && s.database && s.database->flushed) {
     // Released means stopped: what is missing is what lies between the stated end and what is held here.
     LossEstimate loss;
-    const Json token = ParseJson(s.lease.item->released->token, "token").ok() ? *ParseJson(s.lease.item->released->token, "token") : Json();
+    const Json token =
+        ParseJson(s.lease.item->released->token, "token").ok() ? *ParseJson(s.lease.item->released->token, "token") : Json();
     const auto end = Lsn::Parse(TextAt(token, "end"));
     if (end && *s.database->flushed >= *end) {
       loss.kind = LossEstimate::Kind::kProvenZero;
@@ -162,8 +168,11 @@ Task<> Agent::DecideLoop() {
     for (const auto& [region, view] : world_.peers()) {
       if (view.answers && view.asked) agents_seen_[AgentId(TextAt(view.said, "agent"))] = *view.asked;
     }
-    if (!keeper_.lease().HoldsAt(round_at_)) valid_since_.reset();
-    else if (!valid_since_) valid_since_ = round_at_;
+    if (execution_ && execution_->owner_agent != owner_.agent) owner_ = {execution_->owner_agent, round_at_};
+    if (!keeper_.lease().HoldsAt(round_at_))
+      valid_since_.reset();
+    else if (!valid_since_)
+      valid_since_ = round_at_;
     snapshot_ = Observe();
     Decision next = Decide(snapshot_);
     const bool news = next.rule != decision_.rule;
@@ -180,12 +189,14 @@ Task<> Agent::DecideLoop() {
     const bool rest = retry_at_ && !IsOver(*retry_at_, snapshot_.now) && !news;
     if (decision_.proposal != Proposal::kNothing && !acting_ && !rest) {
       acting_ = true;
-      asio::co_spawn(io_, CarryOut(decision_), asio::detached);
+      Spawn(io_, CarryOut(decision_));
     }
     if (on_round) on_round();
     // Sleeps to the next round, or to the moment at which a waiting takeover becomes possible, or until kicked.
     Duration pause = kRound;
     if (snapshot_.lease.takeover_left > 0s) pause = std::min(pause, snapshot_.lease.takeover_left + 1ms);
+    // A lease that runs out is acted on at that moment, also where no guard does.
+    if (snapshot_.lease.valid && snapshot_.lease.left > 0s) pause = std::min(pause, snapshot_.lease.left + 1ms);
     if (rest) pause = std::min(pause, std::max<Duration>(1ms, TimeLeft(*retry_at_, snapshot_.now)));
     co_await kick_.WaitFor(doors_.clock, pause);
   }
@@ -239,8 +250,8 @@ Task<> Agent::HeadsLoop() {
 Task<> Agent::AssessLoop() {
   while (true) {
     const bool holder = keeper_.lease().IsHolderRun();
-    const bool dead = holder && world_.postmaster_gone() && world_.down_since() && !(world_.database() && world_.database()->IsWritable()) &&
-                      keeper_.lease().HoldsAt(doors_.clock.Now());
+    const bool dead = holder && world_.postmaster_gone() && world_.down_since() &&
+                      !(world_.database() && world_.database()->IsWritable()) && keeper_.lease().HoldsAt(doors_.clock.Now());
     const bool busy = snapshot_.execution && (snapshot_.execution->source == self_ || snapshot_.execution->target == self_);
     if (!dead || busy || settings_.policy.automation != Automation::kAct) {
       dead_loss_.reset();
@@ -254,8 +265,10 @@ Task<> Agent::AssessLoop() {
         auto assessed = co_await AssessDead();
         co_await world_.LookAtDatabase();  // decide must see that nothing of it is left
         acting_ = false;
-        if (!assessed.ok()) log_.Warn("the dead database could not be assessed", {{"problem", assessed.error().message}});
-        else if (dead_loss_) log_.Info("the dead database was assessed", {{"loss", ToJson(*dead_loss_)}, {"heir", ready_heir_.text}});
+        if (!assessed.ok())
+          log_.Warn("the dead database could not be assessed", {{"problem", assessed.error().message}});
+        else if (dead_loss_)
+          log_.Info("the dead database was assessed", {{"loss", ToJson(*dead_loss_)}, {"heir", ready_heir_.text}});
         Kick();
       }
     }

@@ -35,8 +35,8 @@ class Agent {
     Database* database = nullptr;  ///< data regions
     Guard* guard = nullptr;        ///< data regions
   };
-  Agent(boost::asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, std::optional<AgentRecord> record, Doors doors,
-        Log log);
+  Agent(boost::asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, std::optional<AgentRecord> record,
+        Doors doors, Log log);
   ~Agent();
 
   /// Starts all loops; they end when the executor's context does.
@@ -100,7 +100,8 @@ class Agent {
   Task<Result<Json>> Forward(RegionName region, std::string method, Json parameters, Duration timeout);
   [[nodiscard]] Json RegionStatus(const RegionSettings& region) const;
   [[nodiscard]] ExecutionId NewExecutionId() const;
-  [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by, std::string reason) const;
+  [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by,
+                                std::string reason) const;
 
   boost::asio::any_io_executor io_;
   const Settings& settings_;
@@ -123,14 +124,19 @@ class Agent {
   Snapshot snapshot_;
   Decision decision_;
   WallTime decided_at_;
+  const Instant began_;  ///< of this run
   Instant round_at_;
-  std::optional<Execution> execution_;       ///< the one that is not ended, as the store has it
-  bool journal_read_ = false;                ///< by this run: before that nothing is started
-  std::map<AgentId, Instant> agents_seen_;   ///< runs of other agents: when they last answered
+  std::optional<Execution> execution_;      ///< the one that is not ended, as the store has it
+  bool journal_read_ = false;               ///< by this run: before that nothing is started
+  std::map<AgentId, Instant> agents_seen_;  ///< runs of other agents: when they last answered
+  struct {
+    AgentId agent;
+    Instant since;  ///< when it was first seen to own the execution
+  } owner_;
   std::optional<WallTime> last_takeover_;
   Epoch last_takeover_epoch_;
   bool acting_ = false;
-  std::string last_problem_;                 ///< why the last proposal did not get on
+  std::string last_problem_;  ///< why the last proposal did not get on
   int failures_ = 0;
   std::optional<Instant> retry_at_;
 

@@ -1,10 +1,8 @@
 // Carrying out what decide proposed, one proposal at a time.
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-
 #include "agent/agent.h"
 #include "agent/hands.h"
+#include "base/spawn.h"
 
 namespace lifeboat {
 
@@ -13,6 +11,7 @@ namespace asio = boost::asio;
 namespace {
 constexpr Duration kStartTimeout = std::chrono::minutes(10);  // crash recovery takes what it takes; the guard watches the lease
 constexpr Duration kShort = 2s;
+constexpr Duration kLook = 700ms;
 }  // namespace
 
 Task<> Agent::CarryOut(Decision decision) {
@@ -46,13 +45,17 @@ Task<Result<Unit>> Agent::Attempt(Decision decision) {
     case Proposal::kStopDatabase: {
       log_.Error("the database here is writable without a lease: it is stopped", {{"epoch", epoch.number}});
       auto fenced = co_await doors_.database->Fence();
+      // Killed by ourselves too: a guard that does not answer, or only observes, ends nothing.
       auto forbidden = co_await doors_.guard->Forbid(epoch, 5s);
-      if (forbidden.ok()) co_return fenced;
-      co_return co_await doors_.database->KillAll(5s);
+      auto killed = co_await doors_.database->KillAll(5s);
+      if (!killed.ok()) co_return killed;
+      co_return fenced.ok() ? forbidden : fenced;
     }
     case Proposal::kStartStandby: {
       const auto primary = act_doors_.databases.find(decision.subject);
       if (primary == act_doors_.databases.end()) co_return Refused("'" + decision.subject.text + "' is no data region");
+      auto ours = co_await CheckSystem(primary->first);
+      if (!ours.ok()) co_return ours;
       Upstream upstream{primary->second, primary->first};
       co_return co_await doors_.database->StartStandby(std::move(upstream), 60s);
     }
@@ -75,8 +78,24 @@ Task<Result<Unit>> Agent::Attempt(Decision decision) {
 
 /// True when the restart budget is spent and it was not yet found out, for this outage, whether an heir can take over.
 bool Agent::OutOfBudget() const {
-  return snapshot_.database_down && *snapshot_.database_down > settings_.policy.restart_budget && !keeper_.lease().item()->candidates.empty() &&
-         assessed_outage_ != world_.down_since();
+  return snapshot_.database_down && *snapshot_.database_down > settings_.policy.restart_budget &&
+         !keeper_.lease().item()->candidates.empty() && assessed_outage_ != world_.down_since();
+}
+
+/// Refuses a data directory here that is no copy of the primary's: nothing is written into it, and it is not started.
+Task<Result<Unit>> Agent::CheckSystem(RegionName primary) {
+  auto control = co_await doors_.database->ReadControl();
+  if (!control.ok()) co_return Done();  // the start says what is wrong
+  auto there = co_await hands_->Do(primary, "look", Json::object(), kLook);
+  if (!there.ok()) co_return Done();  // a lost primary must not keep its standby from running
+  const std::string expected = TextAt(MemberAt(*there, "control"), "system_id");
+  // SAFETY: proven identity before anything is changed: a standby.signal makes a standby of any cluster.
+  if (!expected.empty() && control->system_id.text != expected) {
+    co_return Refused(
+        "the data directory here has system id " + control->system_id.text + ", the primary '" + primary.text + "' has " + expected,
+        "it is another cluster: check data_directory; it is neither changed nor started");
+  }
+  co_return Done();
 }
 
 Task<Result<Unit>> Agent::StartPrimary() {
@@ -89,14 +108,16 @@ Task<Result<Unit>> Agent::StartPrimary() {
     assessed_outage_ = world_.down_since();
     if (co_await AnyHeirReady()) co_return co_await AssessDead();
   }
-  if (state.process_alive) {
+  // Somebody restarted it, and it came up as a standby: it is promoted where it stands, since whoever did it would do it again.
+  const bool standby = !world_.postmaster_gone() && state.IsStandby();
+  if (state.process_alive && !standby) {
     // Slow is not dead: a postmaster that runs and is no standby is starting up, or busy. It is left alone.
-    const bool standby = state.in_recovery && *state.in_recovery;
-    if (!world_.postmaster_gone() && !standby && !OutOfBudget()) {
-      co_return RetryLater("the postmaster runs and does not accept writes yet" + (state.problem.empty() ? "" : " (" + state.problem + ")"));
+    if (!world_.postmaster_gone() && !OutOfBudget()) {
+      co_return RetryLater("the postmaster runs and does not accept writes yet" +
+                           (state.problem.empty() ? "" : " (" + state.problem + ")"));
     }
-    // Either somebody restarted it and it came up as a standby, or backends outlived their postmaster.
-    log_.Warn("what is left of the database is ended before it is started", {{"standby", standby}, {"problem", state.problem}});
+    // Backends outlived their postmaster.
+    log_.Warn("what is left of the database is ended before it is started", {{"problem", state.problem}});
     auto killed = co_await doors_.database->KillAll(10s);
     if (!killed.ok()) co_return killed;
   }
@@ -105,9 +126,15 @@ Task<Result<Unit>> Agent::StartPrimary() {
   log_.Info("the database is started as primary", {{"epoch", epoch.number}});
   const bool heirs = !keeper_.lease().item()->candidates.empty() && assessed_outage_ != world_.down_since();
   const Duration down = snapshot_.database_down.value_or(0s);
-  const Duration patience = heirs && snapshot_.database_down ? std::max<Duration>(settings_.policy.restart_budget - down, kShort) : kStartTimeout;
-  auto started = co_await doors_.database->StartPrimary(patience);
-  if (!started.ok()) co_return started;
+  const Duration patience =
+      heirs && snapshot_.database_down ? std::max<Duration>(settings_.policy.restart_budget - down, kShort) : kStartTimeout;
+  if (standby) {
+    auto promoted = co_await doors_.database->Promote(patience);
+    if (!promoted.ok()) co_return promoted.error();
+  } else {
+    auto started = co_await doors_.database->StartPrimary(patience);
+    if (!started.ok()) co_return started;
+  }
   auto schema = co_await doors_.database->EnsureSchema(10s);
   if (!schema.ok()) co_return schema;
   auto mark = co_await doors_.database->ReadPromotionMark(kShort);
@@ -121,6 +148,9 @@ Task<Result<Unit>> Agent::StartPrimary() {
   for (const auto& [region, address] : act_doors_.databases) {
     if (region != self_ && epoch == Epoch{1}) others.push_back(region);
   }
+  // Nor is the one that an execution is making a standby of this region, which lives by its slot already.
+  const auto& running = executor_.current() ? executor_.current() : execution_;
+  if (running && running->target == self_) others.push_back(running->source);
   auto slots = co_await doors_.database->EnsureSlots(std::move(others), kShort);
   if (!slots.ok()) log_.Warn("replication slots could not be put right", {{"problem", slots.error().message}});
   auto pointed = co_await doors_.traffic.Point(region_.database->address.host, epoch, kShort);
@@ -192,7 +222,8 @@ Task<Result<Unit>> Agent::ReleaseDead(RegionName heir) {
   const Epoch epoch = snapshot_.lease.item->epoch;
   auto assessed = co_await AssessDead();  // looked at again: nothing may have started meanwhile
   if (!assessed.ok()) co_return assessed;
-  if (ready_heir_ != heir || !LossLimitObjection(dead_loss_, settings_.policy).empty()) co_return RetryLater("'" + heir.text + "' cannot take over at this moment");
+  if (ready_heir_ != heir || !LossLimitObjection(dead_loss_, settings_.policy).empty())
+    co_return RetryLater("'" + heir.text + "' cannot take over at this moment");
   Json token = {{"reason", "database-dead"}, {"end", dead_end_->Text()}};
   Json parameters = {{"epoch", epoch.number}, {"heir", heir.text}, {"token", token.dump()}};
   auto released = co_await hands_->Do(self_, "release", std::move(parameters), 5s);
@@ -203,8 +234,8 @@ Task<Result<Unit>> Agent::ReleaseDead(RegionName heir) {
 
 ExecutionId Agent::NewExecutionId() const {
   const std::string now = FormatWallTime(doors_.clock.Wall());  // 2026-11-23T05:18:44.123Z
-  return ExecutionId("x-" + now.substr(0, 4) + now.substr(5, 2) + now.substr(8, 2) + "-" + now.substr(11, 2) + now.substr(14, 2) + now.substr(17, 2) +
-                     now.substr(20, 3) + "-" + RandomHex(2));
+  return ExecutionId("x-" + now.substr(0, 4) + now.substr(5, 2) + now.substr(8, 2) + "-" + now.substr(11, 2) + now.substr(14, 2) +
+                     now.substr(17, 2) + now.substr(20, 3) + "-" + RandomHex(2));
 }
 
 Execution Agent::Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by, std::string reason) const {
@@ -223,8 +254,10 @@ Execution Agent::Draft(PlanKind kind, RegionName source, RegionName target, std:
   return execution;
 }
 
-Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::string reason, bool accept_loss, std::string attested_by) {
-  Execution execution = Draft(PlanKind::kFailover, keeper_.lease().item()->holder, self_, std::move(requested_by), std::move(reason));
+Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::string reason, bool accept_loss,
+                                             std::string attested_by) {
+  Execution execution =
+      Draft(PlanKind::kFailover, keeper_.lease().item()->holder, self_, std::move(requested_by), std::move(reason));
   execution.epoch = Next(execution.epoch);
   execution.accept_loss = accept_loss;
   const WallTime now = doors_.clock.Wall();
@@ -237,7 +270,7 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
   const LossEstimate loss = snapshot_.loss.value_or(LossEstimate{});
   execution.facts["loss_estimate"] = ToJson(loss);
   execution.facts["decision"] = ToJson(decision_);
-  execution.facts["fence"] = !attested_by.empty()                      ? "attested by " + attested_by
+  execution.facts["fence"] = !attested_by.empty()               ? "attested by " + attested_by
                              : keeper_.lease().item()->released ? std::string("released by the old primary's own word")
                                                                 : std::string("lease ended, and the guard's deadline with it");
   if (!attested_by.empty()) execution.facts["attested_by"] = attested_by;
@@ -252,6 +285,7 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
   if (!claimed.ok()) co_return claimed.error();
   execution.facts["claimed_ns"] = doors_.clock.Wall().ns;
   journal_.Began(execution, keeper_.LastClaimVersion());
+  executor_.Abandon();  // a switchover that this transaction has ended
   log_.Warn("failover begins", {{"execution", execution.id.text}, {"reason", execution.reason}, {"epoch", execution.epoch.number}});
   RunExecution(execution);
   co_return execution;
@@ -259,7 +293,7 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
 
 void Agent::RunExecution(Execution execution) {
   log_.SetContext("execution", execution.id.text);
-  asio::co_spawn(io_, executor_.Run(std::move(execution)), asio::detached);
+  Spawn(io_, executor_.Run(std::move(execution)));
 }
 
 Task<Result<Unit>> Agent::AdoptExecution() {
@@ -277,7 +311,7 @@ void Agent::OnExecution(const Execution& execution) {
   execution_ = IsEnded(execution.state) ? std::nullopt : std::optional(execution);
   if (IsEnded(execution.state)) {
     log_.SetContext("execution", "");
-    asio::co_spawn(io_, RecordEvidence(execution), asio::detached);
+    Spawn(io_, RecordEvidence(execution));
   }
   Kick();
 }

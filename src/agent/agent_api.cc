@@ -11,11 +11,28 @@ Json LagJson(const std::optional<PositionRing::Lag>& lag) {
   return {{"rpo_ms", Millis(lag->time)}, {"backlog_bytes", lag->backlog.bytes}};
 }
 constexpr Duration kRingStale = 2s;
+constexpr Duration kStatusLook = 300ms;
+
+Error NoDataRegion(const Settings& settings, const RegionName& asked) {
+  std::string known;
+  for (const RegionSettings& region : settings.regions) {
+    if (region.kind == RegionKind::kData) known += (known.empty() ? "'" : ", '") + region.name.text + "'";
+  }
+  return Refused("'" + asked.text + "' is no data region of '" + settings.service + "'", "its data regions are " + known);
+}
 }  // namespace
 
 Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
   if (method == "agent.gossip") co_return co_await Gossip();
-  if (method == "status") co_return Status();
+  if (method == "status") {
+    // An execution of another region may have ended since the last look at the journal.
+    if (execution_ && !executor_.current()) {
+      auto current = co_await journal_.Current(kStatusLook);
+      if (current.ok() && !executor_.current()) execution_ = *current;
+      snapshot_ = Observe();
+    }
+    co_return Status();
+  }
   if (method == "explain") {
     Json answer = ToJson(decision_);
     answer["region"] = self_.text;
@@ -38,7 +55,10 @@ Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
       auto meant = co_await KnowExecution();
       if (!meant.ok()) co_return meant.error();
     }
-    co_return co_await hand_.Do(verb, std::move(parameters), timeout);
+    auto answer = co_await hand_.Do(verb, std::move(parameters), timeout);
+    // What was just said about this copy must not be overtaken by an older look when the lease is released to it.
+    if (verb == "ready" && answer.ok()) co_await world_.LookAtDatabase();
+    co_return answer;
   }
   co_return NotFound("the agent knows no method '" + method + "'");
 }
@@ -67,8 +87,13 @@ Task<Result<Json>> Agent::Gossip() {
                  {"reason", decision_.reason},
                  {"withheld", decision_.withheld},
                  {"unblock", decision_.unblock},
-                 {"guard", {{"answers", world_.guard().reachable}, {"worst_kill_ms", Seconds(world_.guard().worst_kill) * 1000}, {"kills", world_.guard().kills}}}};
-  if (const auto verdict = decision_.verdicts.find(self_); verdict != decision_.verdicts.end()) answer["verdict"] = ToString(verdict->second);
+                 {"last_problem", last_problem_},
+                 {"guard",
+                  {{"answers", world_.guard().reachable},
+                   {"worst_kill_ms", Seconds(world_.guard().worst_kill) * 1000},
+                   {"kills", world_.guard().kills}}}};
+  if (const auto verdict = decision_.verdicts.find(self_); verdict != decision_.verdicts.end())
+    answer["verdict"] = ToString(verdict->second);
   if (world_.database()) answer["database"] = ToJson(*world_.database());
   const CanaryView& canary = world_.canary();
   answer["canary"] = {{"ok", canary.ok ? Json(*canary.ok) : Json(nullptr)}, {"problem", canary.problem}};
@@ -88,22 +113,34 @@ Task<Result<Json>> Agent::Gossip() {
 
 Json Agent::RegionStatus(const RegionSettings& region) const {
   const Snapshot& s = snapshot_;
-  Json json = {{"name", region.name.text}, {"kind", ToString(region.kind)}, {"agent", region.agent.Text()}, {"rpo_ms", nullptr}, {"backlog_bytes", nullptr}};
+  Json json = {{"name", region.name.text},
+               {"kind", ToString(region.kind)},
+               {"agent", region.agent.Text()},
+               {"rpo_ms", nullptr},
+               {"backlog_bytes", nullptr}};
   const auto verdict = decision_.verdicts.find(region.name);
   json["verdict"] = ToString(verdict == decision_.verdicts.end() ? Verdict::kUnknown : verdict->second);
   const bool holder = s.lease.item && s.lease.item->holder == region.name && !s.lease.item->released;
   std::optional<DatabaseState> database;
   bool detached = false;
   bool answers = true;
+  std::string last_problem = last_problem_;
   Json guard = nullptr;
   if (region.name == self_) {
     database = s.database;
     detached = s.detached;
     json["agent_id"] = id_.text;
     json["agent_age_ms"] = 0;
-    if (doors_.guard) guard = {{"answers", world_.guard().reachable}, {"worst_kill_ms", Seconds(world_.guard().worst_kill) * 1000}, {"kills", world_.guard().kills}};
+    if (doors_.guard)
+      guard = {{"answers", world_.guard().reachable},
+               {"worst_kill_ms", Seconds(world_.guard().worst_kill) * 1000},
+               {"kills", world_.guard().kills}};
     if (database && database->flushed && !holder) json.update(LagJson(world_.ring().LagOf(*database->flushed, s.now, kRingStale)));
-    json["decision"] = {{"rule", decision_.rule}, {"sentence", decision_.sentence}, {"reason", decision_.reason}, {"withheld", decision_.withheld}, {"unblock", decision_.unblock}};
+    json["decision"] = {{"rule", decision_.rule},
+                        {"sentence", decision_.sentence},
+                        {"reason", decision_.reason},
+                        {"withheld", decision_.withheld},
+                        {"unblock", decision_.unblock}};
   } else {
     const PeerView& view = world_.peers().at(region.name);
     const PeerFacts facts = world_.FactsOf(region.name, s.now);
@@ -114,11 +151,15 @@ Json Agent::RegionStatus(const RegionSettings& region) const {
     if (answers) {
       database = facts.database;
       detached = facts.detached;
+      last_problem = TextAt(view.said, "last_problem");
       guard = MemberAt(view.said, "guard");
       json["rpo_ms"] = MemberAt(view.said, "rpo_ms");
       json["backlog_bytes"] = MemberAt(view.said, "backlog_bytes");
-      json["decision"] = {{"rule", NumberAt(view.said, "rule")}, {"sentence", TextAt(view.said, "decision")}, {"reason", TextAt(view.said, "reason")},
-                          {"withheld", FlagAt(view.said, "withheld")}, {"unblock", TextAt(view.said, "unblock")}};
+      json["decision"] = {{"rule", NumberAt(view.said, "rule")},
+                          {"sentence", TextAt(view.said, "decision")},
+                          {"reason", TextAt(view.said, "reason")},
+                          {"withheld", FlagAt(view.said, "withheld")},
+                          {"unblock", TextAt(view.said, "unblock")}};
     } else {
       json["problem"] = view.problem;
     }
@@ -127,16 +168,26 @@ Json Agent::RegionStatus(const RegionSettings& region) const {
   json["database"] = database ? ToJson(*database) : Json(nullptr);
   if (region.database) json["address"] = region.database->address.Text();
   json["guard"] = guard;
+  detached = detached && !holder;  // a holder that was fenced opens by itself
   json["detached"] = detached;
-  json["role"] = region.kind == RegionKind::kWitness ? "witness" : holder ? "primary" : database && database->IsStandby() && !detached ? "standby" : "none";
+  json["role"] = region.kind == RegionKind::kWitness              ? "witness"
+                 : holder                                         ? "primary"
+                 : database && database->IsStandby() && !detached ? "standby"
+                                                                  : "none";
   std::string why;
   if (region.kind == RegionKind::kData && !holder) {
-    if (!answers) why = "its agent does not answer";
-    else if (!s.lease.item) why = "the store has not been read";
-    else if (detached) why = "it was primary and must be rejoined: lifeboat rejoin " + region.name.text;
-    else if (!s.lease.item->IsCandidate(region.name)) why = "it is not a candidate yet";
-    else if (!database || !database->IsStandby()) why = "its database is not a running standby";
-    else if (guard.is_object() && !FlagAt(guard, "answers")) why = "its guard does not answer";
+    if (!answers)
+      why = "its agent does not answer";
+    else if (!s.lease.item)
+      why = "the store has not been read";
+    else if (detached)
+      why = "it was primary and must be rejoined: lifeboat rejoin " + region.name.text;
+    else if (!s.lease.item->IsCandidate(region.name))
+      why = "it is not a candidate yet";
+    else if (!database || !database->IsStandby())
+      why = "its database is not a running standby" + (last_problem.empty() ? "" : ": " + last_problem);
+    else if (guard.is_object() && !FlagAt(guard, "answers"))
+      why = "its guard does not answer";
   }
   json["why_not_promotable"] = why;
   return json;
@@ -170,24 +221,26 @@ Json Agent::Status() const {
     }
   }
   const CanaryView& canary = world_.canary();
-  Json answer = {{"service", settings_.service},
-                 {"region", self_.text},
-                 {"agent", id_.text},
-                 {"time", FormatWallTime(s.wall)},
-                 {"lease", lease},
-                 {"regions", regions},
-                 {"traffic", traffic},
-                 {"canary",
-                  {{"ok", canary.ok ? Json(*canary.ok) : Json(nullptr)},
-                   {"address", canary.address},
-                   {"last_good_ns", canary.last_good.ns},
-                   {"failures", canary.failures},
-                   {"problem", canary.problem}}},
-                 {"decision", ToJson(decision_)},
-                 {"loss", s.loss ? ToJson(*s.loss) : Json(nullptr)},
-                 {"execution", s.execution ? ToJson(*s.execution) : Json(nullptr)},
-                 {"objectives", {{"rto_ms", Millis(settings_.objectives.rto)}, {"rpo_ms", Millis(settings_.objectives.rpo)}}},
-                 {"policy", {{"automation", ToString(settings_.policy.automation)}, {"database_failure", ToString(settings_.policy.database_failure)}}}};
+  Json answer = {
+      {"service", settings_.service},
+      {"region", self_.text},
+      {"agent", id_.text},
+      {"time", FormatWallTime(s.wall)},
+      {"lease", lease},
+      {"regions", regions},
+      {"traffic", traffic},
+      {"canary",
+       {{"ok", canary.ok ? Json(*canary.ok) : Json(nullptr)},
+        {"address", canary.address},
+        {"last_good_ns", canary.last_good.ns},
+        {"failures", canary.failures},
+        {"problem", canary.problem}}},
+      {"decision", ToJson(decision_)},
+      {"loss", s.loss ? ToJson(*s.loss) : Json(nullptr)},
+      {"execution", s.execution ? ToJson(*s.execution) : Json(nullptr)},
+      {"objectives", {{"rto_ms", Millis(settings_.objectives.rto)}, {"rpo_ms", Millis(settings_.objectives.rpo)}}},
+      {"policy",
+       {{"automation", ToString(settings_.policy.automation)}, {"database_failure", ToString(settings_.policy.database_failure)}}}};
   // One word and one sentence for the whole service.
   std::string word = "unknown";
   std::string sentence = "the store has not been read yet";
@@ -197,7 +250,8 @@ Json Agent::Status() const {
     const Verdict of_holder = verdict == decision_.verdicts.end() ? Verdict::kUnknown : verdict->second;
     bool standby_ready = false;
     for (const Json& region : regions) {
-      standby_ready = standby_ready || (TextAt(region, "role") == "standby" && TextAt(region, "why_not_promotable").empty() && TextAt(region, "verdict") == "healthy");
+      standby_ready = standby_ready || (TextAt(region, "role") == "standby" && TextAt(region, "why_not_promotable").empty() &&
+                                        TextAt(region, "verdict") == "healthy");
     }
     if (s.execution) {
       word = "moving";
@@ -224,9 +278,14 @@ Task<Result<Json>> Agent::Check() {
     findings.push_back({{"level", level}, {"what", what}, {"hint", hint}});
   };
   const Snapshot& s = snapshot_;
-  if (!s.lease.store_answers) add("fault", "the store does not answer: " + s.lease.store_problem, "bring the agent of '" + settings_.store.host.text + "' back");
-  else add("ok", "the store answers (incarnation " + std::to_string(keeper_.lease().incarnation().number) + ")", "");
-  if (s.policy.automation != Automation::kAct) add("fault", "policy.automation is 'observe': nothing is fenced and nothing fails over by itself", "set it to 'act' when the first weeks have shown what it would have done");
+  if (!s.lease.store_answers)
+    add("fault", "the store does not answer: " + s.lease.store_problem,
+        "bring the agent of '" + settings_.store.host.text + "' back");
+  else
+    add("ok", "the store answers (incarnation " + std::to_string(keeper_.lease().incarnation().number) + ")", "");
+  if (s.policy.automation != Automation::kAct)
+    add("fault", "policy.automation is 'observe': nothing is fenced and nothing fails over by itself",
+        "set it to 'act' when the first weeks have shown what it would have done");
   const Json status = Status();
   bool any_ready = false;
   for (const RegionSettings& region : settings_.regions) {
@@ -247,12 +306,14 @@ Task<Result<Json>> Agent::Check() {
       const double worst = MemberAt(guard, "worst_kill_ms").is_number() ? MemberAt(guard, "worst_kill_ms").get<double>() : 0;
       const double margin = Seconds(settings_.lease.margin) * 1000;
       char text[160];
-      std::snprintf(text, sizeof text, "the guard of %s needs at most %.0f ms to kill, lease.margin is %.0f ms", name.c_str(), worst, margin);
+      std::snprintf(text, sizeof text, "the guard of %s needs at most %.0f ms to kill, lease.margin is %.0f ms", name.c_str(),
+                    worst, margin);
       add(worst < margin ? "ok" : "fault", text, worst < margin ? "" : "raise lease.margin");
     }
     const DatabaseState database = DatabaseStateFromJson(MemberAt(json, "database"));
     if (TextAt(json, "role") == "primary") {
-      add(database.IsWritable() ? "ok" : "fault", "the primary " + name + (database.IsWritable() ? " accepts writes" : " does not accept writes: " + database.problem), "");
+      add(database.IsWritable() ? "ok" : "fault",
+          "the primary " + name + (database.IsWritable() ? " accepts writes" : " does not accept writes: " + database.problem), "");
       continue;
     }
     const std::string why = TextAt(json, "why_not_promotable");
@@ -262,7 +323,9 @@ Task<Result<Json>> Agent::Check() {
     }
     any_ready = true;
     if (database.wal_retrieve_retry_interval != "100ms") {
-      add("fault", name + " has wal_retrieve_retry_interval = " + database.wal_retrieve_retry_interval + ": a promotion can stall for that long",
+      add("fault",
+          name + " has wal_retrieve_retry_interval = " + database.wal_retrieve_retry_interval +
+              ": a promotion can stall for that long",
           "set it to 100ms on every standby");
     }
     const Json& rpo = MemberAt(json, "rpo_ms");
@@ -271,7 +334,9 @@ Task<Result<Json>> Agent::Check() {
     } else {
       const Duration lag = std::chrono::milliseconds(rpo.get<std::int64_t>());
       const bool good = lag <= settings_.objectives.rpo;
-      add(good ? "ok" : "fault", name + " could take over; its recovery point is " + FormatDuration(lag) + " old, the objective is " + FormatDuration(settings_.objectives.rpo),
+      add(good ? "ok" : "fault",
+          name + " could take over; its recovery point is " + FormatDuration(lag) + " old, the objective is " +
+              FormatDuration(settings_.objectives.rpo),
           good ? "" : "look at the network and the load of the standby");
     }
   }
@@ -280,20 +345,33 @@ Task<Result<Json>> Agent::Check() {
     const auto ttl = world_.traffic()->ttl;
     const Duration expected = settings_.lease.length + ttl + 1s;
     add(expected <= settings_.objectives.rto ? "ok" : "fault",
-        "a lost region takes about " + FormatDuration(settings_.lease.length) + " (lease) + " + std::to_string(ttl.count()) + " s (TTL) + 1 s; the objective is " + FormatDuration(settings_.objectives.rto),
+        "a lost region takes about " + FormatDuration(settings_.lease.length) + " (lease) + " + std::to_string(ttl.count()) +
+            " s (TTL) + 1 s; the objective is " + FormatDuration(settings_.objectives.rto),
         expected <= settings_.objectives.rto ? "" : "shorten lease.length or dns.ttl, or state another objective");
-    const bool same = s.lease.item && act_doors_.databases.contains(s.lease.item->holder) && act_doors_.databases.at(s.lease.item->holder).host == world_.traffic()->address;
-    add(same ? "ok" : "fault", "'" + settings_.dns.name + "' points to " + world_.traffic()->address, same ? "" : "it should point to the holder of the lease: lifeboat explain");
+    const bool same = s.lease.item && act_doors_.databases.contains(s.lease.item->holder) &&
+                      act_doors_.databases.at(s.lease.item->holder).host == world_.traffic()->address;
+    add(same ? "ok" : "fault", "'" + settings_.dns.name + "' points to " + world_.traffic()->address,
+        same ? "" : "it should point to the holder of the lease: lifeboat explain");
   } else {
     add("fault", "the name server does not answer: " + world_.traffic_problem(), "look at " + settings_.dns.server.Text());
   }
-  if (world_.canary().ok == false) add("fault", "the canary cannot write: " + world_.canary().problem, "try the service's name as a client would");
-  else if (world_.canary().ok == true) add("ok", "the canary writes through the public name", "");
-  else add("fault", "the canary has not written yet: unknown", "wait a moment");
-  add("ok", "fence level in force: guard (no gate)", "");
+  if (world_.canary().ok == false)
+    add("fault", "the canary cannot write: " + world_.canary().problem, "try the service's name as a client would");
+  else if (world_.canary().ok == true)
+    add("ok", "the canary writes through the public name", "");
+  else
+    add("fault", "the canary has not written yet: unknown", "wait a moment");
+  if (s.policy.automation == Automation::kAct)
+    add("ok", "fence level in force: guard (no gate)", "");
+  else
+    add("fault", "fence level in force: none, since the guards only observe", "");
   int faults = 0;
   for (const Json& finding : findings) faults += TextAt(finding, "level") == "fault" ? 1 : 0;
-  co_return Json{{"service", settings_.service}, {"ready", faults == 0}, {"faults", faults}, {"findings", findings}, {"seen_from", self_.text}};
+  co_return Json{{"service", settings_.service},
+                 {"ready", faults == 0},
+                 {"faults", faults},
+                 {"findings", findings},
+                 {"seen_from", self_.text}};
 }
 
 Task<Result<Json>> Agent::Forward(RegionName region, std::string method, Json parameters, Duration timeout) {
@@ -306,23 +384,25 @@ Task<Result<Json>> Agent::Forward(RegionName region, std::string method, Json pa
 Task<Result<Json>> Agent::OrderSwitchover(Json parameters) {
   const RegionName target(TextAt(parameters, "to"));
   const RegionSettings* region = settings_.Find(target);
-  if (!region || region->kind != RegionKind::kData) {
-    co_return Refused("'" + target.text + "' is no data region of this service", "lifeboat status lists them");
-  }
-  if (target != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(target, "switchover", std::move(parameters), 10s);
+  if (!region || region->kind != RegionKind::kData) co_return NoDataRegion(settings_, target);
+  if (target != self_ && !FlagAt(parameters, "forwarded"))
+    co_return co_await Forward(target, "switchover", std::move(parameters), 10s);
   const auto item = keeper_.lease().item();
   if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");
   if (item->holder == target && !item->released) co_return Refused("'" + target.text + "' is the primary already");
-  if (settings_.policy.automation != Automation::kAct) co_return Refused("policy.automation is 'observe': nothing is fenced, so nothing is moved", "set it to 'act'");
+  if (settings_.policy.automation != Automation::kAct)
+    co_return Refused("policy.automation is 'observe': nothing is fenced, so nothing is moved", "set it to 'act'");
   auto current = co_await journal_.Current(kRingStale);
   if (!current.ok()) co_return current.error();
   if (current->has_value()) {
     co_return Refused(std::string(ToString((*current)->kind)) + " '" + (*current)->id.text + "' is " + ToString((*current)->state),
-                      "wait for it (lifeboat executions show " + (*current)->id.text + "), or end it: lifeboat executions abort " + (*current)->id.text);
+                      "wait for it (lifeboat executions show " + (*current)->id.text + "), or end it: lifeboat executions abort " +
+                          (*current)->id.text);
   }
   auto possible = co_await PreflightSwitchover(act_doors_, item->holder, target);
   if (!possible.ok()) co_return possible.error();
-  Execution execution = Draft(PlanKind::kSwitchover, item->holder, target, "operator " + TextAt(parameters, "by", "unknown"), "planned switchover");
+  Execution execution =
+      Draft(PlanKind::kSwitchover, item->holder, target, "operator " + TextAt(parameters, "by", "unknown"), "planned switchover");
   auto begun = co_await journal_.Begin(execution);
   if (!begun.ok()) co_return begun.error();
   RunExecution(execution);
@@ -332,39 +412,46 @@ Task<Result<Json>> Agent::OrderSwitchover(Json parameters) {
 Task<Result<Json>> Agent::OrderFailover(Json parameters) {
   const RegionName target(TextAt(parameters, "to"));
   const RegionSettings* region = settings_.Find(target);
-  if (!region || region->kind != RegionKind::kData) {
-    co_return Refused("'" + target.text + "' is no data region of this service", "lifeboat status lists them");
-  }
-  if (target != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(target, "failover", std::move(parameters), 10s);
+  if (!region || region->kind != RegionKind::kData) co_return NoDataRegion(settings_, target);
+  if (target != self_ && !FlagAt(parameters, "forwarded"))
+    co_return co_await Forward(target, "failover", std::move(parameters), 10s);
   const Snapshot& s = snapshot_;
   const auto item = keeper_.lease().item();
   if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");
+  if (const auto& running = executor_.current()) {
+    co_return Refused(std::string(ToString(running->kind)) + " '" + running->id.text + "' is " + ToString(running->state) +
+                          (running->waiting_for.empty() ? "" : ": " + running->waiting_for),
+                      "lifeboat executions show " + running->id.text);
+  }
   if (item->holder == self_) co_return Refused("'" + self_.text + "' is the primary already");
   const std::string attested = TextAt(parameters, "attest");
-  if (executor_.current()) {
-    co_return Refused(std::string(ToString(executor_.current()->kind)) + " '" + executor_.current()->id.text + "' runs here", "lifeboat executions show " + executor_.current()->id.text);
-  }
   const auto holder = s.peers.find(item->holder);
-  const bool serving = s.lease.counter_age && *s.lease.counter_age < item->length && holder != s.peers.end() && holder->second.answers;
+  const bool serving =
+      s.lease.counter_age && *s.lease.counter_age < item->length && holder != s.peers.end() && holder->second.answers;
   if (serving && !item->released) {
-    co_return Refused("the primary '" + item->holder.text + "' serves, its lease was renewed " + FormatDuration(*s.lease.counter_age) + " ago",
-                      "lifeboat switchover --to " + self_.text + " loses nothing");
+    co_return Refused(
+        "the primary '" + item->holder.text + "' serves, its lease was renewed " + FormatDuration(*s.lease.counter_age) + " ago",
+        "lifeboat switchover --to " + self_.text + " loses nothing");
   }
   if (!s.lease.may_take_over && attested.empty()) {
-    co_return Refused("'" + self_.text + "' may not take over: " + s.lease.takeover_bar + (s.lease.takeover_left > 0s ? ", " + FormatDuration(s.lease.takeover_left) + " left" : ""),
+    co_return Refused("'" + self_.text + "' may not take over: " + s.lease.takeover_bar +
+                          (s.lease.takeover_left > 0s ? ", " + FormatDuration(s.lease.takeover_left) + " left" : ""),
                       "if the old primary's region is off and you saw to it yourself: --attest \"who and how\"");
   }
   if (settings_.policy.automation != Automation::kAct && attested.empty() && !item->released) {
-    co_return Refused("policy.automation is 'observe': the old primary is not fenced by its lease", "make sure that it is off, then: --attest \"who and how\"");
+    co_return Refused("policy.automation is 'observe': the old primary is not fenced by its lease",
+                      "make sure that it is off, then: --attest \"who and how\"");
   }
   if (!s.database || !s.database->IsStandby()) {
-    co_return Refused("the database of '" + self_.text + "' is not a running standby" + (s.database && !s.database->problem.empty() ? " (" + s.database->problem + ")" : ""));
+    co_return Refused("the database of '" + self_.text + "' is not a running standby" +
+                      (s.database && !s.database->problem.empty() ? " (" + s.database->problem + ")" : ""));
   }
   if (!s.guard_answers) co_return Refused("the guard of '" + self_.text + "' does not answer", "start the guard");
   const bool accept_loss = FlagAt(parameters, "accept_loss");
   // SAFETY: above the limit, or unknown, it asks; the override is for this one execution and on record.
   const std::string objection = LossLimitObjection(s.loss, settings_.policy);
-  if (!objection.empty() && !accept_loss) co_return Refused(objection, "to accept it, on record: lifeboat failover --to " + self_.text + " --accept-loss");
+  if (!objection.empty() && !accept_loss)
+    co_return Refused(objection, "to accept it, on record: lifeboat failover --to " + self_.text + " --accept-loss");
   if (acting_) co_return RetryLater("the agent is carrying out '" + decision_.sentence + "'", "try again in a moment");
   acting_ = true;
   std::string reason = "ordered by an operator; " + decision_.reason;
@@ -378,7 +465,7 @@ Task<Result<Json>> Agent::OrderFailover(Json parameters) {
 Task<Result<Json>> Agent::OrderRejoin(Json parameters) {
   const RegionName region(TextAt(parameters, "region"));
   const RegionSettings* known = settings_.Find(region);
-  if (!known || known->kind != RegionKind::kData) co_return Refused("'" + region.text + "' is no data region of this service", "lifeboat status lists them");
+  if (!known || known->kind != RegionKind::kData) co_return NoDataRegion(settings_, region);
   if (region != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(region, "rejoin", std::move(parameters), 10s);
   const auto item = keeper_.lease().item();
   if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");
@@ -386,7 +473,8 @@ Task<Result<Json>> Agent::OrderRejoin(Json parameters) {
   if (item->released) co_return RetryLater("nobody holds the lease at this moment", "lifeboat status");
   auto identity = co_await IdentifyRejoin(act_doors_, self_, item->holder);
   if (!identity.ok()) co_return identity.error();
-  Execution execution = Draft(PlanKind::kRejoin, self_, item->holder, "operator " + TextAt(parameters, "by", "unknown"), "rejoin " + self_.text + " as a standby of " + item->holder.text);
+  Execution execution = Draft(PlanKind::kRejoin, self_, item->holder, "operator " + TextAt(parameters, "by", "unknown"),
+                              "rejoin " + self_.text + " as a standby of " + item->holder.text);
   auto begun = co_await journal_.Begin(execution);
   if (!begun.ok()) co_return begun.error();
   RunExecution(execution);
@@ -409,10 +497,13 @@ Task<Result<Json>> Agent::Executions(std::string method, Json parameters) {
   if (method == "show") co_return ToJson(*found);
   if (method != "resume" && method != "abort") co_return NotFound("the agent knows no method 'executions." + method + "'");
   if (IsEnded(found->state)) co_return Refused("execution '" + id.text + "' has ended: it is " + ToString(found->state));
-  if (found->owner != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(found->owner, "executions." + method, std::move(parameters), 5s);
+  if (found->owner != self_ && !FlagAt(parameters, "forwarded"))
+    co_return co_await Forward(found->owner, "executions." + method, std::move(parameters), 5s);
   Result<Unit> done = Done();
-  if (method == "resume") done = executor_.Nudge(id);
-  else done = executor_.RequestAbort(id);
+  if (method == "resume")
+    done = executor_.Nudge(id);
+  else
+    done = executor_.RequestAbort(id);
   if (!done.ok()) co_return done.error();
   co_return ToJson(*found);
 }
@@ -443,8 +534,10 @@ Task<Result<Json>> Agent::EvidenceCalls(std::string method, Json parameters) {
   for (const auto& [region, view] : world_.peers()) {
     Json question = {{"alone", true}};
     auto other = co_await doors_.peers.Call(region, "evidence.verify", std::move(question), 10s, Lane::kWork);
-    if (other.ok()) all.push_back(*other);
-    else all.push_back({{"region", region.text}, {"intact", nullptr}, {"sentence", "not checked: " + other.error().message}});
+    if (other.ok())
+      all.push_back(*other);
+    else
+      all.push_back({{"region", region.text}, {"intact", nullptr}, {"sentence", "not checked: " + other.error().message}});
   }
   co_return Json{{"chains", all}};
 }

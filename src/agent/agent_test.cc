@@ -334,14 +334,17 @@ TEST_F(AgentTest, ASwitchoverWhoseHeirDiesAtAnyStepEndsWithOnePrimary) {
         sim.StartRegion(sim.west);
       }
       // In the end one of them serves; the heir alone can be the one only if it lives.
-      const auto serves = [&] { return sim.Writable() && sim.names.record.address == sim.Writable()->host && sim.Item()->holder == sim.Writable()->region; };
+      const auto serves = [&] {
+        return sim.Writable() && sim.names.record.address == sim.Writable()->host && sim.Item()->holder == sim.Writable()->region;
+      };
       const bool claimed = sim.Item()->holder == sim.west;
       if (!returns && claimed) {
         // The old primary is no candidate before it has rejoined: a person decides. It must not look well.
         sim.time.RunFor(60s);
         if (!serves()) {
           EXPECT_FALSE(sim.AgentOf(sim.east).decision().reason.empty());
-          EXPECT_THAT(sim.AgentOf(sim.east).Status()["verdict"], ::testing::AnyOf("lost", "moving")) << story << "\n" << sim.Picture();
+          EXPECT_THAT(sim.AgentOf(sim.east).Status()["verdict"], ::testing::AnyOf("lost", "moving")) << story << "\n"
+                                                                                                     << sim.Picture();
           continue;
         }
       }
@@ -423,7 +426,9 @@ TEST_F(AgentTest, AFailoverWhoseAgentDiesAtAnyMomentIsFinishedByTheNext) {
     sim.KillAgent(sim.west);
     sim.time.RunFor(500ms);
     sim.StartAgent(sim.west);
-    ASSERT_TRUE(sim.RunUntil([&] { return sim.Server(sim.west).CanCommit() && !sim.store.ValueOf("orders/current"); }, 60s)) << Millis(after) << " ms\n" << sim.Picture();
+    ASSERT_TRUE(sim.RunUntil([&] { return sim.Server(sim.west).CanCommit() && !sim.store.ValueOf("orders/current"); }, 60s))
+        << Millis(after) << " ms\n"
+        << sim.Picture();
     EXPECT_EQ(sim.LastExecution()->state, ExecutionState::kDone) << Millis(after);
     EXPECT_EQ(sim.Server(sim.west).promotions, 1);
     EXPECT_EQ(sim.names.record.address, sim.Server(sim.west).host);
@@ -489,7 +494,9 @@ void RunStorm(std::uint64_t seed) {
     sim.machines[name].run->store->silent = false;
   }
   for (const RegionName& name : regions) sim.machines[name].run->store->Ring();
-  const auto serves = [&] { return sim.Writable() && sim.Item()->holder == sim.Writable()->region && !sim.store.ValueOf("orders/current"); };
+  const auto serves = [&] {
+    return sim.Writable() && sim.Item()->holder == sim.Writable()->region && !sim.store.ValueOf("orders/current");
+  };
   const auto says = [&] {
     for (const RegionName& name : {sim.east, sim.west}) {
       if (sim.AgentOf(name).decision().withheld) return true;
@@ -506,7 +513,8 @@ TEST(Storm, NeverTwoWritersWhateverDies) {
   const std::uint64_t first = chosen ? std::strtoull(chosen, nullptr, 10) : 1;
   const std::uint64_t last = chosen ? first : 200;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
-    SCOPED_TRACE("to repeat it: LIFEBOAT_SEED=" + std::to_string(seed) + " build/release/bin/lifeboat_agent_test --gtest_filter=Storm.*");
+    SCOPED_TRACE("to repeat it: LIFEBOAT_SEED=" + std::to_string(seed) +
+                 " build/release/bin/lifeboat_agent_test --gtest_filter=Storm.*");
     try {
       RunStorm(seed);
     } catch (const std::exception& problem) {

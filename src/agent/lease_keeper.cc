@@ -17,8 +17,8 @@ ChangeFate FateOf(const Result<TransactionResult>& result) {
 }
 }  // namespace
 
-LeaseKeeper::LeaseKeeper(boost::asio::any_io_executor io, Options options, std::optional<AgentRecord> record, Clock& clock, Store& store,
-                         Files& files, Guard* guard, Log log, std::function<void()> changed)
+LeaseKeeper::LeaseKeeper(boost::asio::any_io_executor io, Options options, std::optional<AgentRecord> record, Clock& clock,
+                         Store& store, Files& files, Guard* guard, Log log, std::function<void()> changed)
     : io_(std::move(io)),
       options_(std::move(options)),
       clock_(clock),
@@ -115,7 +115,8 @@ Transaction LeaseKeeper::TransactionOf(const LeaseChange& change) const {
 
 Task<Result<Unit>> LeaseKeeper::Send(LeaseChange change) {
   // A renewal that hangs must leave time for the next ones: several of them fit into one lease.
-  const Duration timeout = change.durable ? kReadTimeout : std::clamp<Duration>(lease_.Length() / 4, kShortestRenewalTimeout, kReadTimeout);
+  const Duration timeout =
+      change.durable ? kReadTimeout : std::clamp<Duration>(lease_.Length() / 4, kShortestRenewalTimeout, kReadTimeout);
   auto result = co_await store_.Commit(TransactionOf(change), timeout);
   const Instant arrived = clock_.Now();
   const ChangeFate fate = FateOf(result);
@@ -138,8 +139,10 @@ Task<Result<Unit>> LeaseKeeper::Send(LeaseChange change) {
 
 Task<Result<Unit>> LeaseKeeper::FeedGuard() {
   const auto deadline = lease_.Deadline();
-  if (!guard_ || !deadline || options_.automation != Automation::kAct) co_return Done();
+  if (!guard_ || !deadline) co_return Done();
   auto fed = co_await guard_->Permit(lease_.item()->epoch, *deadline, kGuardTimeout);
+  // A guard that still acts, since it was not restarted with 'observe' yet, is fed: it would end a database that serves.
+  if (options_.automation != Automation::kAct) co_return Done();
   if (!fed.ok()) log_.Warn("the guard was not fed", {{"problem", fed.error().message}});
   co_return fed;
 }
@@ -208,7 +211,8 @@ Task<Result<Epoch>> LeaseKeeper::SendClaim(LeaseChange claim, Transaction extra)
   auto saved = co_await SaveRecord();
   if (!saved.ok()) co_return saved.error();
   log_.SetContext("epoch", wanted.number);
-  log_.Info("the lease is held", {{"deadline_left_ms", lease_.Deadline() ? Millis(TimeLeft(*lease_.Deadline(), clock_.Now())) : 0}});
+  log_.Info("the lease is held",
+            {{"deadline_left_ms", lease_.Deadline() ? Millis(TimeLeft(*lease_.Deadline(), clock_.Now())) : 0}});
   changed_();
   co_return wanted;
 }

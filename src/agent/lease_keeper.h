@@ -30,8 +30,8 @@ class LeaseKeeper : public LeaseDoor {
   };
   /// @param guard   nothing in a witness region
   /// @param changed called after every change that decide should look at
-  LeaseKeeper(boost::asio::any_io_executor io, Options options, std::optional<AgentRecord> record, Clock& clock, Store& store, Files& files,
-              Guard* guard, Log log, std::function<void()> changed);
+  LeaseKeeper(boost::asio::any_io_executor io, Options options, std::optional<AgentRecord> record, Clock& clock, Store& store,
+              Files& files, Guard* guard, Log log, std::function<void()> changed);
 
   /// The two loops; they end when the executor's context does.
   Task<> WatchLoop();

@@ -7,9 +7,9 @@ namespace lifeboat::internal {
 [[noreturn]] void CheckFailed(const char* expression, const char* what, const char* file, int line);
 }  // namespace lifeboat::internal
 
-#define LIFEBOAT_CHECK(condition, what)                                              \
-  do {                                                                               \
-    if (!(condition)) {                                                              \
-      ::lifeboat::internal::CheckFailed(#condition, what, __FILE__, __LINE__);       \
-    }                                                                                \
+#define LIFEBOAT_CHECK(condition, what)                                        \
+  do {                                                                         \
+    if (!(condition)) {                                                        \
+      ::lifeboat::internal::CheckFailed(#condition, what, __FILE__, __LINE__); \
+    }                                                                          \
   } while (false)

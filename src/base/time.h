@@ -26,9 +26,7 @@ struct Instant {
 [[nodiscard]] inline Instant operator-(Instant at, Duration d) { return {at.boot - d, at.raw - d}; }
 
 /// True once `deadline` has passed by at least one clock. Use it for permissions that end.
-[[nodiscard]] inline bool HasPassed(Instant deadline, Instant now) {
-  return now.boot >= deadline.boot || now.raw >= deadline.raw;
-}
+[[nodiscard]] inline bool HasPassed(Instant deadline, Instant now) { return now.boot >= deadline.boot || now.raw >= deadline.raw; }
 
 /// True once `end` has been reached by both clocks. Use it for promises and waits that must be sat out.
 [[nodiscard]] inline bool IsOver(Instant end, Instant now) { return now.boot >= end.boot && now.raw >= end.raw; }
@@ -63,9 +61,7 @@ struct WallTime {
 [[nodiscard]] std::string FormatSeconds(Duration d);
 
 [[nodiscard]] inline double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
-[[nodiscard]] inline std::int64_t Millis(Duration d) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
-}
+[[nodiscard]] inline std::int64_t Millis(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 
 /// The id of this boot of this machine: clocks of two boots are never compared. @source proc(5), boot_id
 [[nodiscard]] std::string ReadBootId();

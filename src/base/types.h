@@ -23,10 +23,10 @@ struct Named {
   friend auto operator<=>(const Named&, const Named&) = default;
 };
 
-using RegionName = Named<struct RegionTag>;        ///< "us-east-1"
-using AgentId = Named<struct AgentTag>;            ///< one run of an agent: random, new at each start
-using ExecutionId = Named<struct ExecutionTag>;    ///< "x-0000000000000007": sortable by age
-using SystemId = Named<struct SystemIdTag>;        ///< PostgreSQL's database system identifier, decimal
+using RegionName = Named<struct RegionTag>;      ///< "us-east-1"
+using AgentId = Named<struct AgentTag>;          ///< one run of an agent: random, new at each start
+using ExecutionId = Named<struct ExecutionTag>;  ///< "x-0000000000000007": sortable by age
+using SystemId = Named<struct SystemIdTag>;      ///< PostgreSQL's database system identifier, decimal
 
 /// The number of the current primaryship. 0: none yet.
 struct Epoch {

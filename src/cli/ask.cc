@@ -14,8 +14,9 @@ namespace {
 std::filesystem::path FindConfig(const CommonOptions& options) {
   if (!options.config.empty()) return options.config;
   if (const char* named = std::getenv("LIFEBOAT_CONFIG"); named && *named) return named;
-  for (const std::filesystem::path& place : {std::filesystem::path("lifeboat.yaml"), std::filesystem::path("/etc/lifeboat/lifeboat.yaml"),
-                                            lab::DefaultFolder() / "lifeboat.yaml"}) {
+  for (const std::filesystem::path& place :
+       {std::filesystem::path("lifeboat.yaml"), std::filesystem::path("/etc/lifeboat/lifeboat.yaml"),
+        lab::DefaultFolder() / "lifeboat.yaml"}) {
     std::error_code ignored;
     if (std::filesystem::exists(place, ignored)) return place;
   }
@@ -35,7 +36,9 @@ std::vector<const RegionSettings*> WhomToAsk(const Settings& settings, const std
 
 int EndWith(const Error& error, const CommonOptions& options) {
   if (options.json) {
-    std::printf("%s\n", Json{{"error", {{"retry", ToString(error.retry)}, {"message", error.message}, {"hint", error.hint}}}}.dump(2).c_str());
+    std::printf(
+        "%s\n",
+        Json{{"error", {{"retry", ToString(error.retry)}, {"message", error.message}, {"hint", error.hint}}}}.dump(2).c_str());
   } else {
     std::fprintf(stderr, "lifeboat: %s\n", error.Text().c_str());
   }
@@ -44,11 +47,16 @@ int EndWith(const Error& error, const CommonOptions& options) {
 
 Result<Settings> SettingsFor(const CommonOptions& options) { return LoadSettings(FindConfig(options)); }
 
-Result<Answered> Ask(const Settings& settings, const CommonOptions& options, const std::string& method, const Json& parameters, Duration timeout) {
+Result<Answered> Ask(const Settings& settings, const CommonOptions& options, const std::string& method, const Json& parameters,
+                     Duration timeout) {
   const auto token = ReadToken(settings.token_file);
   if (!token.ok()) return token.error();
   const auto order = WhomToAsk(settings, options.region);
-  if (order.empty()) return Fail("'" + options.region + "' is no region of '" + settings.file.string() + "'");
+  if (order.empty()) {
+    std::string known;
+    for (const RegionSettings& region : settings.regions) known += (known.empty() ? "'" : ", '") + region.name.text + "'";
+    return Refused("'" + options.region + "' is no region of '" + settings.file.string() + "'", "its regions are " + known);
+  }
   std::string silent;
   for (const RegionSettings* region : order) {
     auto answer = CallOnceBlocking(region->agent, *token, method, parameters, timeout);

@@ -32,11 +32,12 @@ struct Answered {
   Json json;
   RegionName region;
 };
-[[nodiscard]] Result<Answered> Ask(const Settings& settings, const CommonOptions& options, const std::string& method, const Json& parameters,
-                                   Duration timeout);
+[[nodiscard]] Result<Answered> Ask(const Settings& settings, const CommonOptions& options, const std::string& method,
+                                   const Json& parameters, Duration timeout);
 
 /// Loads the configuration, asks, and hands the answer to `show` (or prints it with --json).
 [[nodiscard]] int AskAndShow(const CommonOptions& options, const std::string& method, const Json& parameters,
-                             const std::function<int(const Json&, const Settings&)>& show, Duration timeout = std::chrono::seconds(10));
+                             const std::function<int(const Json&, const Settings&)>& show,
+                             Duration timeout = std::chrono::seconds(10));
 
 }  // namespace lifeboat

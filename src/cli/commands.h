@@ -14,10 +14,10 @@ namespace lifeboat {
 [[nodiscard]] int ShowCheck(const CommonOptions& options);
 
 struct OrderOptions {
-  std::string region;          ///< the target, or the region that is rejoined
+  std::string region;  ///< the target, or the region that is rejoined
   bool accept_loss = false;
   std::string attest;
-  bool no_wait = false;        ///< answer as soon as the execution has begun
+  bool no_wait = false;  ///< answer as soon as the execution has begun
 };
 [[nodiscard]] int OrderSwitchover(const CommonOptions& options, const OrderOptions& order);
 [[nodiscard]] int OrderFailover(const CommonOptions& options, const OrderOptions& order);

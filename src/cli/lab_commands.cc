@@ -23,7 +23,13 @@ struct LabState {
   double lease_seconds = 3;
   bool json = false;
   lab::DemoOptions demo;
-  [[nodiscard]] std::filesystem::path Folder() const { return folder.empty() ? lab::DefaultFolder() : std::filesystem::path(folder); }
+  [[nodiscard]] std::filesystem::path Folder() const {
+    return folder.empty() ? lab::DefaultFolder() : std::filesystem::path(folder);
+  }
+  /// The command that does `verb` to this very lab.
+  [[nodiscard]] std::string Command(const std::string& verb) const {
+    return "lifeboat lab " + verb + (Folder() == lab::DefaultFolder() ? "" : " --lab " + Folder().string());
+  }
   [[nodiscard]] lab::LabKnobs Knobs() const {
     lab::LabKnobs knobs;
     knobs.lease = std::chrono::milliseconds(static_cast<std::int64_t>(lease_seconds * 1000));
@@ -44,10 +50,20 @@ int Up(const LabState& state) {
   lab::LabOptions options;
   options.folder = state.Folder();
   options.knobs = state.Knobs();
-  const auto up = lab::Up(options, [&](const std::string& text) { if (!state.json) std::printf("  %s\n", text.c_str()); std::fflush(stdout); }, [] { return !lab::Interrupt::Came(); });
+  const auto up = lab::Up(
+      options,
+      [&](const std::string& text) {
+        if (!state.json) std::printf("  %s\n", text.c_str());
+        std::fflush(stdout);
+      },
+      [] { return !lab::Interrupt::Came(); });
   if (!up.ok()) {
     const int code = Fail(up.error(), state);
-    std::fprintf(stderr, "  what was built stays in '%s' to be looked at: lifeboat lab down\n", options.folder.c_str());
+    // Refused: whatever stands in the folder is not of this call.
+    if (up.error().retry != Retry::kRefused && !state.json) {
+      std::fprintf(stderr, "  what was built stays in '%s' to be looked at; then: %s\n", options.folder.c_str(),
+                   state.Command("down").c_str());
+    }
     return code;
   }
   if (state.json) {
@@ -55,7 +71,9 @@ int Up(const LabState& state) {
     std::printf("%s\n", status.ok() ? status->dump(2).c_str() : "{}");
     return 0;
   }
-  std::printf("the lab is up in %s\n  try: lifeboat --config %s status   (or just 'lifeboat status')\n  end: lifeboat lab down\n", up->folder.c_str(), up->Config().c_str());
+  const bool found_by_itself = state.Folder() == lab::DefaultFolder();
+  std::printf("the lab is up in %s\n  try: lifeboat status%s\n  end: %s\n", up->folder.c_str(),
+              found_by_itself ? "" : (" --config " + up->Config().string()).c_str(), state.Command("down").c_str());
   return 0;
 }
 
@@ -70,21 +88,28 @@ int Status(const LabState& state) {
   for (const Json& region : MemberAt(*status, "regions")) {
     for (const Json& process : MemberAt(region, "processes")) {
       const bool alive = FlagAt(process, "alive");
-      table.Add({TextAt(region, "name"), TextAt(process, "name"), alive ? std::to_string(NumberAt(process, "pid")) : "-", alive ? "lives" : "not running"});
+      table.Add({TextAt(region, "name"), TextAt(process, "name"), alive ? std::to_string(NumberAt(process, "pid")) : "-",
+                 alive ? "lives" : "not running"});
     }
   }
   std::printf("lab in %s\n%s", state.Folder().c_str(), table.Text().c_str());
   const Json& service = MemberAt(*status, "service");
-  if (service.is_object()) std::printf("\n%s: %s\n", TextAt(service, "service").c_str(), TextAt(service, "sentence").c_str());
-  else std::printf("\nno agent answers\n");
+  if (service.is_object())
+    std::printf("\n%s: %s\n", TextAt(service, "service").c_str(), TextAt(service, "sentence").c_str());
+  else
+    std::printf("\nno agent answers\n");
   return 0;
 }
 
 int Kill(const LabState& state) {
-  const auto killed = state.part.empty() ? lab::Kill(state.Folder(), state.region) : lab::Kill(state.Folder(), state.region, state.part);
+  const auto killed =
+      state.part.empty() ? lab::Kill(state.Folder(), state.region) : lab::Kill(state.Folder(), state.region, state.part);
   if (!killed.ok()) return Fail(killed.error(), state);
-  if (state.json) std::printf("%s\n", Json{{"killed", killed->killed}, {"at_ns", killed->wall_ns}}.dump().c_str());
-  else std::printf("killed %zu processes of %s at %s\n", killed->killed.size(), state.region.c_str(), FormatWallTime({killed->wall_ns}).c_str());
+  if (state.json)
+    std::printf("%s\n", Json{{"killed", killed->killed}, {"at_ns", killed->wall_ns}}.dump().c_str());
+  else
+    std::printf("killed %zu processes of %s at %s\n", killed->killed.size(), state.region.c_str(),
+                FormatWallTime({killed->wall_ns}).c_str());
   return 0;
 }
 
@@ -95,16 +120,23 @@ int Simple(const Result<Unit>& done, const LabState& state, const char* text) {
 }
 
 void AddKnobs(CLI::App* command, const std::shared_ptr<LabState>& state) {
-  command->add_option("--lease", state->lease_seconds, "length of the write lease, seconds")->check(CLI::Range(0.5, 30.0))->capture_default_str();
-  command->add_option("--database-failure", state->database_failure, "policy for a dead database under a living agent")->check(CLI::IsMember({"restart", "failover"}))->capture_default_str();
-  command->add_option("--automation", state->automation, "whether the agents act or only observe")->check(CLI::IsMember({"act", "observe"}))->capture_default_str();
+  command->add_option("--lease", state->lease_seconds, "length of the write lease, seconds")
+      ->check(CLI::Range(0.5, 30.0))
+      ->capture_default_str();
+  command->add_option("--database-failure", state->database_failure, "policy for a dead database under a living agent")
+      ->check(CLI::IsMember({"restart", "failover"}))
+      ->capture_default_str();
+  command->add_option("--automation", state->automation, "whether the agents act or only observe")
+      ->check(CLI::IsMember({"act", "observe"}))
+      ->capture_default_str();
 }
 
 }  // namespace
 
 void AddLabCommands(CLI::App& app, int& exit_code) {
   const auto state = std::make_shared<LabState>();
-  CLI::App* labs = app.add_subcommand("lab", "three regions on this machine, with real PostgreSQL, DNS and agents, to try things on");
+  CLI::App* labs =
+      app.add_subcommand("lab", "three regions on this machine, with real PostgreSQL, DNS and agents, to try things on");
   labs->require_subcommand(1);
   const auto add = [&, state](const char* name, const char* text, std::function<int()> run) {
     CLI::App* command = labs->add_subcommand(name, text);
@@ -115,18 +147,22 @@ void AddLabCommands(CLI::App& app, int& exit_code) {
   };
   AddKnobs(add("up", "build and start it, and wait until the service is whole", [state] { return Up(*state); }), state);
   add("status", "its processes, and what the agents say", [state] { return Status(*state); });
-  CLI::App* kill = add("kill", "kill all processes of a region at one instant, or one part of it", [state] { return Kill(*state); });
+  CLI::App* kill =
+      add("kill", "kill all processes of a region at one instant, or one part of it", [state] { return Kill(*state); });
   kill->add_option("region", state->region, "the region")->required();
   kill->add_option("part", state->part, "agent, guard, database, postmaster, knot or supervisor (default: everything)");
-  CLI::App* start = add("start", "start a region again", [state] { return Simple(lab::Start(state->Folder(), state->region), *state, "started"); });
+  CLI::App* start = add("start", "start a region again",
+                        [state] { return Simple(lab::Start(state->Folder(), state->region), *state, "started"); });
   start->add_option("region", state->region, "the region")->required();
-  add("down", "end every process of it and remove its folder", [state] { return Simple(lab::Down(state->Folder()), *state, "the lab is gone"); });
+  add("down", "end every process of it and remove its folder",
+      [state] { return Simple(lab::Down(state->Folder()), *state, "the lab is gone"); });
   CLI::App* supervise = add("supervise", "run a region's processes and restart what ends (what systemd is on a real machine)",
                             [state] { return lab::RunSupervisor(state->Folder(), state->region); });
   supervise->add_option("--region", state->region, "the region")->required();
   supervise->group("");
 
-  CLI::App* demo = app.add_subcommand("demo", "tell the whole story on this machine: healthy, lost, failed over, accounted, rejoined, switched back");
+  CLI::App* demo = app.add_subcommand(
+      "demo", "tell the whole story on this machine: healthy, lost, failed over, accounted, rejoined, switched back");
   demo->add_flag("--keep", state->demo.keep, "leave the lab running afterwards");
   demo->add_flag("--json", state->demo.json, "print the report as JSON; the story goes to standard error");
   demo->add_option("--lab", state->folder, "folder of the lab (default: $LIFEBOAT_LAB, or one in /tmp)");

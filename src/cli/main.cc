@@ -1,12 +1,14 @@
 // lifeboat: the one program. This file is wiring: options to commands.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/commands.h"
 #include "cli/lab_commands.h"
 #include "cli/run_agent.h"
 #include "cli/version.h"
+#include "config/text.h"
 #include "guard/guard_process.h"
 
 using namespace lifeboat;  // NOLINT(google-build-using-namespace): the program's own main
@@ -21,12 +23,19 @@ int RunGuardOf(const CommonOptions& options, const std::string& log_file) {
   }
   const RegionSettings* region = settings->Find(RegionName(options.region));
   if (!region || !region->database) {
-    std::fprintf(stderr, "lifeboat guard: '%s' is no data region of '%s'\n", options.region.c_str(), settings->file.c_str());
+    std::string known;
+    for (const RegionSettings& each : settings->regions) {
+      if (each.database) known += (known.empty() ? "'" : ", '") + each.name.text + "'";
+    }
+    std::fprintf(stderr, "lifeboat guard: '%s' is no data region of '%s'\n  hint: its data regions are %s\n",
+                 options.region.c_str(), settings->file.c_str(), known.c_str());
     return static_cast<int>(Exit::kUsage);
   }
   auto log = Log::Open(log_file, {{"service", settings->service}, {"region", options.region}});
   if (!log.ok()) return EndWith(log.error(), options);
-  return RunGuard(GuardOptionsFor(region->state_directory, region->database->data_directory, *log));
+  GuardOptions guard = GuardOptionsFor(region->state_directory, region->database->data_directory, *log);
+  guard.observe = settings->policy.automation != Automation::kAct;
+  return RunGuard(guard);
 }
 
 int RunAgentOf(const CommonOptions& options, const std::string& log_file) {
@@ -38,13 +47,75 @@ int RunAgentOf(const CommonOptions& options, const std::string& log_file) {
   return RunAgentProcess(*settings, RegionName(options.region), log_file);
 }
 
+constexpr const char* kExitCodes =
+    "Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 refused by a rule,\n"
+    "4 objective missed or not ready, 5 waits for approval or for something to come back.";
+
+/// What somebody types who has not read anything else.
+constexpr std::pair<const char*, const char*> kExamples[] = {
+    {"status", "lifeboat status\n  lifeboat status --json --region us-west-2"},
+    {"explain", "lifeboat explain --region us-west-2\n  lifeboat explain --rules"},
+    {"check", "lifeboat check && echo ready"},
+    {"switchover", "lifeboat switchover --to us-west-2"},
+    {"failover",
+     "lifeboat failover --to us-west-2\n  lifeboat failover --to us-west-2 --accept-loss\n"
+     "  lifeboat failover --to us-west-2 --attest \"J. Doe: powered off by the provider, ticket 4711\""},
+    {"rejoin", "lifeboat rejoin us-east-1"},
+    {"executions", "lifeboat executions list"},
+    {"executions list", "lifeboat executions list"},
+    {"executions show", "lifeboat executions show x-20261123-065029164-f0a0"},
+    {"executions resume", "lifeboat executions resume x-20261123-065029164-f0a0"},
+    {"executions abort", "lifeboat executions abort x-20261123-065029164-f0a0"},
+    {"evidence", "lifeboat evidence verify"},
+    {"evidence verify", "lifeboat evidence verify"},
+    {"evidence list", "lifeboat evidence list --region us-west-2 --limit 10"},
+    {"report", "lifeboat report --out /tmp/report\n  lifeboat report --execution x-20261123-065029164-f0a0"},
+    {"agent", "lifeboat agent --region us-east-1 --config /etc/lifeboat/lifeboat.yaml"},
+    {"guard", "lifeboat guard --region us-east-1 --config /etc/lifeboat/lifeboat.yaml"},
+    {"lab", "lifeboat lab up"},
+    {"lab up", "lifeboat lab up --lease 1 --lab /tmp/try"},
+    {"lab status", "lifeboat lab status"},
+    {"lab kill", "lifeboat lab kill us-east-1\n  lifeboat lab kill us-east-1 database"},
+    {"lab start", "lifeboat lab start us-east-1"},
+    {"lab down", "lifeboat lab down"},
+    {"demo", "lifeboat demo\n  lifeboat demo --keep --report /tmp/report"},
+    {"version", "lifeboat version"},
+};
+
+void AddExamples(CLI::App& app) {
+  for (const auto& [path, example] : kExamples) {
+    CLI::App* command = &app;
+    for (const std::string& word : CLI::detail::split(path, ' ')) command = command->get_subcommand(word);
+    command->footer(std::string("Example:\n  ") + example + "\n\n" + kExitCodes);
+  }
+}
+
+std::vector<std::string> CommandsOf(const CLI::App& app) {
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) known.push_back(command->get_name());
+  return known;
+}
+
+bool IsCommand(const CLI::App& app, const std::string& word) {
+  const std::vector<std::string> known = CommandsOf(app);
+  return std::find(known.begin(), known.end(), word) != known.end();
+}
+
+/// A word that is no command, with the nearest one.
+int NoSuchCommand(const CLI::App& app, const std::string& word) {
+  const std::vector<std::string> known = CommandsOf(app);
+  const auto near = NearestTo(word, known);
+  std::fprintf(stderr, "lifeboat: there is no command '%s'\n  hint: %s\n", word.c_str(),
+               near ? ("did you mean '" + *near + "'?").c_str() : "lifeboat --help lists them");
+  return static_cast<int>(Exit::kUsage);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"Lifeboat moves a service to another region when a region is lost, and says what it cost.", "lifeboat"};
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 refused by a rule,\n"
-             "4 objective missed or not ready, 5 waits for approval or for something to come back.");
+  app.footer(kExitCodes);
   app.set_version_flag("--version", ProgramVersion());
   int exit_code = 0;
   CommonOptions common;
@@ -54,7 +125,8 @@ int main(int argc, char** argv) {
   std::string id;
   std::uint64_t limit = 100;
   bool rules = false;
-  app.add_option("--config", common.config, "configuration (default: $LIFEBOAT_CONFIG, ./lifeboat.yaml, /etc/lifeboat/lifeboat.yaml, the running lab's)");
+  app.add_option("--config", common.config,
+                 "configuration (default: $LIFEBOAT_CONFIG, ./lifeboat.yaml, /etc/lifeboat/lifeboat.yaml, the running lab's)");
 
   const auto add = [&](CLI::App* parent, const char* name, const char* text, std::function<int()> run) {
     CLI::App* command = parent->add_subcommand(name, text);
@@ -63,31 +135,40 @@ int main(int argc, char** argv) {
     command->callback([&exit_code, run = std::move(run)] { exit_code = run(); });
     return command;
   };
-  const auto asks = [&](CLI::App* command) { command->add_option("--region", common.region, "whose agent to ask (default: the first that answers)"); };
+  const auto asks = [&](CLI::App* command) {
+    command->add_option("--region", common.region, "whose agent to ask (default: the first that answers)");
+  };
 
   asks(add(&app, "status", "where the service is, and whether it could move", [&] { return ShowStatus(common); }));
-  CLI::App* explain = add(&app, "explain", "the last decision, its rule and its facts; and why nothing is done when nothing is", [&] { return ShowExplain(common, rules); });
+  CLI::App* explain = add(&app, "explain", "the last decision, its rule and its facts; and why nothing is done when nothing is",
+                          [&] { return ShowExplain(common, rules); });
   asks(explain);
   explain->add_flag("--rules", rules, "print the table of all rules instead");
-  asks(add(&app, "check", "readiness: what would stand in the way of a failover now (exit code 4: something would)", [&] { return ShowCheck(common); }));
+  asks(add(&app, "check", "readiness: what would stand in the way of a failover now (exit code 4: something would)",
+           [&] { return ShowCheck(common); }));
 
-  CLI::App* switchover = add(&app, "switchover", "planned move to another region, losing nothing", [&] { return OrderSwitchover(common, order); });
+  CLI::App* switchover =
+      add(&app, "switchover", "planned move to another region, losing nothing", [&] { return OrderSwitchover(common, order); });
   switchover->add_option("--to", order.region, "the region that becomes primary")->required();
   switchover->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
   CLI::App* failover = add(&app, "failover", "move away from a lost region", [&] { return OrderFailover(common, order); });
   failover->add_option("--to", order.region, "the region that becomes primary")->required();
-  failover->add_flag("--accept-loss", order.accept_loss, "also above the loss limit, or where the loss is unknown; on record, for this once");
+  failover->add_flag("--accept-loss", order.accept_loss,
+                     "also above the loss limit, or where the loss is unknown; on record, for this once");
   failover->add_option("--attest", order.attest, "\"who and how\": you saw to it yourself that the old region is off; on record");
   failover->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
-  CLI::App* rejoin = add(&app, "rejoin", "make a region that was primary a standby again; its divergent WAL is saved and counted first", [&] { return OrderRejoin(common, order); });
+  CLI::App* rejoin =
+      add(&app, "rejoin", "make a region that was primary a standby again; its divergent WAL is saved and counted first",
+          [&] { return OrderRejoin(common, order); });
   rejoin->add_option("region", order.region, "the region to rejoin")->required();
   rejoin->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
 
   CLI::App* executions = app.add_subcommand("executions", "runs of plans: list, show, resume, abort");
   executions->require_subcommand(1);
   asks(add(executions, "list", "all of them, newest first", [&] { return ListExecutions(common); }));
-  for (const auto& [verb, text] : {std::pair("show", "one, with its steps (exit code 5: it waits)"), std::pair("resume", "try again now what it waits for"),
-                                   std::pair("abort", "end it and take back what was done, before its point of no return")}) {
+  for (const auto& [verb, text] :
+       {std::pair("show", "one, with its steps (exit code 5: it waits)"), std::pair("resume", "try again now what it waits for"),
+        std::pair("abort", "end it and take back what was done, before its point of no return")}) {
     CLI::App* command = add(executions, verb, text, [&, verb = std::string(verb)] { return OneExecution(common, verb, id); });
     command->add_option("id", id, "its id")->required();
     asks(command);
@@ -95,17 +176,20 @@ int main(int argc, char** argv) {
 
   CLI::App* evidence = app.add_subcommand("evidence", "what was measured, chained by hash: verify, list");
   evidence->require_subcommand(1);
-  asks(add(evidence, "verify", "whether every region's chain is whole, compared with the heads that the others hold", [&] { return VerifyEvidence(common); }));
+  asks(add(evidence, "verify", "whether every region's chain is whole, compared with the heads that the others hold",
+           [&] { return VerifyEvidence(common); }));
   CLI::App* list = add(evidence, "list", "the records of one region", [&] { return ListEvidence(common, limit); });
   asks(list);
   list->add_option("--limit", limit, "at most so many, the newest")->capture_default_str();
 
-  CLI::App* reports = add(&app, "report", "what the executions cost against the objectives (HTML, JSON, and a table here)", [&] { return MakeReport(common, report); });
+  CLI::App* reports = add(&app, "report", "what the executions cost against the objectives (HTML, JSON, and a table here)",
+                          [&] { return MakeReport(common, report); });
   reports->add_option("--execution", report.execution, "only this one (default: the last 20)");
   reports->add_option("--out", report.folder, "folder for report.html and report.json")->capture_default_str();
   asks(reports);
 
-  for (const auto& [name, text, run] : {std::tuple("agent", "run the agent of a region", &RunAgentOf), std::tuple("guard", "run the guard of a data region", &RunGuardOf)}) {
+  for (const auto& [name, text, run] : {std::tuple("agent", "run the agent of a region", &RunAgentOf),
+                                        std::tuple("guard", "run the guard of a data region", &RunGuardOf)}) {
     CLI::App* command = add(&app, name, text, [&, run = run] { return run(common, log_file); });
     command->add_option("--region", common.region, "the region")->required();
     command->add_option("--log", log_file, "log file, JSON lines (default: standard error)");
@@ -116,6 +200,8 @@ int main(int argc, char** argv) {
     return 0;
   });
 
+  AddExamples(app);
+  if (argc > 1 && argv[1][0] != '-' && !IsCommand(app, argv[1])) return NoSuchCommand(app, argv[1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -46,7 +46,8 @@ int Follow(const Settings& settings, const CommonOptions& options, const Json& b
   const std::string id = TextAt(begun, "id");
   int silent = 0;
   if (!options.json) {
-    std::printf("%s %s: %s → %s, epoch %llu (lifeboat executions show %s)\n", TextAt(begun, "kind").c_str(), id.c_str(), TextAt(begun, "source").c_str(), TextAt(begun, "target").c_str(),
+    std::printf("%s %s: %s → %s, epoch %llu (lifeboat executions show %s)\n", TextAt(begun, "kind").c_str(), id.c_str(),
+                TextAt(begun, "source").c_str(), TextAt(begun, "target").c_str(),
                 static_cast<unsigned long long>(NumberAt(begun, "epoch")), id.c_str());
   }
   CommonOptions whom = options;
@@ -66,7 +67,8 @@ int Follow(const Settings& settings, const CommonOptions& options, const Json& b
       for (const StepRecord& step : execution->steps) {
         const bool ended = step.state == StepState::kDone || step.state == StepState::kFailed || step.state == StepState::kUndone;
         if (!ended || !told.insert(step.name + ToString(step.state)).second) continue;
-        std::printf("  %-7s %-10s %8s s  %s\n", ToString(step.state), step.name.c_str(), StepSeconds(step).c_str(), step.outcome.c_str());
+        std::printf("  %-7s %-10s %8s s  %s\n", ToString(step.state), step.name.c_str(), StepSeconds(step).c_str(),
+                    step.outcome.c_str());
       }
       if (!execution->waiting_for.empty() && execution->waiting_for != waiting) {
         waiting = execution->waiting_for;
@@ -75,8 +77,12 @@ int Follow(const Settings& settings, const CommonOptions& options, const Json& b
       std::fflush(stdout);
     }
     if (IsEnded(execution->state)) {
-      if (options.json) std::printf("%s\n", answer->json.dump(2).c_str());
-      else std::printf("%s: %s\n", ToString(execution->state), execution->state == ExecutionState::kDone ? "lifeboat status shows where the service is" : execution->reason.c_str());
+      if (options.json)
+        std::printf("%s\n", answer->json.dump(2).c_str());
+      else
+        std::printf(
+            "%s: %s\n", ToString(execution->state),
+            execution->state == ExecutionState::kDone ? "lifeboat status shows where the service is" : execution->reason.c_str());
       return EndOf(*execution);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -104,7 +110,9 @@ int Order(const CommonOptions& options, const OrderOptions& order, const std::st
 
 }  // namespace
 
-int OrderSwitchover(const CommonOptions& options, const OrderOptions& order) { return Order(options, order, "switchover", Json{{"to", order.region}}); }
+int OrderSwitchover(const CommonOptions& options, const OrderOptions& order) {
+  return Order(options, order, "switchover", Json{{"to", order.region}});
+}
 
 int OrderFailover(const CommonOptions& options, const OrderOptions& order) {
   Json parameters = {{"to", order.region}, {"accept_loss", order.accept_loss}};
@@ -112,15 +120,19 @@ int OrderFailover(const CommonOptions& options, const OrderOptions& order) {
   return Order(options, order, "failover", std::move(parameters));
 }
 
-int OrderRejoin(const CommonOptions& options, const OrderOptions& order) { return Order(options, order, "rejoin", Json{{"region", order.region}}); }
+int OrderRejoin(const CommonOptions& options, const OrderOptions& order) {
+  return Order(options, order, "rejoin", Json{{"region", order.region}});
+}
 
 std::string ExecutionText(const Json& json) {
   const auto parsed = ExecutionFromJson(json);
   if (!parsed.ok()) return parsed.error().Text() + "\n";
   const Execution& e = *parsed;
   std::string text = std::string(ToString(e.kind)) + " " + e.id.text + ": " + ToString(e.state) + "\n";
-  text += "  from " + e.source.text + " to " + e.target.text + ", epoch " + std::to_string(e.epoch.number) + ", run by " + e.owner.text + ", asked for by " + e.requested_by + "\n";
-  text += "  began " + FormatWallTime(e.began) + (e.ended.ns > 0 ? ", ended " + FormatWallTime(e.ended) : "") + "\n  because " + e.reason + "\n";
+  text += "  from " + e.source.text + " to " + e.target.text + ", epoch " + std::to_string(e.epoch.number) + ", run by " +
+          e.owner.text + ", asked for by " + e.requested_by + "\n";
+  text += "  began " + FormatWallTime(e.began) + (e.ended.ns > 0 ? ", ended " + FormatWallTime(e.ended) : "") + "\n  because " +
+          e.reason + "\n";
   if (!e.waiting_for.empty()) text += "  waits: " + e.waiting_for + "\n";
   Table table({"STEP", "STATE", "TRIES", "SECONDS", "OUTCOME"});
   for (const StepRecord& step : e.steps) {
@@ -136,8 +148,9 @@ int ListExecutions(const CommonOptions& options) {
     if (options.json) return 0;
     Table table({"ID", "PLAN", "STATE", "FROM", "TO", "EPOCH", "BEGAN", "ASKED FOR BY"});
     for (const Json& json : MemberAt(answer, "executions")) {
-      table.Add({TextAt(json, "id"), TextAt(json, "kind"), TextAt(json, "state"), TextAt(json, "source"), TextAt(json, "target"), std::to_string(NumberAt(json, "epoch")),
-                 FormatWallTime({SignedAt(json, "began_ns")}), TextAt(json, "requested_by")});
+      table.Add({TextAt(json, "id"), TextAt(json, "kind"), TextAt(json, "state"), TextAt(json, "source"), TextAt(json, "target"),
+                 std::to_string(NumberAt(json, "epoch")), FormatWallTime({SignedAt(json, "began_ns")}),
+                 TextAt(json, "requested_by")});
     }
     std::printf("%s", MemberAt(answer, "executions").empty() ? "no execution has been run yet\n" : table.Text(0).c_str());
     return 0;

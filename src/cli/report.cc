@@ -26,7 +26,9 @@ std::string Machine() {
 /// What a failover lost: counted once its old primary was rejoined, bounded until then.
 Json LossOf(const Execution& failover, const std::vector<Execution>& all) {
   if (failover.kind == PlanKind::kSwitchover) {
-    return {{"state", failover.state == ExecutionState::kDone ? "proven zero" : "unknown"}, {"rows", nullptr}, {"seconds", failover.state == ExecutionState::kDone ? Json(0) : Json(nullptr)},
+    return {{"state", failover.state == ExecutionState::kDone ? "proven zero" : "unknown"},
+            {"rows", nullptr},
+            {"seconds", failover.state == ExecutionState::kDone ? Json(0) : Json(nullptr)},
             {"bytes", failover.state == ExecutionState::kDone ? Json(0) : Json(nullptr)}};
   }
   for (const Execution& rejoin : all) {
@@ -35,19 +37,32 @@ Json LossOf(const Execution& failover, const std::vector<Execution>& all) {
     if (!divergence.is_object()) continue;
     const std::uint64_t commits = NumberAt(divergence, "commits");
     // When the lost commits were made is not known here; where there are none, no time was lost.
-    return {{"state", "counted"}, {"rows", commits}, {"seconds", commits == 0 ? Json(0) : Json(nullptr)}, {"bytes", NumberAt(divergence, "diverged_bytes")}};
+    return {{"state", "counted"},
+            {"rows", commits},
+            {"seconds", commits == 0 ? Json(0) : Json(nullptr)},
+            {"bytes", NumberAt(divergence, "diverged_bytes")}};
   }
   const Json& estimate = MemberAt(failover.facts, "loss_estimate");
   if (!estimate.is_object()) return nullptr;
-  return {{"state", TextAt(estimate, "state", "unknown")}, {"rows", nullptr}, {"seconds", MemberAt(estimate, "seconds")}, {"bytes", MemberAt(estimate, "bytes")}};
+  return {{"state", TextAt(estimate, "state", "unknown")},
+          {"rows", nullptr},
+          {"seconds", MemberAt(estimate, "seconds")},
+          {"bytes", MemberAt(estimate, "bytes")}};
 }
 
 Json EventsOf(const Execution& e) {
   Json events = Json::array();
-  const std::pair<const char*, const char*> kMoments[] = {{"suspected_ns", "detected"}, {"claimed_ns", "fenced"}, {"promoted_ns", "promoted"}, {"routed_ns", "routed"}, {"first_good_write_ns", "first write"}};
+  const std::pair<const char*, const char*> kMoments[] = {{"suspected_ns", "detected"},
+                                                          {"claimed_ns", "fenced"},
+                                                          {"promoted_ns", "promoted"},
+                                                          {"routed_ns", "routed"},
+                                                          {"first_good_write_ns", "first write"}};
   for (const auto& [fact, kind] : kMoments) {
     if (!MemberAt(e.facts, fact).is_number()) continue;
-    events.push_back({{"at_ns", SignedAt(e.facts, fact)}, {"region", e.target.text}, {"kind", kind}, {"text", std::string(ToString(e.kind)) + " " + e.id.text}});
+    events.push_back({{"at_ns", SignedAt(e.facts, fact)},
+                      {"region", e.target.text},
+                      {"kind", kind},
+                      {"text", std::string(ToString(e.kind)) + " " + e.id.text}});
   }
   if (e.kind == PlanKind::kRejoin && e.state == ExecutionState::kDone) {
     events.push_back({{"at_ns", e.ended.ns}, {"region", e.source.text}, {"kind", "rejoined"}, {"text", e.id.text}});
@@ -55,7 +70,8 @@ Json EventsOf(const Execution& e) {
   return events;
 }
 
-Json Document(const std::vector<Execution>& all, const std::vector<Execution>& chosen, const Settings& settings, const Json& evidence) {
+Json Document(const std::vector<Execution>& all, const std::vector<Execution>& chosen, const Settings& settings,
+              const Json& evidence) {
   Json runs = Json::array();
   Json events = Json::array();
   Json ledger = Json::array();
@@ -74,7 +90,8 @@ Json Document(const std::vector<Execution>& all, const std::vector<Execution>& c
     missed = missed || execution.state == ExecutionState::kFailed;
     runs.push_back(std::move(run));
     for (Json& event : EventsOf(execution)) events.push_back(std::move(event));
-    sentences.push_back(FormatWallTime(execution.began) + " " + ToString(execution.kind) + " from " + execution.source.text + " to " + execution.target.text + ": " + ToString(execution.state) + "; " + execution.reason);
+    sentences.push_back(FormatWallTime(execution.began) + " " + ToString(execution.kind) + " from " + execution.source.text +
+                        " to " + execution.target.text + ": " + ToString(execution.state) + "; " + execution.reason);
     if (MemberAt(execution.facts, "divergence").is_object()) {
       Json entry = MemberAt(execution.facts, "divergence");
       entry["region"] = execution.source.text;
@@ -86,9 +103,12 @@ Json Document(const std::vector<Execution>& all, const std::vector<Execution>& c
     chain["records"] = NumberAt(chain, "records") + NumberAt(each, "records");
     const Json& intact = MemberAt(each, "intact");
     if (!intact.is_boolean()) continue;
-    if (!intact.get<bool>()) chain["verified"] = false;
-    else if (chain["verified"].is_null()) chain["verified"] = true;
-    if (chain["head"].is_null() && NumberAt(MemberAt(each, "head"), "sequence") > 0) chain["head"] = TextAt(MemberAt(each, "head"), "hash");
+    if (!intact.get<bool>())
+      chain["verified"] = false;
+    else if (chain["verified"].is_null())
+      chain["verified"] = true;
+    if (chain["head"].is_null() && NumberAt(MemberAt(each, "head"), "sequence") > 0)
+      chain["head"] = TextAt(MemberAt(each, "head"), "hash");
   }
   return {{"format", "lifeboat-report/1"},
           {"service", settings.service},
@@ -96,7 +116,9 @@ Json Document(const std::vector<Execution>& all, const std::vector<Execution>& c
           {"machine", Machine()},
           {"settings", {{"lease_ms", Millis(settings.lease.length)}, {"ttl_s", settings.dns.ttl.count()}}},
           {"objectives", {{"rto_s", Seconds(settings.objectives.rto)}, {"rpo_s", Seconds(settings.objectives.rpo)}}},
-          {"verdict", missed ? "missed" : unknown ? "unknown" : "met"},
+          {"verdict", missed    ? "missed"
+                      : unknown ? "unknown"
+                                : "met"},
           {"sentences", sentences},
           {"events", events},
           {"runs", runs},
@@ -126,7 +148,8 @@ int MakeReport(const CommonOptions& options, const ReportOptions& report) {
     const bool wanted = report.execution.empty() ? chosen.size() < 20 : execution.id.text == report.execution;
     if (wanted) chosen.push_back(execution);
   }
-  if (chosen.empty() && !report.execution.empty()) return EndWith(NotFound("there is no execution '" + report.execution + "'", "lifeboat executions list"), options);
+  if (chosen.empty() && !report.execution.empty())
+    return EndWith(NotFound("there is no execution '" + report.execution + "'", "lifeboat executions list"), options);
   std::reverse(chosen.begin(), chosen.end());
   const auto evidence = Ask(*settings, options, "evidence.verify", Json::object(), std::chrono::seconds(20));
   const Json document = Document(all, chosen, *settings, evidence.ok() ? evidence->json : Json::object());
@@ -138,7 +161,8 @@ int MakeReport(const CommonOptions& options, const ReportOptions& report) {
   if (options.json) {
     std::printf("%s\n", document.dump(2).c_str());
   } else {
-    std::printf("%s\n%s and %s\n", RenderTerminal(document, isatty(1) ? Colour::kYes : Colour::kNo).c_str(), (folder / "report.html").c_str(), (folder / "report.json").c_str());
+    std::printf("%s\n%s and %s\n", RenderTerminal(document, isatty(1) ? Colour::kYes : Colour::kNo).c_str(),
+                (folder / "report.html").c_str(), (folder / "report.json").c_str());
   }
   return static_cast<int>(TextAt(document, "verdict") == "met" ? Exit::kDone : Exit::kNotMet);
 }

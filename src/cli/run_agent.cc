@@ -61,8 +61,10 @@ void UpdateMetrics(const Agent& agent, Metrics& metrics, int& last_rule) {
     metrics.SetVerdict(name, verdict == agent.decision().verdicts.end() ? std::nullopt : std::optional(verdict->second));
     const Json& rpo = MemberAt(region, "rpo_ms");
     const Json& backlog = MemberAt(region, "backlog_bytes");
-    metrics.SetReplicationLag(name, rpo.is_number() ? std::optional<Duration>(std::chrono::milliseconds(rpo.get<std::int64_t>())) : std::nullopt);
-    metrics.SetReplicationLagBytes(name, backlog.is_number() ? std::optional(ByteCount{backlog.get<std::uint64_t>()}) : std::nullopt);
+    metrics.SetReplicationLag(
+        name, rpo.is_number() ? std::optional<Duration>(std::chrono::milliseconds(rpo.get<std::int64_t>())) : std::nullopt);
+    metrics.SetReplicationLagBytes(name,
+                                   backlog.is_number() ? std::optional(ByteCount{backlog.get<std::uint64_t>()}) : std::nullopt);
   }
   const CanaryView& canary = agent.world().canary();
   metrics.SetCanaryOk(canary.ok);
@@ -78,7 +80,7 @@ void UpdateMetrics(const Agent& agent, Metrics& metrics, int& last_rule) {
 
 int Complain(const Error& error) {
   std::fprintf(stderr, "lifeboat agent: %s\n", error.Text().c_str());
-  return 1;
+  return error.retry == Retry::kRefused ? 3 : 1;
 }
 
 }  // namespace
@@ -86,7 +88,10 @@ int Complain(const Error& error) {
 int RunAgentProcess(const Settings& settings, const RegionName& name, const std::string& log_file) {
   const RegionSettings* region = settings.Find(name);
   if (!region) {
-    std::fprintf(stderr, "lifeboat agent: '%s' is no region of '%s'\n", name.text.c_str(), settings.file.c_str());
+    std::string known;
+    for (const RegionSettings& each : settings.regions) known += (known.empty() ? "'" : ", '") + each.name.text + "'";
+    std::fprintf(stderr, "lifeboat agent: '%s' is no region of '%s'\n  hint: its regions are %s\n", name.text.c_str(),
+                 settings.file.c_str(), known.c_str());
     return 2;
   }
   std::signal(SIGPIPE, SIG_IGN);
@@ -123,7 +128,7 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   PeerClient peers(io, name, agents, token->Clone(), *log);
   DnsTraffic traffic(io, settings.dns, ReadTsigSecret(settings.dns.key_file), *log);
   postgres::PostgresCanary canary(io, name, settings.login, ports,
-                        [io, &settings](Duration timeout) { return ResolveName(io, settings.dns, timeout); });
+                                  [io, &settings](Duration timeout) { return ResolveName(io, settings.dns, timeout); });
   std::unique_ptr<Store> store;
   CallHandler answer_store;
   if (settings.store.host == name) {
@@ -141,8 +146,8 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
     guard = std::make_unique<GuardClient>(GuardSocketPath(region->state_directory));
   }
   const AgentId id(RandomHex(8));
-  Agent agent(io, settings, name, id, *record, Agent::Doors{clock, *store, files, peers, traffic, canary, evidence, database.get(), guard.get()},
-              *log);
+  Agent agent(io, settings, name, id, *record,
+              Agent::Doors{clock, *store, files, peers, traffic, canary, evidence, database.get(), guard.get()}, *log);
   Metrics metrics(ProgramVersion());
   int last_rule = 0;
   int rounds = 0;
@@ -170,7 +175,8 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
     (*server)->Stop();
     context.stop();
   });
-  log->Info("the agent begins", {{"agent", id.text}, {"version", ProgramVersion()}, {"address", region->agent.Text()}, {"pid", getpid()}});
+  log->Info("the agent begins",
+            {{"agent", id.text}, {"version", ProgramVersion()}, {"address", region->agent.Text()}, {"pid", getpid()}});
   agent.Start();
   context.run();
   // The loops are suspended in the middle of their doors: the process ends here, as it would by a crash, which is the one

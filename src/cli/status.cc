@@ -12,7 +12,9 @@ namespace {
 
 Duration Milliseconds(const Json& value) { return std::chrono::milliseconds(value.get<std::int64_t>()); }
 
-std::string Ago(const Json& milliseconds) { return milliseconds.is_number() ? FormatDuration(Milliseconds(milliseconds)) + " ago" : "at an unknown time"; }
+std::string Ago(const Json& milliseconds) {
+  return milliseconds.is_number() ? FormatDuration(Milliseconds(milliseconds)) + " ago" : "at an unknown time";
+}
 
 std::string DatabaseText(const Json& region) {
   const Json& database = MemberAt(region, "database");
@@ -39,34 +41,51 @@ std::string BehindText(const Json& region) {
 
 std::string LeaseText(const Json& status) {
   const Json& lease = MemberAt(status, "lease");
-  if (!MemberAt(lease, "epoch").is_number()) return "none known" + (TextAt(lease, "store_problem").empty() ? "" : ": " + TextAt(lease, "store_problem"));
+  if (!MemberAt(lease, "epoch").is_number())
+    return "none known" + (TextAt(lease, "store_problem").empty() ? "" : ": " + TextAt(lease, "store_problem"));
   std::string text = "epoch " + std::to_string(NumberAt(lease, "epoch")) + " held by " + TextAt(lease, "holder");
-  if (MemberAt(lease, "released").is_object()) text = "epoch " + std::to_string(NumberAt(lease, "epoch")) + " released by " + TextAt(lease, "holder") + " to " + TextAt(MemberAt(lease, "released"), "heir");
-  text += ", seen to move " + Ago(MemberAt(lease, "counter_age_ms")) + ", length " + FormatDuration(std::chrono::milliseconds(NumberAt(lease, "length_ms"))) + ", carried by the " + TextAt(lease, "path");
+  if (MemberAt(lease, "released").is_object())
+    text = "epoch " + std::to_string(NumberAt(lease, "epoch")) + " released by " + TextAt(lease, "holder") + " to " +
+           TextAt(MemberAt(lease, "released"), "heir");
+  text += ", seen to move " + Ago(MemberAt(lease, "counter_age_ms")) + ", length " +
+          FormatDuration(std::chrono::milliseconds(NumberAt(lease, "length_ms"))) + ", carried by the " + TextAt(lease, "path");
   std::string candidates;
-  for (const Json& candidate : MemberAt(lease, "candidates")) candidates += (candidates.empty() ? "" : ", ") + candidate.get<std::string>();
+  for (const Json& candidate : MemberAt(lease, "candidates"))
+    candidates += (candidates.empty() ? "" : ", ") + candidate.get<std::string>();
   return text + "; candidates: " + (candidates.empty() ? "none" : candidates);
 }
 
 int PrintStatus(const Json& status, const Settings& settings) {
-  std::printf("%s: %s\n%s\n\n", TextAt(status, "service").c_str(), TextAt(status, "verdict").c_str(), TextAt(status, "sentence").c_str());
+  std::printf("%s: %s\n%s\n\n", TextAt(status, "service").c_str(), TextAt(status, "verdict").c_str(),
+              TextAt(status, "sentence").c_str());
   Table table({"REGION", "ROLE", "VERDICT", "DATABASE", "BEHIND", "AGENT"});
   for (const Json& region : MemberAt(status, "regions")) {
     const bool answers = FlagAt(region, "agent_reachable");
     std::string agent = answers ? "answers" : "silent, last heard " + Ago(MemberAt(region, "agent_age_ms"));
     if (!answers && !MemberAt(region, "agent_age_ms").is_number()) agent = "silent, never heard";
-    table.Add({TextAt(region, "name"), TextAt(region, "role"), TextAt(region, "verdict"), DatabaseText(region), BehindText(region), agent});
+    table.Add({TextAt(region, "name"), TextAt(region, "role"), TextAt(region, "verdict"), DatabaseText(region), BehindText(region),
+               agent});
   }
   std::printf("%s\n", table.Text().c_str());
   for (const Json& region : MemberAt(status, "regions")) {
     const std::string why = TextAt(region, "why_not_promotable");
     if (!why.empty()) std::printf("  %s could not take over: %s\n", TextAt(region, "name").c_str(), why.c_str());
   }
+  // What waits for a person, and the one command: a lost region is known by it, whoever was asked.
+  for (const Json& region : MemberAt(status, "regions")) {
+    const Json& decision = MemberAt(region, "decision");
+    const std::string unblock = TextAt(decision, "unblock");
+    if (!FlagAt(decision, "withheld") || unblock.empty() || FlagAt(region, "detached")) continue;
+    std::printf("  %s waits (rule %llu): %s\n    to do: %s\n", TextAt(region, "name").c_str(),
+                static_cast<unsigned long long>(NumberAt(decision, "rule")), TextAt(decision, "reason").c_str(), unblock.c_str());
+  }
   const Json& traffic = MemberAt(status, "traffic");
   std::string name = TextAt(traffic, "name") + " → ";
   if (MemberAt(traffic, "address").is_string()) {
-    name += TextAt(traffic, "address") + " (" + (TextAt(traffic, "region").empty() ? "no region of ours" : TextAt(traffic, "region")) + "), epoch " +
-            (MemberAt(traffic, "epoch").is_number() ? std::to_string(NumberAt(traffic, "epoch")) : "not written") + ", TTL " + std::to_string(NumberAt(traffic, "ttl_s")) + " s";
+    name += TextAt(traffic, "address") + " (" +
+            (TextAt(traffic, "region").empty() ? "no region of ours" : TextAt(traffic, "region")) + "), epoch " +
+            (MemberAt(traffic, "epoch").is_number() ? std::to_string(NumberAt(traffic, "epoch")) : "not written") + ", TTL " +
+            std::to_string(NumberAt(traffic, "ttl_s")) + " s";
   } else {
     name += "unknown: " + TextAt(traffic, "problem");
   }
@@ -77,10 +96,12 @@ int PrintStatus(const Json& status, const Settings& settings) {
   const Json& decision = MemberAt(status, "decision");
   const bool store = FlagAt(MemberAt(status, "lease"), "store_reachable");
   std::printf("  lease     %s\n", LeaseText(status).c_str());
-  std::printf("  store     embedded in %s, %s\n", settings.store.host.text.c_str(), store ? "answers" : ("silent: " + TextAt(MemberAt(status, "lease"), "store_problem")).c_str());
+  std::printf("  store     embedded in %s, %s\n", settings.store.host.text.c_str(),
+              store ? "answers" : ("silent: " + TextAt(MemberAt(status, "lease"), "store_problem")).c_str());
   std::printf("  name      %s\n", name.c_str());
   std::printf("  canary    %s\n", writes.c_str());
-  std::printf("  decision  rule %llu of %s: %s\n", static_cast<unsigned long long>(NumberAt(decision, "rule")), TextAt(status, "region").c_str(), TextAt(decision, "sentence").c_str());
+  std::printf("  decision  rule %llu of %s: %s\n", static_cast<unsigned long long>(NumberAt(decision, "rule")),
+              TextAt(status, "region").c_str(), TextAt(decision, "sentence").c_str());
   const Json& execution = MemberAt(status, "execution");
   if (execution.is_object()) std::printf("\n%s", ExecutionText(execution).c_str());
   return 0;
@@ -89,10 +110,17 @@ int PrintStatus(const Json& status, const Settings& settings) {
 }  // namespace
 
 int ShowStatus(const CommonOptions& options) {
-  return AskAndShow(options, "status", Json::object(), [&](const Json& status, const Settings& settings) { return options.json ? 0 : PrintStatus(status, settings); });
+  return AskAndShow(options, "status", Json::object(),
+                    [&](const Json& status, const Settings& settings) { return options.json ? 0 : PrintStatus(status, settings); });
 }
 
 int ShowExplain(const CommonOptions& options, bool rules) {
+  if (rules && options.json) {
+    Json all = Json::array();
+    for (const Rule& rule : AllRules()) all.push_back({{"number", rule.number}, {"sentence", rule.sentence}});
+    std::printf("%s\n", all.dump(2).c_str());
+    return 0;
+  }
   if (rules) {
     std::printf("| rule | sentence |\n| --- | --- |\n");
     for (const Rule& rule : AllRules()) std::printf("| %d | %s |\n", rule.number, rule.sentence);
@@ -102,7 +130,8 @@ int ShowExplain(const CommonOptions& options, bool rules) {
     if (options.json) return 0;
     const Json& facts = MemberAt(answer, "facts");
     std::printf("%s, seen from %s\n\n", TextAt(facts, "sentence").c_str(), TextAt(answer, "region").c_str());
-    std::printf("  rule %llu: %s (since %s)\n", static_cast<unsigned long long>(NumberAt(answer, "rule")), TextAt(answer, "sentence").c_str(), TextAt(answer, "since").c_str());
+    std::printf("  rule %llu: %s (since %s)\n", static_cast<unsigned long long>(NumberAt(answer, "rule")),
+                TextAt(answer, "sentence").c_str(), TextAt(answer, "since").c_str());
     std::printf("  because   %s\n", TextAt(answer, "reason").c_str());
     std::printf("  proposal  %s%s\n", TextAt(answer, "proposal").c_str(), FlagAt(answer, "withheld") ? " (withheld)" : "");
     if (!TextAt(answer, "unblock").empty()) std::printf("  unblocked by  %s\n", TextAt(answer, "unblock").c_str());
@@ -113,8 +142,11 @@ int ShowExplain(const CommonOptions& options, bool rules) {
     Table table({"REGION", "RULE", "SENTENCE", "REASON"});
     for (const Json& region : MemberAt(facts, "regions")) {
       const Json& decision = MemberAt(region, "decision");
-      if (!decision.is_object()) table.Add({TextAt(region, "name"), "-", "its agent does not answer", TextAt(region, "problem")});
-      else table.Add({TextAt(region, "name"), std::to_string(NumberAt(decision, "rule")), TextAt(decision, "sentence"), TextAt(decision, "reason")});
+      if (!decision.is_object())
+        table.Add({TextAt(region, "name"), "-", "its agent does not answer", TextAt(region, "problem")});
+      else
+        table.Add({TextAt(region, "name"), std::to_string(NumberAt(decision, "rule")), TextAt(decision, "sentence"),
+                   TextAt(decision, "reason")});
     }
     std::printf("%s", table.Text().c_str());
     for (const Json& region : MemberAt(facts, "regions")) {
@@ -129,7 +161,8 @@ int ShowCheck(const CommonOptions& options) {
   return AskAndShow(options, "check", Json::object(), [&](const Json& answer, const Settings&) {
     const bool ready = FlagAt(answer, "ready");
     if (!options.json) {
-      std::printf("%s: %s, seen from %s\n\n", TextAt(answer, "service").c_str(), ready ? "ready" : "not ready", TextAt(answer, "seen_from").c_str());
+      std::printf("%s: %s, seen from %s\n\n", TextAt(answer, "service").c_str(), ready ? "ready" : "not ready",
+                  TextAt(answer, "seen_from").c_str());
       for (const Json& finding : MemberAt(answer, "findings")) {
         std::printf("  %-5s  %s\n", TextAt(finding, "level").c_str(), TextAt(finding, "what").c_str());
         if (!TextAt(finding, "hint").empty()) std::printf("         hint: %s\n", TextAt(finding, "hint").c_str());

@@ -17,44 +17,44 @@ namespace lifeboat {
 
 /// The PostgreSQL server of a data region.
 struct DatabaseSettings {
-  Endpoint address;             ///< where clients and standbys reach it (an IP address)
-  std::string data_directory;   ///< absolute
+  Endpoint address;            ///< where clients and standbys reach it (an IP address)
+  std::string data_directory;  ///< absolute
   std::string bin_directory = "/usr/lib/postgresql/15/bin";
-  std::string socket_directory; ///< absolute, outside the data directory
-  std::string log_file;         ///< of the server; default: <state_directory>/postgresql.log
+  std::string socket_directory;  ///< absolute, outside the data directory
+  std::string log_file;          ///< of the server; default: <state_directory>/postgresql.log
 };
 
 struct RegionSettings {
   RegionName name;
   RegionKind kind = RegionKind::kData;
-  Endpoint agent;                ///< where its agent listens
-  std::string state_directory;   ///< absolute: the agent's durable record, journal, evidence, ledger, guard socket
+  Endpoint agent;                            ///< where its agent listens
+  std::string state_directory;               ///< absolute: the agent's durable record, journal, evidence, ledger, guard socket
   std::optional<DatabaseSettings> database;  ///< data regions only
 };
 
 /// How to log in to every database of the service.
 struct LoginSettings {
   std::string database = "postgres";
-  std::string superuser = "postgres";    ///< through the local socket and for pg_rewind
+  std::string superuser = "postgres";  ///< through the local socket and for pg_rewind
   std::string replication_user = "lifeboat_replication";
   std::string canary_user = "lifeboat_canary";
   std::optional<std::string> password_file;  ///< libpq passfile (0600), used for every connection
 };
 
 struct StoreSettings {
-  RegionName host;               ///< embedded: the region whose agent hosts it
-  std::string file;              ///< default: <state_directory of host>/store.sqlite
+  RegionName host;   ///< embedded: the region whose agent hosts it
+  std::string file;  ///< default: <state_directory of host>/store.sqlite
 };
 
 /// A name that clients follow, kept by RFC 2136 updates.
 struct DnsSettings {
-  std::string name;              ///< "orders-db.lifeboat.test."; fully qualified, with the final dot
+  std::string name;  ///< "orders-db.lifeboat.test."; fully qualified, with the final dot
   std::string zone;
-  Endpoint server;               ///< the authoritative primary
+  Endpoint server;  ///< the authoritative primary
   std::chrono::seconds ttl{1};
-  std::string key_name;          ///< TSIG
+  std::string key_name;  ///< TSIG
   std::string key_algorithm = "hmac-sha256";
-  std::string key_file;          ///< holds the base64 secret, 0600
+  std::string key_file;  ///< holds the base64 secret, 0600
 };
 
 struct Settings {
@@ -67,8 +67,8 @@ struct Settings {
   RegionName first_primary;             ///< who takes epoch 1 of a service that has no lease item yet
   LoginSettings login;
   DnsSettings dns;
-  std::string token_file;               ///< shared token of agents and command line, 0600
-  std::filesystem::path file;           ///< where it was read from
+  std::string token_file;      ///< shared token of agents and command line, 0600
+  std::filesystem::path file;  ///< where it was read from
 
   [[nodiscard]] const RegionSettings* Find(const RegionName& region) const;
 };

@@ -6,7 +6,9 @@
 namespace lifeboat {
 
 namespace {
-Duration Scale(Duration d, double factor) { return Duration(static_cast<std::int64_t>(std::llround(static_cast<double>(d.count()) * factor))); }
+Duration Scale(Duration d, double factor) {
+  return Duration(static_cast<std::int64_t>(std::llround(static_cast<double>(d.count()) * factor)));
+}
 }  // namespace
 
 const char* ToString(TakeoverBar bar) {
@@ -94,9 +96,7 @@ void Lease::Accept(LeaseItem item, std::uint64_t version, Incarnation incarnatio
   if (!IsHolderRun()) deadline_.reset();
 }
 
-std::optional<AgentRecord> Lease::UnsavedRecord() const {
-  return record_ == saved_ ? std::nullopt : std::optional(record_);
-}
+std::optional<AgentRecord> Lease::UnsavedRecord() const { return record_ == saved_ ? std::nullopt : std::optional(record_); }
 
 void Lease::OnRecordSaved(const AgentRecord& saved) { saved_ = saved; }
 void Lease::NoteJoined(Epoch epoch) { record_.joined = std::max(record_.joined, epoch); }
@@ -211,9 +211,9 @@ LeaseChange Lease::BeginClaim(Instant now) {
   claim.item.released.reset();
   // The old primary's region is no candidate until it has rejoined, and neither is the new holder.
   auto& candidates = claim.item.candidates;
-  candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
-                                  [&](const RegionName& r) { return r == self_ || r == item_->holder; }),
-                   candidates.end());
+  candidates.erase(
+      std::remove_if(candidates.begin(), candidates.end(), [&](const RegionName& r) { return r == self_ || r == item_->holder; }),
+      candidates.end());
   claim_ = claim;
   claim_unknown_ = claim_again_ = false;
   return claim;

@@ -23,11 +23,11 @@ namespace lifeboat {
 
 /// A change of the item on its way to the store: what it expects there and what it writes.
 struct LeaseChange {
-  Instant asked;               ///< t0: every deadline is counted from before the question
-  std::uint64_t version = 0;   ///< of the item that it replaces; 0: there must be none
+  Instant asked;              ///< t0: every deadline is counted from before the question
+  std::uint64_t version = 0;  ///< of the item that it replaces; 0: there must be none
   Incarnation incarnation;
   LeaseItem item;
-  bool durable = false;        ///< renewals need not reach the disk, everything else must
+  bool durable = false;  ///< renewals need not reach the disk, everything else must
 };
 
 enum class ChangeFate {
@@ -38,15 +38,15 @@ enum class ChangeFate {
 
 /// Why a candidate may not take over now.
 enum class TakeoverBar {
-  kNone,            ///< it may
-  kNoItem,          ///< the store's item was never read
-  kHolder,          ///< it holds the lease itself
-  kNotCandidate,    ///< the item does not name it
-  kCounterFresh,    ///< the holder renewed less than the lease's length ago
-  kHeirFirst,       ///< released to another, who goes first
-  kStartup,         ///< this run started too recently: an earlier run may have given its word
-  kPromise,         ///< its own promise to the holder still binds it
-  kClaimUnresolved, ///< its last claim's fate is not known yet
+  kNone,             ///< it may
+  kNoItem,           ///< the store's item was never read
+  kHolder,           ///< it holds the lease itself
+  kNotCandidate,     ///< the item does not name it
+  kCounterFresh,     ///< the holder renewed less than the lease's length ago
+  kHeirFirst,        ///< released to another, who goes first
+  kStartup,          ///< this run started too recently: an earlier run may have given its word
+  kPromise,          ///< its own promise to the holder still binds it
+  kClaimUnresolved,  ///< its last claim's fate is not known yet
 };
 [[nodiscard]] const char* ToString(TakeoverBar bar);
 

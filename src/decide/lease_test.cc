@@ -12,7 +12,7 @@ const AgentId kWestRun("west-run-1");
 const Instant kStart{1000s, 2000s};
 
 LeaseSettings ThreeSeconds() { return {3s, 150ms}; }
-constexpr Duration kWait = 3015ms;      // L·(1+ρ)
+constexpr Duration kWait = 3015ms;          // L·(1+ρ)
 constexpr Duration kHold = 2985ms - 150ms;  // L·(1−ρ) − margin
 
 LeaseItem ItemOf(std::uint64_t epoch, RegionName holder, AgentId run, std::uint64_t counter = 1) {

@@ -30,6 +30,13 @@ bool ExecutionNeedsDatabase(const Snapshot& s) {
   return s.execution->target == s.self && promote && promote->state != StepState::kDone;
 }
 
+/// The highest epoch that any other region's agent holds on its disk.
+Epoch EpochElsewhere(const Snapshot& s) {
+  Epoch highest;
+  for (const auto& [name, peer] : s.peers) highest = std::max(highest, peer.highest);
+  return highest;
+}
+
 /// The holder shows signs of loss: its counter or its agent is silent.
 bool HolderSuspect(const Snapshot& s) {
   if (!s.lease.item || s.lease.item->released) return s.lease.item.has_value();
@@ -39,7 +46,8 @@ bool HolderSuspect(const Snapshot& s) {
 }
 
 std::string HolderSigns(const Snapshot& s) {
-  std::string text = "the lease of " + Quote(s.lease.item->holder) + " (epoch " + std::to_string(s.lease.item->epoch.number) + ") was last renewed " +
+  std::string text = "the lease of " + Quote(s.lease.item->holder) + " (epoch " + std::to_string(s.lease.item->epoch.number) +
+                     ") was last renewed " +
                      (s.lease.counter_age ? FormatDuration(*s.lease.counter_age) + " ago" : "at an unknown time");
   const auto holder = s.peers.find(s.lease.item->holder);
   if (holder != s.peers.end()) text += holder->second.answers ? ", its agent answers" : ", its agent does not answer";
@@ -83,7 +91,8 @@ bool StandbyRegion(const Snapshot& s) {
 bool ExecutionBlocksTakeover(const Snapshot& s) {
   if (!s.execution || s.execution->owner != s.self || s.execution->kind == PlanKind::kRejoin) return false;
   // A switchover whose old primary was lost before it released: nothing of it can go on, or be taken back from here.
-  const bool source_lost = s.execution->kind == PlanKind::kSwitchover && s.lease.item && !s.lease.item->released && s.lease.item->holder == s.execution->source;
+  const bool source_lost = s.execution->kind == PlanKind::kSwitchover && s.lease.item && !s.lease.item->released &&
+                           s.lease.item->holder == s.execution->source;
   return !source_lost;
 }
 bool WouldTakeOver(const Snapshot& s) { return StandbyRegion(s) && s.lease.may_take_over && !ExecutionBlocksTakeover(s); }
@@ -108,13 +117,14 @@ const Row kRows[] = {
      }},
     {{65, "a switchover whose owner is gone is ended by the region that it would have left"},
      [](const Snapshot& s) {
-       return s.execution && !s.execution_runs_here && s.execution->kind == PlanKind::kSwitchover && s.execution->source == s.self &&
-              s.execution->owner != s.self && s.execution_owner_silent && *s.execution_owner_silent > Length(s) * kAdoptPatience &&
-              s.lease.item && s.lease.item->holder == s.self;
+       return s.execution && !s.execution_runs_here && s.execution->kind == PlanKind::kSwitchover &&
+              s.execution->source == s.self && s.execution->owner != s.self && s.execution_owner_silent &&
+              *s.execution_owner_silent > Length(s) * kAdoptPatience && s.lease.item && s.lease.item->holder == s.self;
      },
      [](const Snapshot& s, Decision& d) {
-       Propose(d, Proposal::kAdoptExecution, "the agent of " + Quote(s.execution->owner) + ", which runs '" + s.execution->id.text +
-                                                 "', is silent for " + FormatDuration(*s.execution_owner_silent));
+       Propose(d, Proposal::kAdoptExecution,
+               "the agent of " + Quote(s.execution->owner) + ", which runs '" + s.execution->id.text + "', is silent for " +
+                   FormatDuration(*s.execution_owner_silent));
      }},
     {{70, "the store is not read yet"},
      [](const Snapshot& s) { return !s.lease.item && !s.lease.store_empty; },
@@ -143,56 +153,76 @@ const Row kRows[] = {
        d.reason = std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is " + ToString(s.execution->state) +
                   (s.execution->waiting_for.empty() ? "" : ": " + s.execution->waiting_for);
      }},
+    {{202, "a store that lacks an epoch which another region has seen opens nothing"},
+     [](const Snapshot& s) {
+       return HolderRegion(s) && (!s.lease.held_by_this_run || !Writable(s)) && EpochElsewhere(s) > s.lease.item->epoch;
+     },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d,
+                "the store says epoch " + std::to_string(s.lease.item->epoch.number) +
+                    ", but another region's agent has seen epoch " + std::to_string(EpochElsewhere(s).number) +
+                    ": the store was restored from an old copy",
+                "bring the newest copy of the store back");
+     }},
     {{205, "a lease of an earlier run of this agent is adopted"},
      [](const Snapshot& s) { return HolderRegion(s) && !s.lease.held_by_this_run && s.lease.store_answers; },
      [](const Snapshot& s, Decision& d) {
-       Propose(d, Proposal::kAdoptLease, "epoch " + std::to_string(s.lease.item->epoch.number) + " is this region's, held by an earlier run");
+       Propose(d, Proposal::kAdoptLease,
+               "epoch " + std::to_string(s.lease.item->epoch.number) + " is this region's, held by an earlier run");
      }},
     {{210, "a holder whose lease has run out waits, fenced, for the store"},
      [](const Snapshot& s) { return HolderRegion(s) && !s.lease.valid; },
      [](const Snapshot& s, Decision& d) {
-       Withhold(d, "the lease of epoch " + std::to_string(s.lease.item->epoch.number) + " could not be renewed" +
-                       (s.lease.store_problem.empty() ? "" : ": " + s.lease.store_problem),
+       Withhold(d,
+                "the lease of epoch " + std::to_string(s.lease.item->epoch.number) + " could not be renewed" +
+                    (s.lease.store_problem.empty() ? "" : ": " + s.lease.store_problem),
                 "the region opens again by itself once the store answers and nobody has taken over");
      }},
     {{220, "no guard, no primary"},
      [](const Snapshot& s) { return HolderRegion(s) && !s.guard_answers && !Writable(s); },
      [](const Snapshot&, Decision& d) {
-       Withhold(d, "the guard of this region does not answer, so nothing would stop the database at the deadline", "start the guard");
+       Withhold(d, "the guard of this region does not answer, so nothing would stop the database at the deadline",
+                "start the guard");
      }},
     {{225, "nothing is started before the journal says which execution runs"},
      [](const Snapshot& s) { return HolderRegion(s) && !Writable(s) && !s.journal_read; },
-     [](const Snapshot&, Decision& d) { Withhold(d, "the journal has not been read by this run yet", "bring the store's agent back"); }},
+     [](const Snapshot&, Decision& d) {
+       Withhold(d, "the journal has not been read by this run yet", "bring the store's agent back");
+     }},
     {{230, "a dead database is failed over at once where the policy says so and the loss is proven zero"},
      [](const Snapshot& s) {
        return HolderRegion(s) && !ProcessAlive(s) && s.database_down && s.policy.database_failure == DatabaseFailure::kFailover &&
               Acts(s) && !s.ready_heir.empty() && s.loss && s.loss->kind == LossEstimate::Kind::kProvenZero;
      },
      [](const Snapshot& s, Decision& d) {
-       Propose(d, Proposal::kReleaseDead, "no process of the database lives, and " + Quote(s.ready_heir) + " holds all of its WAL (" + s.loss->basis + ")");
+       Propose(d, Proposal::kReleaseDead,
+               "no process of the database lives, and " + Quote(s.ready_heir) + " holds all of its WAL (" + s.loss->basis + ")");
        d.subject = s.ready_heir;
      }},
     {{235, "a dead database is assessed before it is started again"},
      [](const Snapshot& s) {
-       return HolderRegion(s) && !Writable(s) && s.database_down && s.policy.database_failure == DatabaseFailure::kFailover && Acts(s) &&
-              !s.loss && *s.database_down < kAssessPatience;
+       return HolderRegion(s) && !Writable(s) && s.database_down && s.policy.database_failure == DatabaseFailure::kFailover &&
+              Acts(s) && !s.loss && *s.database_down < kAssessPatience;
      },
-     [](const Snapshot&, Decision& d) { d.reason = "where its WAL ends, and which candidate holds all of it, is being found out"; }},
+     [](const Snapshot&, Decision& d) {
+       d.reason = "where its WAL ends, and which candidate holds all of it, is being found out";
+     }},
     {{240, "a dead database is failed over when the restart budget is spent, under the loss limit"},
      [](const Snapshot& s) {
        return HolderRegion(s) && !Writable(s) && s.database_down && *s.database_down > s.policy.restart_budget && Acts(s) &&
               !s.ready_heir.empty() && LossLimitObjection(s.loss, s.policy).empty();
      },
      [](const Snapshot& s, Decision& d) {
-       Propose(d, Proposal::kReleaseDead, "the database could not be restarted within " + FormatDuration(s.policy.restart_budget) + "; " +
-                                              Quote(s.ready_heir) + " takes over (" + s.loss->basis + ")");
+       Propose(d, Proposal::kReleaseDead,
+               "the database could not be restarted within " + FormatDuration(s.policy.restart_budget) + "; " +
+                   Quote(s.ready_heir) + " takes over (" + s.loss->basis + ")");
        d.subject = s.ready_heir;
      }},
     {{250, "the holder's database is started here"},
      [](const Snapshot& s) { return HolderRegion(s) && s.database && !Writable(s) && Acts(s); },
      [](const Snapshot& s, Decision& d) {
-       std::string reason = s.database->process_alive ? "the database runs but does not accept writes"
-                                                      : "no process of the database lives";
+       std::string reason =
+           s.database->process_alive ? "the database runs but does not accept writes" : "no process of the database lives";
        if (!s.database->problem.empty()) reason += " (" + s.database->problem + ")";
        if (s.database_down && *s.database_down > s.policy.restart_budget) {
          reason += "; the restart budget is spent, but no heir may take over: ";
@@ -209,21 +239,25 @@ const Row kRows[] = {
     {{290, "the holder serves"},
      [](const Snapshot& s) { return HolderRegion(s); },
      [](const Snapshot& s, Decision& d) {
-       d.reason = Writable(s) ? "the database accepts writes under epoch " + std::to_string(s.lease.item->epoch.number) + ", lease valid for " + FormatDuration(s.lease.left)
+       d.reason = Writable(s) ? "the database accepts writes under epoch " + std::to_string(s.lease.item->epoch.number) +
+                                    ", lease valid for " + FormatDuration(s.lease.left)
                               : "the database does not accept writes, and policy.automation is 'observe'";
        d.withheld = !Writable(s);
      }},
     {{295, "a released epoch whose heir did not come goes on here"},
      [](const Snapshot& s) {
-       return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here && Acts(s) && !s.execution &&
-              s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience;
+       return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here && Acts(s) &&
+              !s.execution && s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience;
      },
      [](const Snapshot& s, Decision& d) {
-       Propose(d, Proposal::kReclaim, "epoch " + std::to_string(s.lease.item->epoch.number) + " was released " + FormatDuration(*s.lease.counter_age) +
-                                          " ago, and nobody took it");
+       Propose(d, Proposal::kReclaim,
+               "epoch " + std::to_string(s.lease.item->epoch.number) + " was released " + FormatDuration(*s.lease.counter_age) +
+                   " ago, and nobody took it");
      }},
     {{298, "a released epoch waits for its heir"},
-     [](const Snapshot& s) { return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here; },
+     [](const Snapshot& s) {
+       return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here;
+     },
      [](const Snapshot& s, Decision& d) {
        d.reason = "epoch " + std::to_string(s.lease.item->epoch.number) + " was ended by this region's own word";
      }},
@@ -237,11 +271,15 @@ const Row kRows[] = {
      }},
     {{320, "a standby that is not running is started"},
      [](const Snapshot& s) { return StandbyRegion(s) && s.database && !ProcessAlive(s) && Acts(s); },
-     [](const Snapshot& s, Decision& d) { Propose(d, Proposal::kStartStandby, "no process of the database lives"); d.subject = s.lease.item->holder; }},
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kStartStandby, "no process of the database lives");
+       d.subject = s.lease.item->holder;
+     }},
     {{330, "a region that may not take over says why"},
      [](const Snapshot& s) { return StandbyRegion(s) && HolderSuspect(s) && !s.lease.item->IsCandidate(s.self); },
      [](const Snapshot& s, Decision& d) {
-       Withhold(d, HolderSigns(s) + "; this region is not a candidate", "it becomes one when its copy is proven to follow the primary");
+       Withhold(d, HolderSigns(s) + "; this region is not a candidate",
+                "it becomes one when its copy is proven to follow the primary");
      }},
     {{340, "a lost holder is not replaced while automation only observes"},
      [](const Snapshot& s) { return WouldTakeOver(s) && !Acts(s); },
@@ -250,20 +288,22 @@ const Row kRows[] = {
        Withhold(d,
                 HolderSigns(s) + "; policy.automation is 'observe'; with 'act' " +
                     (objection.empty() ? "this region would take over now" : "a person would be asked: " + objection),
-                "lifeboat failover --to " + s.self.text + " --attest \"who saw that " + s.lease.item->holder.text + " is off, and how\"" +
-                    (objection.empty() ? "" : " --accept-loss"));
+                "lifeboat failover --to " + s.self.text + " --attest \"who saw that " + s.lease.item->holder.text +
+                    " is off, and how\"" + (objection.empty() ? "" : " --accept-loss"));
      }},
     {{343, "a lost holder is not replaced while the store is silent"},
      [](const Snapshot& s) { return WouldTakeOver(s) && !s.lease.store_answers; },
      [](const Snapshot& s, Decision& d) {
-       Withhold(d, HolderSigns(s) + "; but a takeover is a transaction in the store, and it does not answer: " + s.lease.store_problem,
+       Withhold(d,
+                HolderSigns(s) + "; but a takeover is a transaction in the store, and it does not answer: " + s.lease.store_problem,
                 "bring the store's agent back");
      }},
     {{345, "a standby that cannot be promoted does not take over"},
      [](const Snapshot& s) { return WouldTakeOver(s) && !(s.database && s.database->IsStandby()); },
      [](const Snapshot& s, Decision& d) {
-       Withhold(d, HolderSigns(s) + "; but the database here is not a running standby" +
-                       (s.database && !s.database->problem.empty() ? " (" + s.database->problem + ")" : ""),
+       Withhold(d,
+                HolderSigns(s) + "; but the database here is not a running standby" +
+                    (s.database && !s.database->problem.empty() ? " (" + s.database->problem + ")" : ""),
                 "bring the standby here up");
      }},
     {{347, "no guard, no takeover"},
@@ -276,18 +316,22 @@ const Row kRows[] = {
        return WouldTakeOver(s) && !s.lease.item->released && s.since_takeover && *s.since_takeover < s.policy.cool_down;
      },
      [](const Snapshot& s, Decision& d) {
-       Withhold(d, HolderSigns(s) + "; the last takeover was " + FormatDuration(*s.since_takeover) + " ago, cool_down is " + FormatDuration(s.policy.cool_down),
+       Withhold(d,
+                HolderSigns(s) + "; the last takeover was " + FormatDuration(*s.since_takeover) + " ago, cool_down is " +
+                    FormatDuration(s.policy.cool_down),
                 "lifeboat failover --to " + s.self.text);
      }},
     {{360, "a loss that is unknown or above the limit waits for a person"},
      [](const Snapshot& s) { return WouldTakeOver(s) && !LossLimitObjection(s.loss, s.policy).empty(); },
      [](const Snapshot& s, Decision& d) {
-       Withhold(d, HolderSigns(s) + "; " + LossLimitObjection(s.loss, s.policy), "lifeboat failover --to " + s.self.text + " --accept-loss");
+       Withhold(d, HolderSigns(s) + "; " + LossLimitObjection(s.loss, s.policy),
+                "lifeboat failover --to " + s.self.text + " --accept-loss");
      }},
     {{370, "the heir of a release takes over at once"},
      [](const Snapshot& s) { return WouldTakeOver(s) && s.lease.item->released; },
      [](const Snapshot& s, Decision& d) {
-       Propose(d, Proposal::kFailover, Quote(s.lease.item->holder) + " ended epoch " + std::to_string(s.lease.item->epoch.number) + " by its own word");
+       Propose(d, Proposal::kFailover,
+               Quote(s.lease.item->holder) + " ended epoch " + std::to_string(s.lease.item->epoch.number) + " by its own word");
      }},
     {{380, "a lost holder is replaced"},
      [](const Snapshot& s) { return WouldTakeOver(s); },
@@ -308,7 +352,11 @@ const Row kRows[] = {
      [](const Snapshot& s, Decision& d) { d.reason = s.lease.item ? HolderSigns(s) : "no lease item yet"; }},
     {{990, "nothing applies"},
      [](const Snapshot&) { return true; },
-     [](const Snapshot&, Decision& d) { d.reason = "no rule applies to what was seen"; d.withheld = true; d.unblock = "lifeboat explain"; }},
+     [](const Snapshot&, Decision& d) {
+       d.reason = "no rule applies to what was seen";
+       d.withheld = true;
+       d.unblock = "lifeboat explain";
+     }},
 };
 
 Verdict VerdictOfSelf(const Snapshot& s) {
@@ -364,8 +412,14 @@ const char* ToString(Proposal proposal) {
 Json ToJson(const Decision& d) {
   Json verdicts = Json::object();
   for (const auto& [region, verdict] : d.verdicts) verdicts[region.text] = ToString(verdict);
-  return {{"rule", d.rule},           {"sentence", d.sentence}, {"reason", d.reason},   {"proposal", ToString(d.proposal)},
-          {"subject", d.subject.text}, {"withheld", d.withheld}, {"unblock", d.unblock}, {"verdicts", verdicts}};
+  return {{"rule", d.rule},
+          {"sentence", d.sentence},
+          {"reason", d.reason},
+          {"proposal", ToString(d.proposal)},
+          {"subject", d.subject.text},
+          {"withheld", d.withheld},
+          {"unblock", d.unblock},
+          {"verdicts", verdicts}};
 }
 
 std::span<const Rule> AllRules() {
@@ -385,10 +439,12 @@ std::string LossLimitObjection(const std::optional<LossEstimate>& loss, const Po
   if (loss->kind == LossEstimate::Kind::kProvenZero) return {};
   if (!policy.loss_limit) return "no loss_limit is configured";
   if (loss->time > policy.loss_limit->time) {
-    return "up to " + FormatDuration(loss->time) + " of writes would be lost, loss_limit.time is " + FormatDuration(policy.loss_limit->time);
+    return "up to " + FormatDuration(loss->time) + " of writes would be lost, loss_limit.time is " +
+           FormatDuration(policy.loss_limit->time);
   }
   if (loss->bytes > policy.loss_limit->bytes) {
-    return "up to " + FormatBytes(loss->bytes) + " of writes would be lost, loss_limit.bytes is " + FormatBytes(policy.loss_limit->bytes);
+    return "up to " + FormatBytes(loss->bytes) + " of writes would be lost, loss_limit.bytes is " +
+           FormatBytes(policy.loss_limit->bytes);
   }
   return {};
 }

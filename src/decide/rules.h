@@ -33,9 +33,9 @@ struct Decision {
   std::string sentence;  ///< of the rule
   std::string reason;    ///< with this moment's numbers
   Proposal proposal = Proposal::kNothing;
-  RegionName subject;    ///< the region that the proposal is about, where it is another one
-  bool withheld = false; ///< something would be done, and a rule says no
-  std::string unblock;   ///< the one thing that would change that
+  RegionName subject;     ///< the region that the proposal is about, where it is another one
+  bool withheld = false;  ///< something would be done, and a rule says no
+  std::string unblock;    ///< the one thing that would change that
   std::map<RegionName, Verdict> verdicts;
 };
 [[nodiscard]] Json ToJson(const Decision& decision);

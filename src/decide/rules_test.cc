@@ -195,6 +195,13 @@ const RuleCase kCases[] = {
        s.execution_owner_silent = 1s;
        return s;
      }},
+    {202, "restarted, and the store is an old copy", Proposal::kNothing, true,
+     [] {
+       Snapshot s = Healthy(kEast);
+       s.lease.held_by_this_run = s.lease.valid = false;
+       s.peers.begin()->second.highest = Next(s.lease.item->epoch);
+       return s;
+     }},
     {205, "the agent was restarted in time", Proposal::kAdoptLease, false,
      [] {
        Snapshot s = Healthy(kEast);

@@ -70,6 +70,9 @@ Result<Unit> Read(const Answer& answer, Epoch epoch) {
     case GuardAnswer::kNotFenced:
       return Fail("the guard ended the database's processes, but cannot place the fence",
                   "place 'standby.signal' in the data directory by hand, and read the guard's log");
+    case GuardAnswer::kObserves:
+      return Refused("the guard only observes: it was started with 'automation: observe'",
+                     "restart the guard with the present configuration");
     case GuardAnswer::kNotUnderstood: break;
   }
   return Fail("the guard did not understand the question", "agent and guard must be of one version");

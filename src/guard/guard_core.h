@@ -28,6 +28,7 @@ enum class GuardAnswer : std::uint32_t {
   kNotUnderstood = 6,
   kNotRecorded = 7,  ///< the epoch could not be written to disk
   kNotFenced = 8,    ///< nothing is left of the server, but the fence could not be placed
+  kObserves = 9,     ///< policy.automation is 'observe': this guard ends nothing, so it permits nothing
 };
 
 /// What a look at the server and its files says while nothing is permitted.

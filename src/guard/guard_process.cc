@@ -99,6 +99,7 @@ class GuardLoop {
     Descriptor epoll;
     Descriptor timer;
     Descriptor signals;
+    bool observe = false;
   };
 
   GuardLoop(Parts parts, DiskWorker& disk, GuardCore core, std::string boot_id)
@@ -138,6 +139,7 @@ class GuardLoop {
 
   /// Does what the core says until it says sleep.
   void Act() {
+    if (parts_.observe) return;
     for (int rounds = 0; rounds < 64; ++rounds) {
       const Instant now = ReadClocks();
       const bool was_armed = core_.permission().has_value();
@@ -190,7 +192,7 @@ class GuardLoop {
   // ---- waiting ----
 
   void Wait() {
-    ArmTimer(core_.NextTick(ReadClocks()));
+    ArmTimer(parts_.observe ? Duration(1s) : core_.NextTick(ReadClocks()));
     std::array<epoll_event, 8> events;
     // The timeout is a second string to the timer's bow: CLOCK_MONOTONIC beside CLOCK_BOOTTIME.
     const int count = epoll_wait(parts_.epoll.number(), events.data(), events.size(), 1000);
@@ -290,6 +292,8 @@ class GuardLoop {
   void HearPermit(Connection& connection, const Question& question) {
     // SAFETY: a deadline of another boot lies far in the future on this one's clocks.
     if (question.boot_id != boot_id_) return Reply(connection, question, GuardAnswer::kOtherBoot);
+    // SAFETY: whoever acts must know that nothing would stop its database.
+    if (parts_.observe) return Reply(connection, question, GuardAnswer::kObserves);
     if (stopping_) return Reply(connection, question, GuardAnswer::kStillKilling);
     const Epoch epoch{question.epoch};
     const GuardAnswer answer = core_.Consider(epoch, DeadlineOf(question), ReadClocks());
@@ -298,6 +302,7 @@ class GuardLoop {
   }
 
   void HearForbid(Connection& connection, const Question& question) {
+    if (parts_.observe) return Reply(connection, question, GuardAnswer::kDone);  // it has permitted nothing
     const bool was_armed = core_.permission().has_value();
     const GuardAnswer answer = core_.Forbid(Epoch{question.epoch}, ReadClocks());
     if (answer != GuardAnswer::kDone) return Reply(connection, question, answer);
@@ -439,10 +444,11 @@ Result<Unit> Guarded(const GuardOptions& options) {
   options.log.Info("what the guard was granted", RaisePriority());
   const Duration floor = MeasureFloor(*scan, *files);
   disk.Tell(GuardEvent::kStarted, *recorded, floor / 2);
+  if (options.observe) kept->Save(std::nullopt);
   const std::optional<Permission> permission = kept->Load();
   GuardCore core(*recorded, permission, floor, ReadClocks());
   GuardLoop loop({std::move(scan).value(), std::move(files).value(), std::move(kept).value(), std::move(listener).value(),
-                  std::move(epoll), std::move(timer), std::move(signals).value()},
+                  std::move(epoll), std::move(timer), std::move(signals).value(), options.observe},
                  disk, std::move(core), boot_id);
   if (Result<Unit> registered = loop.Register(); !registered) return registered;
   loop.Run();

@@ -35,7 +35,8 @@ std::uint64_t LossAccount::Unaccounted() const {
   return sum;
 }
 
-LossAccount AccountForLoss(const std::vector<ClientRecord>& records, const std::vector<ClientCheck>& checks, const FailoverFault& fault) {
+LossAccount AccountForLoss(const std::vector<ClientRecord>& records, const std::vector<ClientCheck>& checks,
+                           const FailoverFault& fault) {
   LIFEBOAT_CHECK(records.size() == checks.size(), "one check a record");
   LossAccount account;
   std::uint64_t still_in_ledger = fault.ledger_commits.value_or(0);

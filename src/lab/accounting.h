@@ -15,8 +15,8 @@
 namespace lifeboat::lab {
 
 struct FailoverFault {
-  std::string old_address;                      ///< of the primary that was lost
-  std::int64_t fault_ns = 0;                    ///< CLOCK_MONOTONIC
+  std::string old_address;    ///< of the primary that was lost
+  std::int64_t fault_ns = 0;  ///< CLOCK_MONOTONIC
   std::int64_t fault_wall_ns = 0;
   std::optional<std::uint64_t> ledger_commits;  ///< commits after the fork that the ledger saved; nothing: no ledger entry
 };
@@ -30,9 +30,9 @@ struct ClientAccount {
 
 struct LossAccount {
   std::vector<ClientAccount> clients;
-  std::uint64_t failover_rows = 0;    ///< lost rows that the fork explains
-  Duration failover_age{0};           ///< fault minus acknowledgement of the oldest of them; 0: none was lost
-  std::uint64_t other_rows = 0;       ///< lost at any other time: a switchover must show none
+  std::uint64_t failover_rows = 0;  ///< lost rows that the fork explains
+  Duration failover_age{0};         ///< fault minus acknowledgement of the oldest of them; 0: none was lost
+  std::uint64_t other_rows = 0;     ///< lost at any other time: a switchover must show none
   [[nodiscard]] std::uint64_t Unaccounted() const;
 };
 

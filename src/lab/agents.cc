@@ -19,8 +19,10 @@ constexpr Duration kAskTimeout = 2s;
 std::vector<const LabRegion*> InOrder(const LabInfo& lab) {
   std::vector<const LabRegion*> order;
   for (const LabRegion& region : lab.regions) {
-    if (region.kind == RegionKind::kWitness) order.insert(order.begin(), &region);
-    else order.push_back(&region);
+    if (region.kind == RegionKind::kWitness)
+      order.insert(order.begin(), &region);
+    else
+      order.push_back(&region);
   }
   return order;
 }
@@ -50,7 +52,8 @@ std::string LacksAsStandby(const Json& status, const std::string& name) {
 
 }  // namespace
 
-Result<Json> AskAgent(const LabInfo& lab, const std::string& region, const std::string& method, const Json& parameters, Duration timeout) {
+Result<Json> AskAgent(const LabInfo& lab, const std::string& region, const std::string& method, const Json& parameters,
+                      Duration timeout) {
   const LabRegion* found = lab.Find(region);
   if (found == nullptr) return NotFound("the lab has no region '" + region + "'");
   const Result<Secret> token = ReadToken(lab.TokenFile().string());
@@ -191,7 +194,8 @@ Result<Execution> RejoinRegion(const LabInfo& lab, const std::string& region, Du
   for (;;) {
     const auto alive = AskAgent(lab, region, "status", Json::object(), kAskTimeout);
     if (alive) break;
-    if (!patience("the agent of '" + region + "' does not answer yet")) return Fail("given up while waiting for the agent of '" + region + "'");
+    if (!patience("the agent of '" + region + "' does not answer yet"))
+      return Fail("given up while waiting for the agent of '" + region + "'");
     if (HasPassed(deadline, ReadClocks())) return alive.error().Within("agent of '" + region + "'");
     std::this_thread::sleep_for(kLookEvery);
   }
@@ -210,7 +214,8 @@ Result<Execution> AwaitFailover(const LabInfo& lab, WallTime since, Duration tim
     if (found && *found) return AwaitExecution(lab, (*found)->id, LeftUntil(deadline), patience);
     const std::string waiting_for = found ? "no failover has begun" : found.error().message;
     if (!patience(waiting_for)) return Fail("given up while waiting: " + waiting_for);
-    if (HasPassed(deadline, ReadClocks())) return RetryLater("no failover was seen within " + FormatDuration(timeout) + ": " + waiting_for);
+    if (HasPassed(deadline, ReadClocks()))
+      return RetryLater("no failover was seen within " + FormatDuration(timeout) + ": " + waiting_for);
     std::this_thread::sleep_for(kLookEvery);
   }
 }

@@ -16,8 +16,8 @@ namespace lifeboat::lab {
 
 /// Asks the agent of one region.
 /// @error kRetry: not reached; kUnknownOutcome: sent, no answer in time; else the agent's own
-[[nodiscard]] Result<Json> AskAgent(const LabInfo& lab, const std::string& region, const std::string& method, const Json& parameters,
-                                    Duration timeout);
+[[nodiscard]] Result<Json> AskAgent(const LabInfo& lab, const std::string& region, const std::string& method,
+                                    const Json& parameters, Duration timeout);
 
 /// Asks one agent after another until one is reached. An agent's own error is an answer. @error that of the last one
 [[nodiscard]] Result<Json> AskAny(const LabInfo& lab, const std::string& method, const Json& parameters, Duration timeout);
@@ -41,10 +41,12 @@ using Patience = std::function<bool(const std::string& waiting_for)>;
 
 /// Follows an execution to its end.
 /// @error kFail: it ended failed or aborted, in its own words; kRetry: not ended within `timeout`
-[[nodiscard]] Result<Execution> AwaitExecution(const LabInfo& lab, const ExecutionId& id, Duration timeout, const Patience& patience);
+[[nodiscard]] Result<Execution> AwaitExecution(const LabInfo& lab, const ExecutionId& id, Duration timeout,
+                                               const Patience& patience);
 
 /// Asks for a rejoin of `region` as soon as its agent answers, and follows it until the service is whole again.
-[[nodiscard]] Result<Execution> RejoinRegion(const LabInfo& lab, const std::string& region, Duration timeout, const Patience& patience);
+[[nodiscard]] Result<Execution> RejoinRegion(const LabInfo& lab, const std::string& region, Duration timeout,
+                                             const Patience& patience);
 
 /// Asks for a switchover and follows it to its end.
 [[nodiscard]] Result<Execution> SwitchTo(const LabInfo& lab, const std::string& region, Duration timeout, const Patience& patience);

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr Duration kMoveTimeout = 60s;
-constexpr Duration kLocalRestart = 6s;      // longer than a failover of a dead database, after which it must have been restarted
+constexpr Duration kLocalRestart = 6s;  // longer than a failover of a dead database, after which it must have been restarted
 constexpr Duration kRejoinTimeout = 90s;
 constexpr std::uint64_t kSteadyRows = 200;  // per client before each fault
 constexpr Duration kSettle = 10s;           // before an agent is called idle
@@ -36,11 +36,13 @@ enum class Fault { kRegion, kDatabase, kSwitchover };
 struct Samples {
   std::map<std::string, std::vector<double>> outages;  // by client mode, seconds
   std::map<std::string, std::vector<double>> phases;   // by phase, seconds
-  int restarted_locally = 0;                           // the loss was not proven zero: the policy restarts, and the run does not count
-  std::vector<std::uint64_t> lost;                     // acknowledged rows that the new primary lacks, all clients, by run
+  int restarted_locally = 0;        // the loss was not proven zero: the policy restarts, and the run does not count
+  std::vector<std::uint64_t> lost;  // acknowledged rows that the new primary lacks, all clients, by run
 };
 
-bool IsSelected(const std::string& figure, const std::string& prefix) { return figure.starts_with(prefix) || prefix.starts_with(figure + "."); }
+bool IsSelected(const std::string& figure, const std::string& prefix) {
+  return figure.starts_with(prefix) || prefix.starts_with(figure + ".");
+}
 
 class Bench {
  public:
@@ -58,7 +60,8 @@ class Bench {
       std::vector<std::string> figures;
       for (const BenchFigure& figure : BenchFigures()) {
         const bool is_database = std::string(figure.name) == "outage.database_killed";
-        if (IsSelected(figure.name, options_.name) && is_database == (policy == DatabaseFailure::kFailover)) figures.emplace_back(figure.name);
+        if (IsSelected(figure.name, options_.name) && is_database == (policy == DatabaseFailure::kFailover))
+          figures.emplace_back(figure.name);
       }
       if (figures.empty() || !good) continue;
       any = true;
@@ -82,7 +85,8 @@ class Bench {
     lab.program = program_;
     lab.knobs = options_.knobs;
     lab.knobs.database_failure = policy;
-    auto up = Up(lab, [this](const std::string& text) { narrator_.Say(text); }, [] { return !Interrupt::Came(); });
+    auto up = Up(
+        lab, [this](const std::string& text) { narrator_.Say(text); }, [] { return !Interrupt::Came(); });
     if (!up) {
       is_ours_ = up.error().retry != Retry::kRefused;
       return up.error();
@@ -125,7 +129,8 @@ class Bench {
       const int passed_over = samples.restarted_locally;
       if (auto done = RunOnce(fault, samples); !done) return done.error().Within("run " + std::to_string(run));
       if (samples.restarted_locally == passed_over) ++run;
-      if (samples.restarted_locally > 10 * options_.runs) return Fail("the standby lacked something of the dead database nearly every time");
+      if (samples.restarted_locally > 10 * options_.runs)
+        return Fail("the standby lacked something of the dead database nearly every time");
     }
     for (const ClientMode mode : kModes) {
       const std::string name = figure + "." + ToString(mode);
@@ -169,7 +174,8 @@ class Bench {
       ++samples.restarted_locally;
       return Done();
     }
-    const auto ended = fault == Fault::kSwitchover ? execution : AwaitFailover(lab_, WallTime{at.wall_ns}, kMoveTimeout, narrator_.Waiting());
+    const auto ended =
+        fault == Fault::kSwitchover ? execution : AwaitFailover(lab_, WallTime{at.wall_ns}, kMoveTimeout, narrator_.Waiting());
     if (!ended) return ended.error();
     clients.Stop();
     if (auto judged = Judge(fault, from, to, at, *ended, clients.Records(), samples); !judged) return judged;
@@ -201,7 +207,8 @@ class Bench {
       lost += check->missing.size();
     }
     samples.lost.push_back(lost);
-    if (fault == Fault::kSwitchover && lost > 0) return Fail(std::to_string(lost) + " acknowledged rows were lost in a planned switchover");
+    if (fault == Fault::kSwitchover && lost > 0)
+      return Fail(std::to_string(lost) + " acknowledged rows were lost in a planned switchover");
     const std::uint64_t by_two = WritesByTwo(records, from_address, to_address, at.monotonic_ns, MonotonicNs());
     if (by_two > 0) return Fail("two regions acknowledged writes at the same time: " + std::to_string(by_two) + " rows");
 
@@ -355,7 +362,8 @@ Result<ByteCount> ResidentMemory(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/status");
   std::string line;
   while (std::getline(file, line)) {
-    if (line.starts_with("VmRSS:")) return ByteCount{std::strtoull(line.c_str() + 6, nullptr, 10) * 1024};  // it says "kB" and means KiB
+    if (line.starts_with("VmRSS:"))
+      return ByteCount{std::strtoull(line.c_str() + 6, nullptr, 10) * 1024};  // it says "kB" and means KiB
   }
   return NotFound("there is no process " + std::to_string(pid));
 }

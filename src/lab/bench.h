@@ -23,12 +23,12 @@ struct BenchFigure {
 [[nodiscard]] const std::vector<BenchFigure>& BenchFigures();
 
 struct BenchOptions {
-  std::string name;                 ///< figures whose name begins with it; empty: all
+  std::string name;  ///< figures whose name begins with it; empty: all
   int runs = 5;
-  std::filesystem::path folder;     ///< of the lab; empty: DefaultFolder() with "-bench"
-  std::filesystem::path program;    ///< of lifeboat; empty: "lifeboat" beside this executable
-  LabKnobs knobs;                   ///< database_failure is set by the figure
-  bool keep = false;                ///< leave the last lab running
+  std::filesystem::path folder;   ///< of the lab; empty: DefaultFolder() with "-bench"
+  std::filesystem::path program;  ///< of lifeboat; empty: "lifeboat" beside this executable
+  LabKnobs knobs;                 ///< database_failure is set by the figure
+  bool keep = false;              ///< leave the last lab running
 };
 
 /// Runs the figures that `options` selects; figures to `out`, progress to standard error.

@@ -15,10 +15,10 @@ namespace lifeboat::lab {
 
 namespace {
 
-constexpr Duration kPause = 20ms;           // between two tries to connect, as the peers' client pauses
+constexpr Duration kPause = 20ms;            // between two tries to connect, as the peers' client pauses
 constexpr Duration kConnectTimeout = 500ms;  // of one try of fresh and ttl
 constexpr Duration kResolveTimeout = 200ms;
-constexpr int kStopLookMs = 100;             // how often a waiting client looks whether it should stop
+constexpr int kStopLookMs = 100;  // how often a waiting client looks whether it should stop
 
 void SleepUntil(std::int64_t ns) {
   timespec at{ns / 1'000'000'000, ns % 1'000'000'000};
@@ -156,7 +156,8 @@ void Client::Run(const std::stop_token& stop) {
     const Connection connection = Connect(stop);
     if (connection) {
       SetProblem("");
-      PQsetNoticeProcessor(connection.get(), [](void*, const char*) {}, nullptr);  // a server's last words are no output of ours
+      PQsetNoticeProcessor(
+          connection.get(), [](void*, const char*) {}, nullptr);  // a server's last words are no output of ours
       WriteRows(connection, stop);
     } else {
       Pause();
@@ -185,8 +186,8 @@ Connection Client::ConnectByName(const std::stop_token& stop) {
   const std::optional<std::string> address = AddressNow();
   if (!address) return nullptr;
   const std::string port = std::to_string(options_.port);
-  const char* keys[] = {"hostaddr", "port",    "user",       "dbname",           "passfile",
-                        "sslmode",  "gssencmode", "application_name", "tcp_user_timeout", nullptr};
+  const char* keys[] = {"hostaddr",         "port", "user", "dbname", "passfile", "sslmode", "gssencmode", "application_name",
+                        "tcp_user_timeout", nullptr};
   const char* values[] = {address->c_str(),
                           port.c_str(),
                           options_.user.c_str(),
@@ -224,7 +225,8 @@ Connection Client::ConnectMultihost() {
     ports += (ports.empty() ? "" : ",") + std::to_string(options_.port);
   }
   const std::string conninfo = "host=" + hosts + " port=" + ports + " user=" + QuoteConninfo(options_.user) +
-                               " dbname=" + QuoteConninfo(options_.database) + " passfile=" + QuoteConninfo(options_.password_file) +
+                               " dbname=" + QuoteConninfo(options_.database) +
+                               " passfile=" + QuoteConninfo(options_.password_file) +
                                " target_session_attrs=read-write connect_timeout=1 tcp_user_timeout=1000 keepalives=1"
                                " keepalives_idle=1 keepalives_interval=1 keepalives_count=2 application_name=" +
                                QuoteConninfo(options_.name);
@@ -264,8 +266,8 @@ RowFate Client::WriteRow(const Connection& connection, std::uint64_t n, const st
   const std::string client = std::to_string(options_.number);
   const std::string number = std::to_string(n);
   const char* values[] = {client.c_str(), number.c_str(), pad_.c_str()};
-  if (PQsendQueryParams(connection.get(), "INSERT INTO ledger_rows(client, n, pad) VALUES ($1, $2, $3)", 3, nullptr, values, nullptr,
-                        nullptr, 0) != 1) {
+  if (PQsendQueryParams(connection.get(), "INSERT INTO ledger_rows(client, n, pad) VALUES ($1, $2, $3)", 3, nullptr, values,
+                        nullptr, nullptr, 0) != 1) {
     SetProblem(OneLine(PQerrorMessage(connection.get())));
     return RowFate::kInDoubt;
   }
@@ -320,7 +322,8 @@ std::uint16_t Client::ServerIndex(const std::string& address) {
 Result<ClientCheck> CheckRecord(const ClientRecord& record, const std::string& conninfo) {
   const Result<Connection> connection = ConnectTo(conninfo);
   if (!connection) return connection.error();
-  const Result<Rows> rows = Query(*connection, "SELECT n FROM ledger_rows WHERE client = $1 ORDER BY n", {std::to_string(record.client)});
+  const Result<Rows> rows =
+      Query(*connection, "SELECT n FROM ledger_rows WHERE client = $1 ORDER BY n", {std::to_string(record.client)});
   if (!rows) return rows.error();
   std::unordered_set<std::uint64_t> present;
   for (const auto& row : *rows) present.insert(std::stoull(row[0]));

@@ -44,12 +44,12 @@ struct ClientRow {
   std::int64_t ended_ns = 0;  ///< CLOCK_MONOTONIC: when the answer came, or the client gave up on it
   std::int64_t wall_ns = 0;   ///< wall time of the same moment, for reports
   RowFate fate = RowFate::kInDoubt;
-  std::uint16_t server = 0;   ///< index into ClientRecord::servers
+  std::uint16_t server = 0;  ///< index into ClientRecord::servers
 };
 
 /// A time in which the client could not write: from the last acknowledgement before it to the first after it.
 struct ClientOutage {
-  std::int64_t from_ns = 0;       ///< CLOCK_MONOTONIC
+  std::int64_t from_ns = 0;  ///< CLOCK_MONOTONIC
   std::int64_t to_ns = 0;
   std::int64_t from_wall_ns = 0;
   std::int64_t to_wall_ns = 0;
@@ -77,8 +77,8 @@ struct ClientRecord {
 };
 
 struct ClientOptions {
-  int number = 1;                  ///< column `client` of the rows; each run of a lab uses new ones
-  std::string name;                ///< "fresh-1"
+  int number = 1;    ///< column `client` of the rows; each run of a lab uses new ones
+  std::string name;  ///< "fresh-1"
   ClientMode mode = ClientMode::kFresh;
   Endpoint dns_server;             ///< fresh, ttl
   std::string dns_name;            ///< fresh, ttl: fully qualified
@@ -86,7 +86,7 @@ struct ClientOptions {
   std::vector<std::string> hosts;  ///< multihost: the addresses
   std::string user;
   std::string database;
-  std::string password_file;       ///< libpq passfile
+  std::string password_file;  ///< libpq passfile
   Duration interval = 5ms;
   std::optional<std::filesystem::path> record_file;  ///< the record is appended to it, one line a row
 };
@@ -127,7 +127,7 @@ class Client {
   const ClientOptions options_;
   const std::string pad_;
 
-  mutable std::mutex mutex_;          // protects the five below
+  mutable std::mutex mutex_;  // protects the five below
   std::vector<ClientRow> rows_;
   std::vector<std::string> servers_;
   std::string problem_;
@@ -148,9 +148,9 @@ struct ClientCheck {
   std::string name;
   std::uint64_t acknowledged = 0;
   std::uint64_t in_doubt = 0;
-  std::uint64_t in_doubt_present = 0;      ///< allowed: the answer was lost, not the row
-  std::vector<ClientRow> missing;          ///< acknowledged and not in the table, by number
-  std::vector<std::uint64_t> unexpected;   ///< in the table though refused or never sent, by number
+  std::uint64_t in_doubt_present = 0;     ///< allowed: the answer was lost, not the row
+  std::vector<ClientRow> missing;         ///< acknowledged and not in the table, by number
+  std::vector<std::uint64_t> unexpected;  ///< in the table though refused or never sent, by number
 };
 
 /// Compares the record with table ledger_rows of the server behind `conninfo`. Stop the client first.

@@ -32,7 +32,8 @@ void ClientGroup::Stop() {
   for (const auto& client : clients_) client->Stop();
 }
 
-Result<Unit> ClientGroup::AwaitEach(const Pending& pending, const std::string& what, Duration timeout, const Patience& patience) const {
+Result<Unit> ClientGroup::AwaitEach(const Pending& pending, const std::string& what, Duration timeout,
+                                    const Patience& patience) const {
   const Instant deadline = ReadClocks() + timeout;
   for (;;) {
     std::string waiting_for;
@@ -61,7 +62,8 @@ Result<Unit> ClientGroup::AwaitMore(std::uint64_t more, Duration timeout, const 
   return AwaitEach(pending, "has yet to write some rows more", timeout, patience);
 }
 
-Result<Unit> ClientGroup::AwaitOn(const std::string& region, std::int64_t since_ns, Duration timeout, const Patience& patience) const {
+Result<Unit> ClientGroup::AwaitOn(const std::string& region, std::int64_t since_ns, Duration timeout,
+                                  const Patience& patience) const {
   const LabRegion* found = lab_.Find(region);
   if (found == nullptr) return NotFound("the lab has no region '" + region + "'");
   const auto pending = [&](const Client& client) {
@@ -104,7 +106,8 @@ std::optional<ClientOutage> ServiceOutage(const std::vector<ClientRecord>& recor
   for (const ClientRecord& record : records) {
     if (record.mode != mode) continue;
     for (const ClientRow& row : record.rows) {
-      if (row.fate != RowFate::kAcknowledged || row.ended_ns > first->ended_ns || record.servers.at(row.server) == address) continue;
+      if (row.fate != RowFate::kAcknowledged || row.ended_ns > first->ended_ns || record.servers.at(row.server) == address)
+        continue;
       if (last == nullptr || row.ended_ns > last->ended_ns) {
         last = &row;
         last_server = record.servers.at(row.server);

@@ -29,14 +29,16 @@ class ClientGroup {
   /// Waits until each client has `more` further rows acknowledged. Blocks. @error kRetry: who has not, and why
   [[nodiscard]] Result<Unit> AwaitMore(std::uint64_t more, Duration timeout, const Patience& patience) const;
   /// Waits until each client has a row acknowledged by `region` after `since_ns` (CLOCK_MONOTONIC).
-  [[nodiscard]] Result<Unit> AwaitOn(const std::string& region, std::int64_t since_ns, Duration timeout, const Patience& patience) const;
+  [[nodiscard]] Result<Unit> AwaitOn(const std::string& region, std::int64_t since_ns, Duration timeout,
+                                     const Patience& patience) const;
 
   [[nodiscard]] std::vector<ClientRecord> Records() const;
   [[nodiscard]] std::uint64_t Acknowledged() const;
 
  private:
   using Pending = std::function<bool(const Client&)>;
-  [[nodiscard]] Result<Unit> AwaitEach(const Pending& pending, const std::string& what, Duration timeout, const Patience& patience) const;
+  [[nodiscard]] Result<Unit> AwaitEach(const Pending& pending, const std::string& what, Duration timeout,
+                                       const Patience& patience) const;
 
   const LabInfo& lab_;
   std::vector<std::unique_ptr<Client>> clients_;

@@ -18,7 +18,8 @@ constexpr Duration kToolTimeout = 60s;
 std::string ServerConfig(const LabInfo& lab) {
   return "# Written by 'lifeboat lab up'.\n"
          "include_if_exists = '../region.conf'\n"
-         "port = " + std::to_string(lab.postgres_port) + "\n" +
+         "port = " +
+         std::to_string(lab.postgres_port) + "\n" +
          "max_connections = 60\n"
          "shared_buffers = 32MB\n"
          "dynamic_shared_memory_type = mmap\n"  // leaves nothing in /dev/shm when every process is killed
@@ -57,9 +58,9 @@ std::string RegionConfig(const LabInfo& lab, const LabRegion& region) {
 std::string RoleStatements(const Passwords& passwords) {
   const auto quoted = [&](const char* role) { return "'" + passwords.at(role) + "'"; };  // hex: nothing to escape
   return "SET log_statement = 'none';"
-         "ALTER ROLE postgres PASSWORD " + quoted("postgres") + ";" +
-         "CREATE ROLE lifeboat_replication LOGIN REPLICATION PASSWORD " + quoted("lifeboat_replication") + ";" +
-         "CREATE ROLE lifeboat_canary LOGIN PASSWORD " + quoted("lifeboat_canary") + ";" +
+         "ALTER ROLE postgres PASSWORD " +
+         quoted("postgres") + ";" + "CREATE ROLE lifeboat_replication LOGIN REPLICATION PASSWORD " +
+         quoted("lifeboat_replication") + ";" + "CREATE ROLE lifeboat_canary LOGIN PASSWORD " + quoted("lifeboat_canary") + ";" +
          "CREATE ROLE clients LOGIN PASSWORD " + quoted("clients") + ";";
 }
 
@@ -76,7 +77,8 @@ Result<Unit> RunStatements(const std::string& conninfo, const std::string& datab
 }
 
 // A server without TCP, for the time in which roles and table are made.
-Result<Unit> FillServer(const LabInfo& lab, const std::string& region, const Passwords& passwords, const std::optional<RunAs>& owner) {
+Result<Unit> FillServer(const LabInfo& lab, const std::string& region, const Passwords& passwords,
+                        const std::optional<RunAs>& owner) {
   const fs::path folder = lab.FolderOf(region);
   const std::string control = lab.bin_directory + "/pg_ctl";
   const std::string data = (folder / "data").string();
@@ -85,8 +87,8 @@ Result<Unit> FillServer(const LabInfo& lab, const std::string& region, const Pas
                                 "-c listen_addresses='' -c fsync=off"},
                                run, owner, kToolTimeout);
   if (!started) return started.error();
-  const std::string conninfo = "host=" + QuoteConninfo((folder / "socket").string()) + " port=" + std::to_string(lab.postgres_port) +
-                               " user=postgres connect_timeout=10";
+  const std::string conninfo = "host=" + QuoteConninfo((folder / "socket").string()) +
+                               " port=" + std::to_string(lab.postgres_port) + " user=postgres connect_timeout=10";
   Result<Unit> filled = RunStatements(conninfo, "postgres", RoleStatements(passwords));
   if (filled) filled = RunStatements(conninfo, "postgres", std::string("CREATE DATABASE ") + kDatabase);
   if (filled) filled = RunStatements(conninfo, kDatabase, kTableStatements);

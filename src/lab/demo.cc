@@ -34,14 +34,16 @@ std::string StatusTable(const Json& status) {
   out << line;
   for (const Json& region : MemberAt(status, "regions")) {
     const bool standby = TextAt(region, "role") == ToString(Role::kStandby);
-    std::snprintf(line, sizeof line, "            %-11s %-9s %-9s %-12s %-12s\n", TextAt(region, "name").c_str(), TextAt(region, "role").c_str(),
-                  TextAt(region, "verdict").c_str(), standby ? FigureOf(region, "rpo_ms", "ms").c_str() : "",
+    std::snprintf(line, sizeof line, "            %-11s %-9s %-9s %-12s %-12s\n", TextAt(region, "name").c_str(),
+                  TextAt(region, "role").c_str(), TextAt(region, "verdict").c_str(),
+                  standby ? FigureOf(region, "rpo_ms", "ms").c_str() : "",
                   standby ? FigureOf(region, "backlog_bytes", "B").c_str() : "");
     out << line;
   }
   const Json& lease = MemberAt(status, "lease");
   const Json& traffic = MemberAt(status, "traffic");
-  out << "            lease    epoch " << NumberAt(lease, "epoch") << ", held by " << TextAt(lease, "holder") << ", ready to take over:";
+  out << "            lease    epoch " << NumberAt(lease, "epoch") << ", held by " << TextAt(lease, "holder")
+      << ", ready to take over:";
   for (const Json& candidate : MemberAt(lease, "candidates")) out << " " << candidate.get<std::string>();
   out << "\n            traffic  " << TextAt(traffic, "name") << " -> " << TextAt(traffic, "address") << "\n";
   return out.str();
@@ -50,7 +52,9 @@ std::string StatusTable(const Json& status) {
 class Demo {
  public:
   explicit Demo(const DemoOptions& options)
-      : options_(options), folder_(options.folder.empty() ? DefaultFolder() : fs::absolute(options.folder)), narrator_(options.json ? stderr : stdout) {}
+      : options_(options),
+        folder_(options.folder.empty() ? DefaultFolder() : fs::absolute(options.folder)),
+        narrator_(options.json ? stderr : stdout) {}
 
   int Run() {
     Result<Unit> told = Tell();
@@ -62,7 +66,8 @@ class Demo {
 
  private:
   Result<Unit> Tell() {
-    for (const auto part : {&Demo::Healthy, &Demo::LoseRegion, &Demo::FailOver, &Demo::Cost, &Demo::BringBack, &Demo::SwitchBack, &Demo::Count}) {
+    for (const auto part :
+         {&Demo::Healthy, &Demo::LoseRegion, &Demo::FailOver, &Demo::Cost, &Demo::BringBack, &Demo::SwitchBack, &Demo::Count}) {
       if (Interrupt::Came()) return Fail("interrupted");
       if (auto done = (this->*part)(); !done) return done;
     }
@@ -75,7 +80,8 @@ class Demo {
     lab.folder = folder_;
     lab.program = options_.program;
     lab.knobs = options_.knobs;
-    auto up = Up(lab, [this](const std::string& text) { narrator_.Say(text); }, [] { return !Interrupt::Came(); });
+    auto up = Up(
+        lab, [this](const std::string& text) { narrator_.Say(text); }, [] { return !Interrupt::Came(); });
     if (!up) {
       built_ = up.error().retry != Retry::kRefused;  // refused: the folder is not ours
       return up.error();
@@ -132,7 +138,8 @@ class Demo {
       }
       return patience(waiting_for);
     };
-    if (auto moved = clients_->AwaitOn(story_.second, story_.fault.monotonic_ns, kMoveTimeout, show_decisions); !moved) return moved;
+    if (auto moved = clients_->AwaitOn(story_.second, story_.fault.monotonic_ns, kMoveTimeout, show_decisions); !moved)
+      return moved;
     narrator_.Say("all clients write again, to " + story_.second);
     auto execution = AwaitFailover(story_.lab, WallTime{story_.fault.wall_ns}, kMoveTimeout, narrator_.Waiting());
     if (!execution) return execution.error();
@@ -162,13 +169,16 @@ class Demo {
     for (const Json& phase : MemberAt(run, "phases")) {
       const Json& seconds = MemberAt(phase, "seconds");
       char line[96];
-      std::snprintf(line, sizeof line, "            %-18s %s", TextAt(phase, "name").c_str(),
-                    seconds.is_number() ? (std::to_string(static_cast<long>(seconds.get<double>() * 1000)) + " ms").c_str() : "unknown");
+      std::snprintf(
+          line, sizeof line, "            %-18s %s", TextAt(phase, "name").c_str(),
+          seconds.is_number() ? (std::to_string(static_cast<long>(seconds.get<double>() * 1000)) + " ms").c_str() : "unknown");
       narrator_.Show(line);
     }
     const Json& rto = MemberAt(run, "rto_s");
-    narrator_.Say("RTO " + (rto.is_number() ? FormatSeconds(Duration(static_cast<std::int64_t>(rto.get<double>() * 1e9))) + " s" : "unknown") +
-                  ", objective " + FormatDuration(story_.lab.knobs.rto));
+    narrator_.Say(
+        "RTO " +
+        (rto.is_number() ? FormatSeconds(Duration(static_cast<std::int64_t>(rto.get<double>() * 1e9))) + " s" : "unknown") +
+        ", objective " + FormatDuration(story_.lab.knobs.rto));
     narrator_.Say("RPO " + FormatSeconds(loss.failover_age) + " s: " + std::to_string(loss.failover_rows + loss.other_rows) +
                   " acknowledged rows are missing on the new primary, objective " + FormatDuration(story_.lab.knobs.rpo));
     return Done();
@@ -183,9 +193,10 @@ class Demo {
     if (!rejoined) return rejoined.error();
     story_.rejoin = std::move(rejoined).value();
     if (const auto divergence = DivergenceOf(story_.rejoin)) {
-      narrator_.Say(divergence->saved_in.empty() ? std::string("the old primary held nothing that the new one lacks")
-                                                 : FormatBytes(divergence->saved) + " of its WAL with " + std::to_string(divergence->commits) +
-                                                       " commits after the fork were saved to " + divergence->saved_in);
+      narrator_.Say(divergence->saved_in.empty()
+                        ? std::string("the old primary held nothing that the new one lacks")
+                        : FormatBytes(divergence->saved) + " of its WAL with " + std::to_string(divergence->commits) +
+                              " commits after the fork were saved to " + divergence->saved_in);
     }
     return AwaitArrival();
   }
@@ -211,8 +222,10 @@ class Demo {
                                          {std::to_string(record.client), std::to_string(written->n)})
                                  : Result<Rows>(standby.error());
       if (found && !found->empty()) break;
-      if (!patience("the row has not arrived in '" + story_.first + "'" + (found ? "" : ": " + found.error().message))) return Fail("interrupted");
-      if (HasPassed(deadline, ReadClocks())) return RetryLater("a row written after the rejoin has not arrived in '" + story_.first + "'");
+      if (!patience("the row has not arrived in '" + story_.first + "'" + (found ? "" : ": " + found.error().message)))
+        return Fail("interrupted");
+      if (HasPassed(deadline, ReadClocks()))
+        return RetryLater("a row written after the rejoin has not arrived in '" + story_.first + "'");
       std::this_thread::sleep_for(20ms);
     }
     story_.arrived_ns = ReadWallClock().ns;
@@ -228,7 +241,8 @@ class Demo {
     auto switched = SwitchTo(story_.lab, story_.first, kMoveTimeout, narrator_.Waiting());
     if (!switched) return switched.error();
     story_.switchover = std::move(switched).value();
-    if (auto moved = clients_->AwaitOn(story_.first, story_.switchover_since_ns, kMoveTimeout, narrator_.Waiting()); !moved) return moved;
+    if (auto moved = clients_->AwaitOn(story_.first, story_.switchover_since_ns, kMoveTimeout, narrator_.Waiting()); !moved)
+      return moved;
     narrator_.Say("all clients write to " + story_.first + " again");
     if (auto whole = AwaitWhole(story_.lab, kMoveTimeout, narrator_.Waiting()); !whole) return whole.error();
     return clients_->AwaitMore(kSteadyRows / 2, kMoveTimeout, narrator_.Waiting());
@@ -248,9 +262,9 @@ class Demo {
       story_.checks.push_back(std::move(check).value());
     }
     const LossAccount loss = LossOf(story_);
-    narrator_.Say(std::to_string(acknowledged) + " acknowledged rows compared with the table: " + std::to_string(loss.failover_rows) +
-                  " lost with the region, " + std::to_string(loss.other_rows) + " at any other time, " + std::to_string(loss.Unaccounted()) +
-                  " unaccounted for");
+    narrator_.Say(std::to_string(acknowledged) + " acknowledged rows compared with the table: " +
+                  std::to_string(loss.failover_rows) + " lost with the region, " + std::to_string(loss.other_rows) +
+                  " at any other time, " + std::to_string(loss.Unaccounted()) + " unaccounted for");
     const std::string first = story_.lab.Find(story_.first)->address;
     const std::string second = story_.lab.Find(story_.second)->address;
     const std::uint64_t by_two = WritesByTwo(story_.records, first, second, story_.fault.monotonic_ns, story_.switchover_since_ns) +
@@ -280,7 +294,8 @@ class Demo {
   int Explain(const Error& error) {
     const bool interrupted = Interrupt::Came();
     std::fprintf(stderr, "\nlifeboat demo: %s\n", interrupted ? "interrupted" : error.Text().c_str());
-    if (options_.json) std::printf("%s\n", Json{{"error", interrupted ? "interrupted" : error.message}, {"hint", error.hint}}.dump().c_str());
+    if (options_.json)
+      std::printf("%s\n", Json{{"error", interrupted ? "interrupted" : error.message}, {"hint", error.hint}}.dump().c_str());
     if (!interrupted && built_) SaveLogs();
     return 1;
   }
@@ -297,7 +312,8 @@ class Demo {
     for (const auto& region : fs::directory_iterator(folder_, problem)) {
       if (!fs::is_directory(region.path() / "log", problem)) continue;
       fs::create_directories(logs / region.path().filename(), problem);
-      fs::copy(region.path() / "log", logs / region.path().filename(), fs::copy_options::recursive | fs::copy_options::overwrite_existing, problem);
+      fs::copy(region.path() / "log", logs / region.path().filename(),
+               fs::copy_options::recursive | fs::copy_options::overwrite_existing, problem);
     }
     std::fprintf(stderr, "the logs of all processes are in %s\n", fs::absolute(logs).c_str());
   }
@@ -305,11 +321,13 @@ class Demo {
   void TakeDown() {
     if (!built_) return;
     if (options_.keep) {
-      narrator_.Show("\nthe lab still runs in " + folder_.string() + ". Look around, and end it:\n  " + (folder_ / "bin" / "lifeboat").string() +
-                     " status --config " + (folder_ / "lifeboat.yaml").string() + "\n  lifeboat lab down --lab " + folder_.string());
+      narrator_.Show("\nthe lab still runs in " + folder_.string() + ". Look around, and end it:\n  " +
+                     (folder_ / "bin" / "lifeboat").string() + " status --config " + (folder_ / "lifeboat.yaml").string() +
+                     "\n  lifeboat lab down --lab " + folder_.string());
       return;
     }
-    if (const auto down = Down(folder_); !down) std::fprintf(stderr, "lifeboat demo: the lab was not removed: %s\n", down.error().Text().c_str());
+    if (const auto down = Down(folder_); !down)
+      std::fprintf(stderr, "lifeboat demo: the lab was not removed: %s\n", down.error().Text().c_str());
   }
 
   const DemoOptions& options_;

@@ -12,11 +12,11 @@
 namespace lifeboat::lab {
 
 struct DemoOptions {
-  bool keep = false;                 ///< leave the lab running, also after a failure
-  bool json = false;                 ///< the report on standard output, the story on standard error
-  std::filesystem::path folder;      ///< of the lab; empty: DefaultFolder()
+  bool keep = false;             ///< leave the lab running, also after a failure
+  bool json = false;             ///< the report on standard output, the story on standard error
+  std::filesystem::path folder;  ///< of the lab; empty: DefaultFolder()
   std::filesystem::path report_folder = "lifeboat-report";
-  std::filesystem::path program;     ///< empty: this executable
+  std::filesystem::path program;  ///< empty: this executable
   LabKnobs knobs;
 };
 

@@ -11,7 +11,7 @@ namespace lifeboat::lab {
 
 namespace {
 
-constexpr Duration kOutageFrom = 100ms;     // gaps between acknowledgements that a person would call an outage
+constexpr Duration kOutageFrom = 100ms;  // gaps between acknowledgements that a person would call an outage
 constexpr std::int64_t kRateStep = 250'000'000;
 
 Objectives ObjectivesOf(const Story& story) { return {story.lab.knobs.rto, story.lab.knobs.rpo}; }
@@ -32,7 +32,8 @@ Json SwitchoverRun(const Story& story, const LossAccount& loss) {
     execution.facts["last_good_write_ns"] = outage->from_wall_ns;
     execution.facts["first_good_write_ns"] = outage->to_wall_ns;
   }
-  const Json measured = {{"state", "counted"}, {"rows", loss.other_rows}, {"seconds", loss.other_rows == 0 ? Json(0) : Json()}, {"bytes", nullptr}};
+  const Json measured = {
+      {"state", "counted"}, {"rows", loss.other_rows}, {"seconds", loss.other_rows == 0 ? Json(0) : Json()}, {"bytes", nullptr}};
   return ReportRun(execution, ObjectivesOf(story), measured);
 }
 
@@ -46,7 +47,8 @@ Json RateOf(const ClientRecord& record, std::int64_t from_ns, std::int64_t to_ns
     if (at < counts.size()) ++counts[at];
   }
   for (std::size_t at = 0; at < counts.size(); ++at) {
-    rate.push_back({{"at_ns", from_ns + static_cast<std::int64_t>(at) * kRateStep}, {"per_second", counts[at] * (1'000'000'000 / kRateStep)}});
+    rate.push_back(
+        {{"at_ns", from_ns + static_cast<std::int64_t>(at) * kRateStep}, {"per_second", counts[at] * (1'000'000'000 / kRateStep)}});
   }
   return rate;
 }
@@ -91,7 +93,8 @@ Json RegionsJson(const Story& story) {
   const std::int64_t promoted_ns = FactNs(story.failover, "promoted_ns");
   const auto switched = SwitchoverOutage(story);
   const std::int64_t moved_from_ns = switched ? switched->from_wall_ns : story.switchover.began.ns;
-  const std::int64_t moved_ns = FactNs(story.switchover, "promoted_ns") > 0 ? FactNs(story.switchover, "promoted_ns") : story.switchover.ended.ns;
+  const std::int64_t moved_ns =
+      FactNs(story.switchover, "promoted_ns") > 0 ? FactNs(story.switchover, "promoted_ns") : story.switchover.ended.ns;
   Spans first;
   first.Add(story.healthy_ns, story.fault.wall_ns, "primary");
   first.Add(story.fault.wall_ns, story.returned_ns, "down");
@@ -118,7 +121,8 @@ class Events {
     if (at_ns > 0) events_.push_back({{"at_ns", at_ns}, {"region", region}, {"kind", kind}, {"text", text}});
   }
   [[nodiscard]] Json InOrder() {
-    std::stable_sort(events_.begin(), events_.end(), [](const Json& a, const Json& b) { return SignedAt(a, "at_ns") < SignedAt(b, "at_ns"); });
+    std::stable_sort(events_.begin(), events_.end(),
+                     [](const Json& a, const Json& b) { return SignedAt(a, "at_ns") < SignedAt(b, "at_ns"); });
     return events_;
   }
 
@@ -134,15 +138,19 @@ Json EventsJson(const Story& story) {
   const Execution& f = story.failover;
   events.Add(FactNs(f, "suspected_ns"), story.second, "detected", "the lease of " + story.first + " is no longer renewed");
   events.Add(FactNs(f, "decided_ns"), story.second, "decided", f.requested_by + (f.reason.empty() ? "" : ": " + f.reason));
-  events.Add(FactNs(f, "claimed_ns"), story.second, "fenced", "epoch " + std::to_string(f.epoch.number) + " claimed: " + story.first + " can no longer renew");
+  events.Add(FactNs(f, "claimed_ns"), story.second, "fenced",
+             "epoch " + std::to_string(f.epoch.number) + " claimed: " + story.first + " can no longer renew");
   events.Add(FactNs(f, "promoted_ns"), story.second, "promoted", "takes writes");
-  events.Add(FactNs(f, "routed_ns"), story.second, "routed", std::string(kDnsName) + " points to " + AddressOf(story, story.second));
-  if (const auto outage = FailoverOutage(story)) events.Add(outage->to_wall_ns, story.second, "first write", "first acknowledged write of a client");
+  events.Add(FactNs(f, "routed_ns"), story.second, "routed",
+             std::string(kDnsName) + " points to " + AddressOf(story, story.second));
+  if (const auto outage = FailoverOutage(story))
+    events.Add(outage->to_wall_ns, story.second, "first write", "first acknowledged write of a client");
   events.Add(story.returned_ns, story.first, "returned", "the region is started again and comes up fenced");
   events.Add(story.rejoin.ended.ns, story.first, "rejoined", "standby of " + story.second);
   events.Add(story.arrived_ns, story.first, "caught up", story.arrived_row + ", written after the rejoin, has arrived");
   events.Add(story.switchover.began.ns, story.first, "switchover", "planned, requested by " + story.switchover.requested_by);
-  if (const auto outage = SwitchoverOutage(story)) events.Add(outage->to_wall_ns, story.first, "first write", "first acknowledged write after the switchover");
+  if (const auto outage = SwitchoverOutage(story))
+    events.Add(outage->to_wall_ns, story.first, "first write", "first acknowledged write after the switchover");
   return events.InOrder();
 }
 
@@ -190,17 +198,21 @@ std::string SecondsText(const Json& seconds) {
 Json Sentences(const Story& story, const LossAccount& loss, const Json& failover, const Json& switchover) {
   Json sentences = Json::array();
   sentences.push_back(story.first + " was lost with every process of it; nobody gave a command.");
-  sentences.push_back(story.second + " took over, and clients wrote again " + SecondsText(MemberAt(failover, "rto_s")) + " after the fault.");
+  sentences.push_back(story.second + " took over, and clients wrote again " + SecondsText(MemberAt(failover, "rto_s")) +
+                      " after the fault.");
   if (loss.failover_rows == 0) {
     sentences.push_back("Every row that was acknowledged before the fault is on the new primary.");
   } else {
     const bool one = loss.failover_rows == 1;
     const std::string age = loss.failover_age < std::chrono::milliseconds(1) ? "less than 1 ms" : FormatDuration(loss.failover_age);
-    sentences.push_back(std::to_string(loss.failover_rows) + (one ? " acknowledged row, " : " acknowledged rows, the oldest ") + age + " old at the fault, had not reached " +
-                        story.second + "; " + (one ? "its" : "their") + " WAL was saved before anything was rewound.");
+    sentences.push_back(std::to_string(loss.failover_rows) + (one ? " acknowledged row, " : " acknowledged rows, the oldest ") +
+                        age + " old at the fault, had not reached " + story.second + "; " + (one ? "its" : "their") +
+                        " WAL was saved before anything was rewound.");
   }
-  if (loss.Unaccounted() > 0) sentences.push_back(std::to_string(loss.Unaccounted()) + " rows are unaccounted for: a promise is broken.");
-  sentences.push_back(story.first + " was rejoined as a standby, and " + story.arrived_row + ", written afterwards, arrived on it.");
+  if (loss.Unaccounted() > 0)
+    sentences.push_back(std::to_string(loss.Unaccounted()) + " rows are unaccounted for: a promise is broken.");
+  sentences.push_back(story.first + " was rejoined as a standby, and " + story.arrived_row +
+                      ", written afterwards, arrived on it.");
   sentences.push_back("The planned switchover back to " + story.first + " lost " +
                       (loss.other_rows == 0 ? "nothing" : std::to_string(loss.other_rows) + " rows") + " and was felt for " +
                       SecondsText(MemberAt(switchover, "rto_s")) + ".");
@@ -292,7 +304,8 @@ std::string DescribeMachine() {
   utsname system{};
   ::uname(&system);
   const auto memory = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
-  return std::to_string(::sysconf(_SC_NPROCESSORS_ONLN)) + " cores, " + FormatBytes({memory}) + ", " + system.sysname + " " + system.release;
+  return std::to_string(::sysconf(_SC_NPROCESSORS_ONLN)) + " cores, " + FormatBytes({memory}) + ", " + system.sysname + " " +
+         system.release;
 }
 
 }  // namespace lifeboat::lab

@@ -21,19 +21,19 @@ namespace lifeboat::lab {
 /// What the demo saw, in the order of the story. Times are wall time unless they say otherwise.
 struct Story {
   LabInfo lab;
-  std::string first;                ///< region that was primary and was lost
-  std::string second;               ///< region that took over
-  std::string postgresql;           ///< version
+  std::string first;       ///< region that was primary and was lost
+  std::string second;      ///< region that took over
+  std::string postgresql;  ///< version
   std::int64_t healthy_ns = 0;
   KillReport fault;
   Execution failover;
-  std::int64_t returned_ns = 0;     ///< the lost region was started again
+  std::int64_t returned_ns = 0;  ///< the lost region was started again
   Execution rejoin;
-  std::int64_t arrived_ns = 0;      ///< a row written after the rejoin was seen on the rejoined standby
-  std::string arrived_row;          ///< which: "row 4711 of client fresh-1"
+  std::int64_t arrived_ns = 0;           ///< a row written after the rejoin was seen on the rejoined standby
+  std::string arrived_row;               ///< which: "row 4711 of client fresh-1"
   std::int64_t switchover_since_ns = 0;  ///< CLOCK_MONOTONIC just before it was asked for
   Execution switchover;
-  std::int64_t ended_ns = 0;        ///< the clients stopped
+  std::int64_t ended_ns = 0;  ///< the clients stopped
   std::vector<ClientRecord> records;
   std::vector<ClientCheck> checks;  ///< in the order of the records; against the last primary
   Json evidence;                    ///< answer of "evidence.verify", {"chains": […]}; null: it was not given

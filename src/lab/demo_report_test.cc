@@ -40,7 +40,8 @@ Story Told() {
   story.healthy_ns = kWall + kSecond;
   story.fault = {10 * kSecond, kWall + 10 * kSecond, {1, 2, 3}};
   story.failover = Ended(PlanKind::kFailover, "x-1", "us-east-1", "us-west-2", 13, 14);
-  for (const auto& [fact, at] : {std::pair{"suspected_ns", 12}, {"decided_ns", 13}, {"claimed_ns", 13}, {"promoted_ns", 13}, {"routed_ns", 14}}) {
+  for (const auto& [fact, at] :
+       {std::pair{"suspected_ns", 12}, {"decided_ns", 13}, {"claimed_ns", 13}, {"promoted_ns", 13}, {"routed_ns", 14}}) {
     story.failover.facts[fact] = kWall + at * kSecond;
   }
   story.failover.facts["first_good_write_ns"] = kWall + 16 * kSecond;  // the canary's, later than the clients'
@@ -68,7 +69,8 @@ Story Told() {
   check.acknowledged = record.rows.size();
   story.records = {record};
   story.checks = {check};
-  story.evidence = {{"chains", {{{"records", 5}, {"head", {{"hash", "ab"}}}, {"intact", true}}, {{"records", 2}, {"intact", true}}}}};
+  story.evidence = {
+      {"chains", {{{"records", 5}, {"head", {{"hash", "ab"}}}, {"intact", true}}, {{"records", 2}, {"intact", true}}}}};
   return story;
 }
 

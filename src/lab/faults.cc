@@ -78,7 +78,9 @@ std::vector<ProcessIdentity> Beneath(const std::filesystem::path& folder, const 
 std::vector<int> SharedMemoryOf(const std::filesystem::path& folder) {
   std::vector<int> segments;
   std::error_code ignored;
-  for (std::filesystem::recursive_directory_iterator at(folder, std::filesystem::directory_options::skip_permission_denied, ignored), end;
+  for (std::filesystem::recursive_directory_iterator
+           at(folder, std::filesystem::directory_options::skip_permission_denied, ignored),
+       end;
        at != end; at.increment(ignored)) {
     if (at.depth() >= 2) at.disable_recursion_pending();  // <lab>/<region>/data/postmaster.pid is the deepest
     if (at->path().filename() != "postmaster.pid") continue;

@@ -27,6 +27,7 @@ namespace {
 constexpr const char* kBinDirectory = "/usr/lib/postgresql/15/bin";
 constexpr const char* kVersion = "0.1.0";
 constexpr Duration kKillTimeout = 10s;
+constexpr Duration kObserveTimeout = 15s;
 constexpr std::size_t kLongestFolder = 60;  // a Unix socket's path holds 107 bytes, and ours adds region, folder and name
 
 Result<Unit> CheckFolder(const fs::path& folder) {
@@ -36,7 +37,8 @@ Result<Unit> CheckFolder(const fs::path& folder) {
                    "choose a shorter one: Unix sockets lie in it");
   }
   if (folder.string().find_first_of(" '\"\\$\n:") != std::string::npos) {
-    return Refused("the lab's folder '" + folder.string() + "' holds a blank, quote, colon, dollar or backslash", "choose another one");
+    return Refused("the lab's folder '" + folder.string() + "' holds a blank, quote, colon, dollar or backslash",
+                   "choose another one");
   }
   if (IsLab(folder)) {
     return Refused("a lab stands in '" + folder.string() + "' already", "end it with 'lifeboat lab down', or give another folder");
@@ -102,12 +104,17 @@ Result<Unit> CopyProgram(const LabOptions& options, const LabInfo& lab, const st
   return Done();
 }
 
+LabInfo Acting(LabInfo lab) {
+  lab.knobs.automation = "act";
+  return lab;
+}
+
 // Everything but the databases: small files.
 Result<Unit> WriteFiles(const LabInfo& lab, const Passwords& passwords, const std::optional<RunAs>& owner) {
   const std::tuple<fs::path, std::string, unsigned> files[] = {
       {lab.PasswordFile(), PasswordFileText(passwords), 0600},
       {lab.TokenFile(), RandomHex(32) + "\n", 0600},
-      {lab.Config(), LabConfig(lab), 0644},
+      {lab.Config(), LabConfig(Acting(lab)), 0644},
   };
   for (const auto& [path, content, mode] : files) {
     if (auto written = WriteOwned(path, content, mode, owner); !written) return written;
@@ -122,7 +129,8 @@ Result<Unit> StartSupervisor(const LabInfo& lab, const std::string& region, cons
   options.log_file = (folder / "log" / "supervisor.log").string();
   options.run_as = owner;
   options.environment = {{kPlaceVariable, folder.string()}};
-  const auto spawned = SpawnDetached({lab.Program().string(), "lab", "supervise", "--region", region, "--lab", lab.folder.string()}, options);
+  const auto spawned =
+      SpawnDetached({lab.Program().string(), "lab", "supervise", "--region", region, "--lab", lab.folder.string()}, options);
   return spawned ? Done() : Result<Unit>(spawned.error());
 }
 
@@ -169,7 +177,22 @@ Result<LabRegion> FindRegion(const LabInfo& lab, const std::string& region) {
   if (const LabRegion* found = lab.Find(region)) return *found;
   std::string known;
   for (const LabRegion& candidate : lab.regions) known += (known.empty() ? "'" : ", '") + candidate.name.text + "'";
-  return NotFound("the lab has no region '" + region + "'", "its regions are " + known);
+  return Refused("the lab has no region '" + region + "'", "its regions are " + known);
+}
+
+// Agents that observe start nothing: the lab is built by agents that act, which then read another configuration. Guards
+// first, so that none that still acts is left by its agent.
+Result<Unit> BeginToObserve(const LabInfo& lab, const std::optional<RunAs>& owner) {
+  if (auto written = WriteOwned(lab.Config(), LabConfig(lab), 0644, owner); !written) return written;
+  for (const char* part : {"guard", "agent"}) {
+    for (const LabRegion& region : lab.regions) {
+      const std::vector<const char*> parts = PartsOf(region);
+      if (std::none_of(parts.begin(), parts.end(), [&](const char* each) { return std::string_view(each) == part; })) continue;
+      if (auto killed = Kill(lab.folder, region.name.text, part); !killed) return killed.error();
+    }
+  }
+  const auto whole = AwaitWhole(lab, kObserveTimeout, [](const std::string&) { return true; });
+  return whole ? Done() : Result<Unit>(whole.error());
 }
 
 }  // namespace
@@ -207,6 +230,10 @@ Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const Go
     return go_on();
   });
   if (!whole) return whole.error();
+  if (options.knobs.automation == "observe") {
+    progress("tells agents and guards to observe only");
+    if (auto told = BeginToObserve(*lab, *owner); !told) return told.error();
+  }
   return *lab;
 }
 
@@ -221,15 +248,12 @@ Result<Json> Status(const fs::path& folder) {
       const bool alive = pid && LivesIn(lab->FolderOf(region.name.text), *pid);
       processes.push_back({{"name", part}, {"pid", alive ? Json(*pid) : Json()}, {"alive", alive}});
     }
-    regions.push_back({{"name", region.name.text}, {"kind", ToString(region.kind)}, {"address", region.address}, {"processes", processes}});
+    regions.push_back(
+        {{"name", region.name.text}, {"kind", ToString(region.kind)}, {"address", region.address}, {"processes", processes}});
   }
   const auto service = AskAny(*lab, "status", Json::object(), 2s);
-  return Json{{"folder", lab->folder.string()},
-              {"config", lab->Config().string()},
-              {"owner", lab->owner},
-              {"postgres_port", lab->postgres_port},
-              {"dns", lab->dns.Text()},
-              {"regions", regions},
+  return Json{{"folder", lab->folder.string()},        {"config", lab->Config().string()}, {"owner", lab->owner},
+              {"postgres_port", lab->postgres_port},   {"dns", lab->dns.Text()},           {"regions", regions},
               {"service", service ? *service : Json()}};
 }
 
@@ -252,10 +276,13 @@ Result<KillReport> Kill(const fs::path& folder, const std::string& region, const
   }
   const std::vector<const char*> parts = PartsOf(*found);
   if (std::find(parts.begin(), parts.end(), part) == parts.end()) {
-    return NotFound("region '" + region + "' has no '" + part + "'", "its parts are supervisor, agent, and guard, postmaster, database or knot");
+    std::string known = found->kind == RegionKind::kData ? "'database'" : "";
+    for (const char* each : parts) known += (known.empty() ? "'" : ", '") + std::string(each) + "'";
+    return Refused("region '" + region + "' has no part '" + part + "'", "its parts are " + known);
   }
   const auto pid = PidOf(*lab, region, part);
-  if (!pid) return NotFound("'" + part + "' does not run in region '" + region + "'");
+  if (!pid || !LivesIn(lab->FolderOf(region), *pid))
+    return NotFound("'" + part + "' does not run in region '" + region + "'", "'lifeboat lab status' shows what runs");
   return KillOne(lab->FolderOf(region), *pid, kKillTimeout);
 }
 
@@ -285,7 +312,8 @@ Result<Unit> Down(const fs::path& folder) {
   if (auto killed = KillAtOneInstant(real, kKillTimeout); !killed) return killed.error();
   for (const auto& entry : fs::directory_iterator(real, problem)) {  // the marker goes last: a second Down can end the work
     if (entry.path().filename() != kMarker) fs::remove_all(entry.path(), problem);
-    if (problem) return Fail("cannot remove '" + entry.path().string() + "': " + problem.message(), "run it as the lab's owner or as root");
+    if (problem)
+      return Fail("cannot remove '" + entry.path().string() + "': " + problem.message(), "run it as the lab's owner or as root");
   }
   fs::remove_all(real, problem);
   if (problem) return Fail("cannot remove '" + real.string() + "': " + problem.message(), "run it as the lab's owner or as root");

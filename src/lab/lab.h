@@ -20,8 +20,8 @@ struct LabOptions {
   std::filesystem::path folder;   ///< empty: DefaultFolder()
   std::filesystem::path program;  ///< this executable; empty: /proc/self/exe
   LabKnobs knobs;
-  bool start_processes = true;    ///< false: builds everything and starts nothing
-  Duration patience = 45s;        ///< for the service to become whole
+  bool start_processes = true;  ///< false: builds everything and starts nothing
+  Duration patience = 45s;      ///< for the service to become whole
 };
 
 /// Told of each step of a long call, for a person: "initialises the database".

@@ -22,7 +22,8 @@ namespace {
 std::string Milliseconds(Duration d) { return std::to_string(Millis(d)) + "ms"; }
 
 Json RegionJson(const LabRegion& region) {
-  return {{"name", region.name.text}, {"kind", ToString(region.kind)}, {"address", region.address}, {"agent_port", region.agent_port}};
+  return {
+      {"name", region.name.text}, {"kind", ToString(region.kind)}, {"address", region.address}, {"agent_port", region.agent_port}};
 }
 
 LabRegion RegionFromJson(const Json& json) {
@@ -81,7 +82,8 @@ Result<LabInfo> ReadLab(const fs::path& folder) {
   if (!IsLab(folder)) return NotFound("there is no lab in '" + folder.string() + "'", "start one with 'lifeboat lab up'");
   const auto text = ReadSmallFile((folder / "lab.json").string());
   if (!text) {
-    return Fail("the lab in '" + folder.string() + "' is half-built: " + text.error().message, "remove it with 'lifeboat lab down'");
+    return Fail("the lab in '" + folder.string() + "' is half-built: " + text.error().message,
+                "remove it with 'lifeboat lab down'");
   }
   const auto json = ParseJson(*text, "lab.json");
   if (!json) return json.error();
@@ -99,9 +101,11 @@ Result<LabInfo> ReadLab(const fs::path& folder) {
   info.knobs.margin = std::chrono::milliseconds(NumberAt(*json, "margin_ms"));
   info.knobs.rto = std::chrono::milliseconds(NumberAt(*json, "rto_ms"));
   info.knobs.rpo = std::chrono::milliseconds(NumberAt(*json, "rpo_ms"));
+  info.knobs.cool_down = std::chrono::milliseconds(NumberAt(*json, "cool_down_ms"));
   info.knobs.automation = TextAt(*json, "automation");
-  info.knobs.database_failure =
-      TextAt(*json, "database_failure") == ToString(DatabaseFailure::kFailover) ? DatabaseFailure::kFailover : DatabaseFailure::kRestart;
+  info.knobs.database_failure = TextAt(*json, "database_failure") == ToString(DatabaseFailure::kFailover)
+                                    ? DatabaseFailure::kFailover
+                                    : DatabaseFailure::kRestart;
   if (info.regions.empty()) return Fail("'" + (folder / "lab.json").string() + "' names no region");
   return info;
 }
@@ -122,6 +126,7 @@ std::string LabJson(const LabInfo& info) {
                      {"margin_ms", Millis(info.knobs.margin)},
                      {"rto_ms", Millis(info.knobs.rto)},
                      {"rpo_ms", Millis(info.knobs.rpo)},
+                     {"cool_down_ms", Millis(info.knobs.cool_down)},
                      {"automation", info.knobs.automation},
                      {"database_failure", ToString(info.knobs.database_failure)}};
   return json.dump(2) + "\n";
@@ -133,15 +138,16 @@ std::string LabConfig(const LabInfo& info) {
       << "service: orders\n\n"
       << "objectives:\n  rto: " << Milliseconds(info.knobs.rto) << "\n  rpo: " << Milliseconds(info.knobs.rpo) << "\n\n"
       << "policy:\n  automation: " << info.knobs.automation << "\n  loss_limit:\n    time: 10s\n    bytes: 64MiB\n"
-      << "  cool_down: 1s\n  failover_after: 0s\n  database_failure: " << ToString(info.knobs.database_failure)
-      << "\n  restart_budget: 10s\n\n"
+      << "  cool_down: " << Milliseconds(info.knobs.cool_down)
+      << "\n  failover_after: 0s\n  database_failure: " << ToString(info.knobs.database_failure) << "\n  restart_budget: 10s\n\n"
       << "lease:\n  length: " << Milliseconds(info.knobs.lease) << "\n  margin: " << Milliseconds(info.knobs.margin) << "\n\n"
       << "store:\n  kind: embedded\n  host: " << info.Witness().name.text << "\n\n"
       << "regions:\n";
   for (const LabRegion& region : info.regions) {
     const fs::path folder = info.FolderOf(region.name.text);
     out << "  - name: " << region.name.text << "\n    kind: " << ToString(region.kind) << "\n";
-    out << "    agent: " << region.address << ":" << region.agent_port << "\n    state_directory: " << (folder / "state").string() << "\n";
+    out << "    agent: " << region.address << ":" << region.agent_port << "\n    state_directory: " << (folder / "state").string()
+        << "\n";
     if (region.kind == RegionKind::kData) {
       out << "    database:\n      address: " << region.address << ":" << info.postgres_port
           << "\n      data_directory: " << (folder / "data").string() << "\n      bin_directory: " << info.bin_directory
@@ -149,7 +155,8 @@ std::string LabConfig(const LabInfo& info) {
           << "\n      log_file: " << (folder / "log" / "postgresql.log").string() << "\n";
     }
   }
-  out << "\nfirst_primary: " << info.FirstPrimary().name.text << "\n\nlogin:\n  database: " << kDatabase << "\n  superuser: postgres\n  replication_user: lifeboat_replication\n"
+  out << "\nfirst_primary: " << info.FirstPrimary().name.text << "\n\nlogin:\n  database: " << kDatabase
+      << "\n  superuser: postgres\n  replication_user: lifeboat_replication\n"
       << "  canary_user: lifeboat_canary\n  password_file: " << info.PasswordFile().string() << "\n\n"
       << "dns:\n  name: " << kDnsName << "\n  zone: " << kDnsZone << "\n  server: " << info.dns.Text() << "\n  ttl: 1s\n"
       << "  key_name: lifeboat.\n  key_algorithm: hmac-sha256\n  key_file: " << info.KeyFile().string() << "\n\n"

@@ -35,7 +35,7 @@ inline constexpr const char* kDnsName = "orders-db.lifeboat.test.";
 struct LabRegion {
   RegionName name;
   RegionKind kind = RegionKind::kData;
-  std::string address;          ///< loopback address of its own
+  std::string address;  ///< loopback address of its own
   std::uint16_t agent_port = 0;
 };
 
@@ -45,6 +45,7 @@ struct LabKnobs {
   Duration margin = std::chrono::milliseconds(150);
   Duration rto = std::chrono::seconds(5);
   Duration rpo = std::chrono::seconds(5);
+  Duration cool_down = std::chrono::seconds(1);
   std::string automation = "act";
   DatabaseFailure database_failure = DatabaseFailure::kRestart;
 };
@@ -56,7 +57,7 @@ struct LabInfo {
   int slot = 0;                     ///< third octet of the addresses
   std::uint16_t postgres_port = 0;  ///< the same in both data regions
   Endpoint dns;
-  std::string bin_directory;        ///< of PostgreSQL
+  std::string bin_directory;  ///< of PostgreSQL
   std::vector<LabRegion> regions;
   LabKnobs knobs;
 

@@ -32,7 +32,8 @@ using Rows = std::vector<std::vector<std::string>>;
 
 /// Runs `sql` (several statements are fine without parameters) and answers the last one's rows. NULL reads as "".
 /// @error kFail: the server's words; kRetry: the connection is gone
-[[nodiscard]] Result<Rows> Query(const Connection& connection, const std::string& sql, const std::vector<std::string>& parameters = {});
+[[nodiscard]] Result<Rows> Query(const Connection& connection, const std::string& sql,
+                                 const std::vector<std::string>& parameters = {});
 
 /// `value` quoted for a libpq connection string. @source PostgreSQL manual, Keyword/Value Connection Strings
 [[nodiscard]] std::string QuoteConninfo(const std::string& value);

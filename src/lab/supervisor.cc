@@ -25,17 +25,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr Duration kFirstPause = 200ms;   // before a process that ended is started again
+constexpr Duration kFirstPause = 200ms;  // before a process that ended is started again
 constexpr Duration kLongestPause = 2s;
-constexpr Duration kSteadyAfter = 10s;    // one that lived as long begins again with the first pause
-constexpr Duration kPatience = 3s;        // for an orderly end after SIGTERM
+constexpr Duration kSteadyAfter = 10s;  // one that lived as long begins again with the first pause
+constexpr Duration kPatience = 3s;      // for an orderly end after SIGTERM
 
 struct Child {
   std::string name;
   std::vector<std::string> argv;
   fs::path cwd;
   fs::path log;
-  ProcessIdentity process;       ///< pid 0: it does not run
+  ProcessIdentity process;  ///< pid 0: it does not run
   int pidfd = -1;
   std::int64_t started_ns = 0;   ///< CLOCK_MONOTONIC
   std::int64_t start_at_ns = 0;  ///< when to start it again

@@ -15,7 +15,8 @@ Task<> RunInto(std::optional<Result<CommandOutput>>* outcome, boost::asio::any_i
 }
 }  // namespace
 
-Result<std::string> RunTool(std::vector<std::string> argv, const std::string& cwd, const std::optional<RunAs>& as, Duration timeout) {
+Result<std::string> RunTool(std::vector<std::string> argv, const std::string& cwd, const std::optional<RunAs>& as,
+                            Duration timeout) {
   const std::string program = argv.front();
   CommandOptions options;
   options.cwd = cwd;

@@ -13,8 +13,11 @@ Result<AgentRecord> AgentRecordFromJson(const Json& json) {
     return Fail("the agent's durable record cannot be read",
                 "do not delete it: it says which epochs this region has seen; restore it, or rejoin the region anew");
   }
-  return AgentRecord{{NumberAt(json, "highest")}, {NumberAt(json, "incarnation")}, {NumberAt(json, "released")},
-                     {NumberAt(json, "held")},    {NumberAt(json, "joined")}};
+  return AgentRecord{{NumberAt(json, "highest")},
+                     {NumberAt(json, "incarnation")},
+                     {NumberAt(json, "released")},
+                     {NumberAt(json, "held")},
+                     {NumberAt(json, "joined")}};
 }
 
 }  // namespace lifeboat

@@ -14,7 +14,8 @@ std::optional<Lsn> LsnFrom(const Json& object, const char* key) {
 Json ToJson(const DatabaseState& state) {
   Json standbys = Json::array();
   for (const StandbyLink& link : state.standbys) {
-    standbys.push_back({{"name", link.name}, {"state", link.state}, {"flushed", link.flushed.Text()}, {"replayed", link.replayed.Text()}});
+    standbys.push_back(
+        {{"name", link.name}, {"state", link.state}, {"flushed", link.flushed.Text()}, {"replayed", link.replayed.Text()}});
   }
   return {{"process_alive", state.process_alive},
           {"accepting", state.accepting},
@@ -51,7 +52,10 @@ DatabaseState DatabaseStateFromJson(const Json& json) {
 }
 
 Json ToJson(const ShutdownToken& token) {
-  return {{"system_id", token.system_id.text}, {"timeline", token.timeline}, {"checkpoint", token.checkpoint.Text()}, {"end", token.end.Text()}};
+  return {{"system_id", token.system_id.text},
+          {"timeline", token.timeline},
+          {"checkpoint", token.checkpoint.Text()},
+          {"end", token.end.Text()}};
 }
 
 Result<ShutdownToken> ShutdownTokenFromJson(const Json& json) {
@@ -64,10 +68,10 @@ Result<ShutdownToken> ShutdownTokenFromJson(const Json& json) {
 }
 
 Json ToJson(const Divergence& d) {
-  return {{"fork", d.fork.Text()},          {"end", d.end.Text()},
-          {"saved_in", d.saved_in},         {"files", d.files},
-          {"saved_bytes", d.saved.bytes},   {"diverged_bytes", d.Diverged() ? d.end.bytes - d.fork.bytes : 0},
-          {"commits", d.commits},           {"first_commit", d.first_commit},
+  return {{"fork", d.fork.Text()},        {"end", d.end.Text()},
+          {"saved_in", d.saved_in},       {"files", d.files},
+          {"saved_bytes", d.saved.bytes}, {"diverged_bytes", d.Diverged() ? d.end.bytes - d.fork.bytes : 0},
+          {"commits", d.commits},         {"first_commit", d.first_commit},
           {"last_commit", d.last_commit}};
 }
 

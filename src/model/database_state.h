@@ -23,18 +23,18 @@ struct StandbyLink {
 
 /// One look at a server. What could not be asked is empty: never zero, never "no".
 struct DatabaseState {
-  bool process_alive = false;        ///< any process of the data directory lives
-  bool accepting = false;            ///< it answered a query
-  std::optional<bool> in_recovery;   ///< true: a standby
-  SystemId system_id;                ///< empty: unknown
-  std::optional<Timeline> timeline;  ///< of the WAL being written or replayed
-  std::optional<Lsn> flushed;        ///< primary: flushed; standby: received and flushed, or replayed where more
-  std::optional<Lsn> replayed;       ///< standby only
-  std::string upstream;              ///< standby: host of the primary that it streams from now; empty: none
-  std::vector<StandbyLink> standbys; ///< primary only
+  bool process_alive = false;         ///< any process of the data directory lives
+  bool accepting = false;             ///< it answered a query
+  std::optional<bool> in_recovery;    ///< true: a standby
+  SystemId system_id;                 ///< empty: unknown
+  std::optional<Timeline> timeline;   ///< of the WAL being written or replayed
+  std::optional<Lsn> flushed;         ///< primary: flushed; standby: received and flushed, or replayed where more
+  std::optional<Lsn> replayed;        ///< standby only
+  std::string upstream;               ///< standby: host of the primary that it streams from now; empty: none
+  std::vector<StandbyLink> standbys;  ///< primary only
   std::string wal_retrieve_retry_interval;
   std::string wal_level;
-  std::string problem;               ///< why it did not answer, in its own words
+  std::string problem;  ///< why it did not answer, in its own words
 
   friend bool operator==(const DatabaseState&, const DatabaseState&) = default;
   [[nodiscard]] bool IsWritable() const { return accepting && in_recovery && !*in_recovery; }
@@ -49,7 +49,7 @@ struct ControlData {
   SystemId system_id;
   std::string cluster_state;  ///< "shut down", "in production", "in archive recovery", …
   Timeline timeline = 0;
-  Lsn checkpoint;             ///< where the last checkpoint record begins
+  Lsn checkpoint;  ///< where the last checkpoint record begins
   Lsn redo;
   Lsn min_recovery_end;
 };
@@ -67,13 +67,13 @@ struct ShutdownToken {
 
 /// The WAL that an old primary wrote after the fork, saved aside, and what it held.
 struct Divergence {
-  Lsn fork;                     ///< where the new timeline left the old one
-  Lsn end;                      ///< last byte of valid WAL on the old primary
-  std::string saved_in;         ///< folder in the ledger; empty: there was nothing to save
+  Lsn fork;              ///< where the new timeline left the old one
+  Lsn end;               ///< last byte of valid WAL on the old primary
+  std::string saved_in;  ///< folder in the ledger; empty: there was nothing to save
   std::vector<std::string> files;
-  ByteCount saved;              ///< bytes copied
-  std::uint64_t commits = 0;    ///< commit records after the fork
-  std::string first_commit;     ///< wall time of the first, as PostgreSQL wrote it; empty: none
+  ByteCount saved;            ///< bytes copied
+  std::uint64_t commits = 0;  ///< commit records after the fork
+  std::string first_commit;   ///< wall time of the first, as PostgreSQL wrote it; empty: none
   std::string last_commit;
   [[nodiscard]] bool Diverged() const { return end > fork; }
 };

@@ -42,9 +42,9 @@ struct StepRecord {
   std::string name;
   StepState state = StepState::kPending;
   std::uint32_t attempts = 0;
-  WallTime began;    ///< 0: not yet
-  WallTime ended;    ///< 0: not yet
-  std::string outcome;  ///< what was seen, or what went wrong
+  WallTime began;                ///< 0: not yet
+  WallTime ended;                ///< 0: not yet
+  std::string outcome;           ///< what was seen, or what went wrong
   Json result = Json::object();  ///< facts that later steps and the report need
 };
 
@@ -52,10 +52,10 @@ struct Execution {
   ExecutionId id;
   PlanKind kind = PlanKind::kFailover;
   ExecutionState state = ExecutionState::kRunning;
-  RegionName source;      ///< the old primary's region (rejoin: the region that is rejoined)
-  RegionName target;      ///< the new primary's region (rejoin: the primary)
-  Epoch epoch;            ///< under which its changes are made
-  RegionName owner;       ///< region of the agent that runs it
+  RegionName source;  ///< the old primary's region (rejoin: the region that is rejoined)
+  RegionName target;  ///< the new primary's region (rejoin: the primary)
+  Epoch epoch;        ///< under which its changes are made
+  RegionName owner;   ///< region of the agent that runs it
   AgentId owner_agent;
   std::uint64_t revision = 0;  ///< one more with each journal write: the higher of two copies is the newer
   bool accept_loss = false;
@@ -63,7 +63,7 @@ struct Execution {
   std::string reason;
   WallTime began;
   WallTime ended;
-  std::string waiting_for;   ///< why it waits, and the one command that unblocks it; empty: it does not
+  std::string waiting_for;  ///< why it waits, and the one command that unblocks it; empty: it does not
   std::vector<StepRecord> steps;
   Json facts = Json::object();  ///< times of the phases, loss, tokens: what the report is made of
 

@@ -11,12 +11,8 @@ bool LeaseItem::IsCandidate(const RegionName& region) const {
 Json ToJson(const LeaseItem& item) {
   Json candidates = Json::array();
   for (const RegionName& region : item.candidates) candidates.push_back(region.text);
-  Json json = {{"epoch", item.epoch.number},
-               {"holder", item.holder.text},
-               {"holder_agent", item.holder_agent.text},
-               {"counter", item.counter},
-               {"candidates", candidates},
-               {"length_ms", Millis(item.length)},
+  Json json = {{"epoch", item.epoch.number}, {"holder", item.holder.text}, {"holder_agent", item.holder_agent.text},
+               {"counter", item.counter},    {"candidates", candidates},   {"length_ms", Millis(item.length)},
                {"released", nullptr}};
   if (item.released) json["released"] = {{"heir", item.released->heir.text}, {"token", item.released->token}};
   return json;

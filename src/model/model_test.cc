@@ -55,7 +55,8 @@ TEST(AgentRecord, IsReadAsItWasWrittenAndNothingElseIs) {
   EXPECT_EQ(*AgentRecordFromJson(Again(ToJson(record))), record);
   EXPECT_TRUE(record.Detached());
   for (const char* text : {"{}", "[]", "null", "\"x\"", R"({"format": "lifeboat-agent-record/2", "highest": 1, "held": 1})",
-                           R"({"format": "lifeboat-agent-record/1", "highest": "7", "held": 1})", R"({"format": "lifeboat-agent-record/1", "highest": -1, "held": 1})",
+                           R"({"format": "lifeboat-agent-record/1", "highest": "7", "held": 1})",
+                           R"({"format": "lifeboat-agent-record/1", "highest": -1, "held": 1})",
                            R"({"format": "lifeboat-agent-record/1", "highest": 1})"}) {
     EXPECT_FALSE(AgentRecordFromJson(*ParseJson(text, "record")).ok()) << text;
   }
@@ -78,7 +79,8 @@ TEST(DatabaseState, WhatWasNotSeenStaysUnknown) {
   const DatabaseState nothing;
   EXPECT_EQ(DatabaseStateFromJson(Again(ToJson(nothing))), nothing);
   EXPECT_FALSE(nothing.IsWritable() || nothing.IsStandby());
-  for (const char* text : {"{}", "null", "[]", R"({"accepting": "yes", "in_recovery": "no", "flushed": 7, "timeline": "1", "standbys": 3})"}) {
+  for (const char* text :
+       {"{}", "null", "[]", R"({"accepting": "yes", "in_recovery": "no", "flushed": 7, "timeline": "1", "standbys": 3})"}) {
     const DatabaseState state = DatabaseStateFromJson(*ParseJson(text, "state"));
     EXPECT_FALSE(state.IsWritable() || state.IsStandby() || state.flushed || state.timeline || state.in_recovery) << text;
   }
@@ -142,7 +144,8 @@ Execution Some() {
 
 TEST(Execution, IsReadAsItWasWritten) {
   EXPECT_EQ(ToJson(*ExecutionFromJson(Again(ToJson(Some())))), ToJson(Some()));
-  for (const ExecutionState state : {ExecutionState::kRunning, ExecutionState::kAborting, ExecutionState::kDone, ExecutionState::kFailed, ExecutionState::kAborted}) {
+  for (const ExecutionState state : {ExecutionState::kRunning, ExecutionState::kAborting, ExecutionState::kDone,
+                                     ExecutionState::kFailed, ExecutionState::kAborted}) {
     Execution e = Some();
     e.state = state;
     EXPECT_EQ(ExecutionFromJson(ToJson(e))->state, state);

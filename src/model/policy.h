@@ -35,9 +35,9 @@ enum class DatabaseFailure {
 
 struct Policy {
   Automation automation = Automation::kObserve;
-  std::optional<LossLimit> loss_limit;           ///< required where automation is act
-  Duration cool_down = std::chrono::hours(1);    ///< after a takeover, before another automatic one
-  Duration failover_after{0};                    ///< how long a region must stay lost beyond the lease
+  std::optional<LossLimit> loss_limit;         ///< required where automation is act
+  Duration cool_down = std::chrono::hours(1);  ///< after a takeover, before another automatic one
+  Duration failover_after{0};                  ///< how long a region must stay lost beyond the lease
   DatabaseFailure database_failure = DatabaseFailure::kRestart;
   Duration restart_budget = std::chrono::seconds(10);
 };
@@ -46,7 +46,7 @@ struct Policy {
 struct LeaseSettings {
   Duration length = std::chrono::seconds(3);  ///< L
   Duration margin = std::chrono::milliseconds(150);
-  static constexpr double kRho = 0.005;       ///< the most by which two clocks' rates may differ
+  static constexpr double kRho = 0.005;  ///< the most by which two clocks' rates may differ
   static constexpr Duration kShortest = std::chrono::milliseconds(500);
   static constexpr Duration kLongest = std::chrono::seconds(30);  ///< the guard refuses a deadline farther away
 };

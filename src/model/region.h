@@ -20,7 +20,7 @@ enum class Role { kPrimary, kStandby, kWitness, kNone };
 
 /// What is concluded about a region.
 enum class Verdict {
-  kUnknown,    ///< nothing recent is known; never taken for good
+  kUnknown,  ///< nothing recent is known; never taken for good
   kHealthy,
   kSuspect,    ///< signs of loss, the lease not yet run out
   kDegraded,   ///< it serves, but not as it should

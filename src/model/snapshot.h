@@ -19,38 +19,39 @@ namespace lifeboat {
 struct LossEstimate {
   enum class Kind { kUnknown, kProvenZero, kBounded };
   Kind kind = Kind::kUnknown;
-  Duration time{};       ///< from the newest position that this standby holds to the latest moment the primary could write
-  ByteCount bytes;       ///< known backlog, plus the observed write rate over the unseen time
-  std::string basis;     ///< in words
+  Duration time{};    ///< from the newest position that this standby holds to the latest moment the primary could write
+  ByteCount bytes;    ///< known backlog, plus the observed write rate over the unseen time
+  std::string basis;  ///< in words
 };
 [[nodiscard]] Json ToJson(const LossEstimate& loss);
 
 /// Another region, as this agent knows it.
 struct PeerFacts {
   RegionKind kind = RegionKind::kData;
-  bool answers = false;             ///< its agent answered the last question
-  std::optional<Duration> age;      ///< since the question that it last answered
+  bool answers = false;                   ///< its agent answered the last question
+  std::optional<Duration> age;            ///< since the question that it last answered
   std::optional<DatabaseState> database;  ///< as its agent saw it then; empty: unknown
   AgentId agent;
-  bool detached = false;            ///< its agent says that its copy must be rejoined
-  std::uint64_t heartbeat_seen = 0; ///< newest heartbeat row visible on it
+  Epoch highest;                     ///< the highest epoch that its record holds
+  bool detached = false;             ///< its agent says that its copy must be rejoined
+  std::uint64_t heartbeat_seen = 0;  ///< newest heartbeat row visible on it
 };
 
 /// The lease, computed for this moment by decide/lease.h.
 struct LeaseFacts {
   bool store_answers = false;
   std::string store_problem;
-  bool store_empty = false;         ///< read, and there is no item
+  bool store_empty = false;  ///< read, and there is no item
   std::optional<LeaseItem> item;
-  bool held_here = false;           ///< the item names this region and the epoch is not ended by it
+  bool held_here = false;  ///< the item names this region and the epoch is not ended by it
   bool held_by_this_run = false;
-  bool valid = false;               ///< the deadline lies ahead
+  bool valid = false;  ///< the deadline lies ahead
   Duration left{};
   std::optional<Duration> counter_age;
-  bool released_here = false;       ///< this region ended the item's epoch
-  std::string takeover_bar;         ///< why this region may not take over now; "none": it may
+  bool released_here = false;  ///< this region ended the item's epoch
+  std::string takeover_bar;    ///< why this region may not take over now; "none": it may
   bool may_take_over = false;
-  Duration takeover_left{};         ///< until the bar falls by itself
+  Duration takeover_left{};  ///< until the bar falls by itself
 };
 
 struct Snapshot {
@@ -69,11 +70,11 @@ struct Snapshot {
   RegionName ready_heir;                  ///< holder: a candidate that said it can take over at once
   std::uint64_t heartbeat_written = 0;    ///< holder: the newest heartbeat row
   std::map<RegionName, PeerFacts> peers;
-  bool journal_read = false;              ///< which execution runs is known; before that nothing is started
-  std::optional<Execution> execution;     ///< the one that is not ended, if any
-  bool execution_runs_here = false;       ///< by this run of the agent
+  bool journal_read = false;                       ///< which execution runs is known; before that nothing is started
+  std::optional<Execution> execution;              ///< the one that is not ended, if any
+  bool execution_runs_here = false;                ///< by this run of the agent
   std::optional<Duration> execution_owner_silent;  ///< since its owner's agent last answered as that very run
-  std::optional<Duration> since_takeover; ///< since the last takeover that was not a planned switchover
+  std::optional<Duration> since_takeover;          ///< since the last takeover that was not a planned switchover
 };
 
 }  // namespace lifeboat

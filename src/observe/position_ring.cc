@@ -54,7 +54,8 @@ LossEstimate PositionRing::LossAt(Lsn flushed, Instant surely_ended) const {
   loss.time = std::max(Duration(0), AgeAt(covered->asked, surely_ended));
   loss.bytes = {(newest > flushed ? newest.bytes - flushed.bytes : 0) + static_cast<std::uint64_t>(HighestRate() * unseen)};
   loss.basis = "this standby holds everything up to " + flushed.Text() + "; the primary was last seen at " + newest.Text() +
-               ", and its lease ended at most " + FormatDuration(std::max(Duration(0), AgeAt(entries_.back().asked, surely_ended))) + " after that";
+               ", and its lease ended at most " +
+               FormatDuration(std::max(Duration(0), AgeAt(entries_.back().asked, surely_ended))) + " after that";
   return loss;
 }
 

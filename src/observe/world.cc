@@ -1,8 +1,7 @@
 #include "observe/world.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include "base/spawn.h"
 
 namespace lifeboat {
 
@@ -30,13 +29,13 @@ World::World(asio::any_io_executor io, RegionName self, std::map<RegionName, Reg
 
 void World::Start() {
   if (doors_.database) {
-    asio::co_spawn(io_, DatabaseLoop(), asio::detached);
-    asio::co_spawn(io_, ExitLoop(), asio::detached);
+    Spawn(io_, DatabaseLoop());
+    Spawn(io_, ExitLoop());
   }
-  if (doors_.guard) asio::co_spawn(io_, GuardLoop(), asio::detached);
-  for (const auto& [region, view] : peers_) asio::co_spawn(io_, PeerLoop(region), asio::detached);
-  asio::co_spawn(io_, TrafficLoop(), asio::detached);
-  asio::co_spawn(io_, CanaryLoop(), asio::detached);
+  if (doors_.guard) Spawn(io_, GuardLoop());
+  for (const auto& [region, view] : peers_) Spawn(io_, PeerLoop(region));
+  Spawn(io_, TrafficLoop());
+  Spawn(io_, CanaryLoop());
 }
 
 void World::SetHolder(RegionName holder, Epoch epoch) {
@@ -46,8 +45,9 @@ void World::SetHolder(RegionName holder, Epoch epoch) {
 
 void World::NoteDatabase(DatabaseState state) {
   const bool was_writable = database_ && database_->IsWritable();
-  const bool changed = !database_ || database_->process_alive != state.process_alive || database_->in_recovery != state.in_recovery ||
-                       was_writable != state.IsWritable() || database_->upstream != state.upstream;
+  const bool changed = !database_ || database_->process_alive != state.process_alive ||
+                       database_->in_recovery != state.in_recovery || was_writable != state.IsWritable() ||
+                       database_->upstream != state.upstream;
   if (state.IsWritable()) down_since_.reset();
   database_ = std::move(state);
   if (changed) changed_();
@@ -180,6 +180,7 @@ PeerFacts World::FactsOf(const RegionName& region, Instant now) const {
   facts.answers = view.answers;
   if (view.asked) facts.age = AgeAt(*view.asked, now);
   facts.agent = AgentId(TextAt(view.said, "agent"));
+  facts.highest = {NumberAt(view.said, "epoch")};
   facts.detached = FlagAt(view.said, "detached");
   facts.heartbeat_seen = NumberAt(view.said, "heartbeat_seen");
   if (MemberAt(view.said, "database").is_object()) facts.database = DatabaseStateFromJson(MemberAt(view.said, "database"));

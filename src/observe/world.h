@@ -30,14 +30,14 @@ struct PeerView {
   std::optional<Instant> asked;   ///< of the question that it last answered
   std::optional<Instant> failed;  ///< of the first question that it did not answer since then
   std::string problem;
-  Json said = Json::object();     ///< its last answer (docs/formats/peer.md, "agent.gossip")
+  Json said = Json::object();  ///< its last answer (docs/formats/peer.md, "agent.gossip")
 };
 
 struct CanaryView {
   std::optional<bool> ok;
-  std::string address;          ///< that took the last good row
-  WallTime last_good;           ///< 0: never
-  WallTime first_bad;           ///< of the failures since the last good one; 0: none
+  std::string address;  ///< that took the last good row
+  WallTime last_good;   ///< 0: never
+  WallTime first_bad;   ///< of the failures since the last good one; 0: none
   std::uint64_t written = 0;
   std::uint64_t failures = 0;
   std::string problem;

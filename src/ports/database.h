@@ -60,7 +60,8 @@ class Database {
 
   // ---- starting and promoting: only under a valid lease, which the caller has checked ----
 
-  /// Starts as a primary: removes the fence, starts, waits until it accepts writes, places the fence again.
+  /// Starts as a primary: removes the fence, starts, waits until it accepts writes, places the fence again. A copy that last ran
+  /// as a standby is started as one and promoted: only so does it follow every timeline that it has received.
   virtual Task<Result<Unit>> StartPrimary(Duration timeout) = 0;
   /// Starts as a standby of `upstream` (fence stays). Running as one already: re-points it, without a restart.
   virtual Task<Result<Unit>> StartStandby(Upstream upstream, Duration timeout) = 0;
@@ -75,7 +76,8 @@ class Database {
   /// Schema lifeboat with its tables (heartbeat, promotion, canary); idempotent.
   virtual Task<Result<Unit>> EnsureSchema(Duration timeout) = 0;
   virtual Task<Result<Unit>> WritePromotionMark(PromotionMark mark, Duration timeout) = 0;
-  /// One heartbeat row of this epoch, upserted per region. @return its sequence number
+  /// One heartbeat row of this epoch, upserted per region. @return its sequence number: epoch · 2^32 and up, growing, so that a
+  /// row of an earlier epoch, also of a copy that went its own way, is always below
   virtual Task<Result<std::uint64_t>> WriteHeartbeat(Epoch epoch, RegionName region, Duration timeout) = 0;
   /// Newest heartbeat row visible here (a standby answers what has been replayed). @error kNotFound
   virtual Task<Result<std::uint64_t>> ReadHeartbeat(Duration timeout) = 0;

@@ -34,7 +34,8 @@ class FakeUnderTest : public StoreUnderTest {
 };
 
 INSTANTIATE_TEST_SUITE_P(Fake, StoreContract,
-                         ::testing::Values(StoreCase{"fake", [](boost::asio::io_context& context) -> std::unique_ptr<StoreUnderTest> {
+                         ::testing::Values(StoreCase{"fake",
+                                                     [](boost::asio::io_context& context) -> std::unique_ptr<StoreUnderTest> {
                                                        return std::make_unique<FakeUnderTest>(context);
                                                      }}),
                          StoreCaseName);

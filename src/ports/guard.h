@@ -11,10 +11,10 @@ namespace lifeboat {
 
 struct GuardState {
   bool reachable = false;
-  bool armed = false;           ///< a deadline runs
-  bool fired = false;           ///< it killed, and nothing was permitted since
-  Duration left{};              ///< until the deadline, when armed
-  Duration worst_kill{};        ///< the longest that a kill took, measured by the guard itself
+  bool armed = false;     ///< a deadline runs
+  bool fired = false;     ///< it killed, and nothing was permitted since
+  Duration left{};        ///< until the deadline, when armed
+  Duration worst_kill{};  ///< the longest that a kill took, measured by the guard itself
   std::uint64_t kills = 0;
 };
 

@@ -49,9 +49,9 @@ struct Transaction {
 
 struct TransactionResult {
   bool committed = false;
-  Version version;               ///< committed: the version that every put key now has
+  Version version;  ///< committed: the version that every put key now has
   Incarnation incarnation;
-  std::vector<Record> current;   ///< not committed: the compared keys that exist, as they are now
+  std::vector<Record> current;  ///< not committed: the compared keys that exist, as they are now
 };
 
 struct Reading {

@@ -23,7 +23,8 @@ Task<Result<T>> OnPool(boost::asio::thread_pool& pool, std::function<Result<T>()
 }  // namespace
 
 Task<Result<Json>> EvidencePool::Append(std::string kind, ExecutionId execution, Json body, WallTime at) {
-  std::function<Result<Json>()> work = [this, kind = std::move(kind), execution = std::move(execution), body = std::move(body), at]() -> Result<Json> {
+  std::function<Result<Json>()> work = [this, kind = std::move(kind), execution = std::move(execution), body = std::move(body),
+                                        at]() -> Result<Json> {
     auto row = log_.Append(kind, execution, body, at);
     if (!row.ok()) return row.error();
     return ToJson(*row);

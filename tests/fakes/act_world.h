@@ -97,7 +97,13 @@ class ActProcess final : public Hands {
     world.shared.store = &store;
     for (FakeServer* server : {&world.east, &world.west}) {
       databases[server->region] = std::make_unique<FakeDatabase>(io.get_executor(), world.clock, *server);
-      RegionHand::Doors hand{world.clock, *leases.at(server->region), databases[server->region].get(), &guards[server->region], "/state/ledger", doors.databases, Log()};
+      RegionHand::Doors hand{world.clock,
+                             *leases.at(server->region),
+                             databases[server->region].get(),
+                             &guards[server->region],
+                             "/state/ledger",
+                             doors.databases,
+                             Log()};
       hands[server->region] = std::make_unique<RegionHand>(server->region, hand);
     }
     store.before_commit = [this](const Transaction& t) {
@@ -227,7 +233,7 @@ class ActProcess final : public Hands {
   Executor executor;
 
   std::map<std::string, std::function<std::optional<Error>(const Json&)>> scripts;  ///< "verb@region": an error instead of the verb
-  std::set<std::string> lose_answer;  ///< the verb is done once, its answer lost
+  std::set<std::string> lose_answer;                                                ///< the verb is done once, its answer lost
   std::set<RegionName> unreachable;
   std::vector<std::string> calls;
   std::vector<Transaction> commits;

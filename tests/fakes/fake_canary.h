@@ -10,7 +10,8 @@ namespace lifeboat::testing {
 
 class FakeCanary final : public Canary {
  public:
-  FakeCanary(Clock& clock, FakeNameServer& names, FakeServers& servers, RegionName self) : clock_(clock), names_(names), servers_(servers), self_(std::move(self)) {}
+  FakeCanary(Clock& clock, FakeNameServer& names, FakeServers& servers, RegionName self)
+      : clock_(clock), names_(names), servers_(servers), self_(std::move(self)) {}
 
   Task<Result<std::string>> Write(Duration timeout) override {
     co_await clock_.Sleep(2ms);
@@ -20,7 +21,8 @@ class FakeCanary final : public Canary {
       co_await clock_.Sleep(timeout);
       co_return RetryLater("no answer from " + server->host);
     }
-    if (server->mode != ServerMode::kPrimary || !server->Commit("canary")) co_return RetryLater(server->host + " does not accept writes");
+    if (server->mode != ServerMode::kPrimary || !server->Commit("canary"))
+      co_return RetryLater(server->host + " does not accept writes");
     co_return server->host;
   }
 

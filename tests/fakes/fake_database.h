@@ -67,12 +67,12 @@ class FakeServer {
   std::string upstream;         ///< host
   bool receiving = false;       ///< the link to the upstream was not dropped
   bool replay_paused = false;
-  std::size_t replayed = 0;     ///< entries
+  std::size_t replayed = 0;  ///< entries
 
   // ---- faults ----
   bool start_fails = false;
   bool rewind_fails = false;
-  bool hung = false;            ///< answers no query
+  bool hung = false;  ///< answers no query
 
   // ---- what happened, for judging ----
   int promotions = 0;
@@ -81,7 +81,7 @@ class FakeServer {
   int rewinds = 0;
   int copies = 0;
   int salvages = 0;
-  bool unsaved_loss = false;    ///< divergent WAL was destroyed unsaved (G4)
+  bool unsaved_loss = false;  ///< divergent WAL was destroyed unsaved (G4)
   std::set<std::uint64_t> saved_ids;
 
   [[nodiscard]] bool PostmasterRuns() const { return mode != ServerMode::kDown; }
@@ -101,8 +101,10 @@ class FakeServer {
   void Started(bool as_primary);
   /// SIGKILL to everything, or to the postmaster alone while its backends go on.
   void Kill(bool postmaster_only = false) {
-    if (postmaster_only) strays = strays || mode == ServerMode::kPrimary;
-    else strays = false;
+    if (postmaster_only)
+      strays = strays || mode == ServerMode::kPrimary;
+    else
+      strays = false;
     if (mode == ServerMode::kPrimary) cluster_state = "in production";
     mode = ServerMode::kDown;
     ++generation;
@@ -226,7 +228,8 @@ inline void FakeServer::Started(bool as_primary) {
 /// One agent's door to its own server.
 class FakeDatabase final : public Database {
  public:
-  FakeDatabase(boost::asio::any_io_executor io, Clock& clock, FakeServer& server) : clock_(clock), server_(server), bell_(std::move(io)) {
+  FakeDatabase(boost::asio::any_io_executor io, Clock& clock, FakeServer& server)
+      : clock_(clock), server_(server), bell_(std::move(io)) {
     server_.door_bell = &bell_;
   }
   ~FakeDatabase() override {
@@ -239,7 +242,9 @@ class FakeDatabase final : public Database {
     state.process_alive = server_.ProcessesLive();
     const bool answers = !server_.hung && (server_.mode == ServerMode::kPrimary || server_.mode == ServerMode::kStandby);
     if (!answers) {
-      state.problem = server_.mode == ServerMode::kStarting ? "the database system is starting up" : server_.hung ? "no answer in time" : "connection refused";
+      state.problem = server_.mode == ServerMode::kStarting ? "the database system is starting up"
+                      : server_.hung                        ? "no answer in time"
+                                                            : "connection refused";
       co_return state;
     }
     state.accepting = true;
@@ -252,7 +257,8 @@ class FakeDatabase final : public Database {
       if (server_.Streams()) state.upstream = server_.upstream;
     } else {
       for (const auto& other : server_.world().all()) {
-        if (other->Streams() && other->upstream == server_.host) state.standbys.push_back({other->region.text, "streaming", other->End(), other->Replayed()});
+        if (other->Streams() && other->upstream == server_.host)
+          state.standbys.push_back({other->region.text, "streaming", other->End(), other->Replayed()});
       }
     }
     state.wal_retrieve_retry_interval = "100ms";
@@ -335,7 +341,8 @@ class FakeDatabase final : public Database {
       co_await bell_.WaitFor(clock_, left);
     }
     if (server_.cluster_state != "shut down") co_return Refused("it was not shut down cleanly: '" + server_.cluster_state + "'");
-    co_return ShutdownToken{server_.system_id, server_.timeline, server_.wal.empty() ? Lsn{0x3000000} : server_.wal.back().end, server_.End()};
+    co_return ShutdownToken{server_.system_id, server_.timeline, server_.wal.empty() ? Lsn{0x3000000} : server_.wal.back().end,
+                            server_.End()};
   }
 
   Task<Result<Unit>> StartPrimary(Duration timeout) override {
@@ -395,7 +402,7 @@ class FakeDatabase final : public Database {
     co_return co_await Write("mark", mark.epoch, 0, mark.uuid, false);
   }
   Task<Result<std::uint64_t>> WriteHeartbeat(Epoch epoch, RegionName region, Duration) override {
-    const std::uint64_t sequence = NewestHeartbeat() + 1;
+    const std::uint64_t sequence = std::max(NewestHeartbeat() + 1, epoch.number << 32U);
     auto done = co_await Write("heartbeat", epoch, sequence, region.text, false);
     if (!done.ok()) co_return done.error();
     co_return sequence;
@@ -475,8 +482,10 @@ class FakeDatabase final : public Database {
   static Task<> StartServer(FakeServer& server, std::uint64_t generation, bool as_primary, VirtualTime& time) {
     co_await time.SleepUntil(time.now() + server.times.start);
     if (server.generation != generation || server.mode != ServerMode::kStarting) co_return;
-    if (server.start_fails) server.Kill();
-    else server.Started(as_primary);
+    if (server.start_fails)
+      server.Kill();
+    else
+      server.Started(as_primary);
   }
   static Task<> ShutDown(FakeServer& server, std::uint64_t generation, Clock&) {
     VirtualTime& time = server.world().time();

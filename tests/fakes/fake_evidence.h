@@ -32,13 +32,16 @@ class FakeEvidence final : public Evidence {
   }
   Task<Result<Json>> ForeignHeads(RegionName region) override {
     Json all = Json::array();
-    if (const auto found = foreign_.find(region); found != foreign_.end()) all.push_back({{"sequence", found->second.first}, {"hash", found->second.second}});
+    if (const auto found = foreign_.find(region); found != foreign_.end())
+      all.push_back({{"sequence", found->second.first}, {"hash", found->second.second}});
     co_return all;
   }
   Task<Result<Json>> Verify(Json) override { co_return Json{{"region", region_.text}, {"intact", true}}; }
 
  private:
-  [[nodiscard]] Json HeadNow() const { return {{"region", region_.text}, {"sequence", rows.size()}, {"hash", std::to_string(rows.size())}}; }
+  [[nodiscard]] Json HeadNow() const {
+    return {{"region", region_.text}, {"sequence", rows.size()}, {"hash", std::to_string(rows.size())}};
+  }
   const RegionName region_;
   std::map<RegionName, std::pair<std::uint64_t, std::string>> foreign_;
 };

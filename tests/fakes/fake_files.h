@@ -12,7 +12,7 @@ namespace lifeboat::testing {
 class FakeFiles final : public Files {
  public:
   std::map<std::string, std::string> content;
-  bool full = false;        ///< the disk is full: nothing can be written
+  bool full = false;  ///< the disk is full: nothing can be written
   std::size_t writes = 0;
 
   Task<Result<Unit>> Write(std::string path, std::string text) override {

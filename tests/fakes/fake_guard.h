@@ -61,7 +61,8 @@ class FakeGuardProcess {
   }
   [[nodiscard]] ServerVerdict Verdict() const {
     if (server_.strays) return ServerVerdict::kStrays;
-    if (server_.mode == ServerMode::kPrimary || (server_.mode == ServerMode::kStarting && server_.writable_start)) return ServerVerdict::kWritable;
+    if (server_.mode == ServerMode::kPrimary || (server_.mode == ServerMode::kStarting && server_.writable_start))
+      return ServerVerdict::kWritable;
     return ServerVerdict::kHarmless;
   }
 

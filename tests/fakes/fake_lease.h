@@ -12,9 +12,9 @@ namespace lifeboat::testing {
 /// What all regions see.
 struct SharedLease {
   LeaseItem item;
-  bool valid = true;         ///< the holder's deadline lies ahead
-  bool lapsed = false;       ///< a candidate may take over
-  Store* store = nullptr;    ///< where an execution's record goes with a claim
+  bool valid = true;              ///< the holder's deadline lies ahead
+  bool lapsed = false;            ///< a candidate may take over
+  Store* store = nullptr;         ///< where an execution's record goes with a claim
   std::function<void()> claimed;  ///< a claim on its way: whoever applies its transaction calls this in the same moment
 };
 
@@ -22,7 +22,7 @@ class FakeLease final : public LeaseDoor {
  public:
   FakeLease(RegionName self, SharedLease& shared) : self_(std::move(self)), shared_(shared) {}
 
-  bool known = true;          ///< the store has been read
+  bool known = true;  ///< the store has been read
   bool guard_feeds = true;
   bool detached = false;
   Epoch joined;

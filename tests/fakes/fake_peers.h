@@ -12,9 +12,9 @@ namespace lifeboat::testing {
 
 /// Who can be reached, from where. Regions that are not named are fine.
 struct FakeNetwork {
-  std::set<RegionName> cut_off;                            ///< regions that no other reaches
-  std::set<std::pair<RegionName, RegionName>> cut_links;   ///< both ways
-  Duration latency = 2ms;                                  ///< one way
+  std::set<RegionName> cut_off;                           ///< regions that no other reaches
+  std::set<std::pair<RegionName, RegionName>> cut_links;  ///< both ways
+  Duration latency = 2ms;                                 ///< one way
 
   [[nodiscard]] bool Reaches(const RegionName& a, const RegionName& b) const {
     if (a == b) return true;
@@ -46,9 +46,11 @@ class FakePeers final : public Peers {
       co_return UnknownOutcome("no answer from the agent of '" + region.text + "' in time");
     }
     const auto found = hub_.processes.find(region);
-    if (found == hub_.processes.end()) co_return RetryLater("the agent of '" + region.text + "' does not answer: connection refused");
+    if (found == hub_.processes.end())
+      co_return RetryLater("the agent of '" + region.text + "' does not answer: connection refused");
     auto reply = std::make_shared<Reply>(co_await boost::asio::this_coro::executor);
-    boost::asio::co_spawn(*found->second.context, Answer(found->second.handler, std::move(method), std::move(parameters), Carrier(reply)),
+    boost::asio::co_spawn(*found->second.context,
+                          Answer(found->second.handler, std::move(method), std::move(parameters), Carrier(reply)),
                           boost::asio::detached);
     while (!reply->value && !reply->broken) {
       const Duration left = TimeLeft(until, clock_.Now());
@@ -61,7 +63,8 @@ class FakePeers final : public Peers {
     }
     co_await clock_.Sleep(network.latency);
     if (reply->value) co_return *std::move(reply->value);
-    co_return UnknownOutcome(reply->broken ? "the connection to '" + region.text + "' broke" : "no answer from the agent of '" + region.text + "' in time");
+    co_return UnknownOutcome(reply->broken ? "the connection to '" + region.text + "' broke"
+                                           : "no answer from the agent of '" + region.text + "' in time");
   }
 
  private:

@@ -34,7 +34,8 @@ class FakeStoreServer {
 
   [[nodiscard]] Reading Read(const std::string& prefix) const {
     Reading reading;
-    for (auto it = records_.lower_bound(prefix); it != records_.end() && it->first.starts_with(prefix); ++it) reading.records.push_back(it->second);
+    for (auto it = records_.lower_bound(prefix); it != records_.end() && it->first.starts_with(prefix); ++it)
+      reading.records.push_back(it->second);
     reading.version = version_;
     reading.incarnation = incarnation_;
     return reading;
@@ -54,7 +55,8 @@ class FakeStoreServer {
   Result<TransactionResult> Apply(const Transaction& transaction) {
     std::set<std::string> keys;
     for (const auto& put : transaction.puts) {
-      if (put.key.empty() || !IsUtf8(put.key) || !IsUtf8(put.value)) return Fail("the record for key '" + put.key + "' cannot be stored");
+      if (put.key.empty() || !IsUtf8(put.key) || !IsUtf8(put.value))
+        return Fail("the record for key '" + put.key + "' cannot be stored");
       if (!keys.insert(put.key).second) return Fail("a transaction changes key '" + put.key + "' twice");
     }
     for (const auto& key : transaction.deletes) {
@@ -124,10 +126,10 @@ class FakeStore final : public Store {
   }
   ~FakeStore() override { server_.bells_.erase(&bell_); }
 
-  bool silent = false;            ///< questions leave and no answer comes: nothing arrives at the store
-  int lose_requests = 0;          ///< so many commits are lost on the way there, the sender cannot know
-  int lose_answers = 0;           ///< so many commits are applied and their answer is lost
-  int refuse = 0;                 ///< so many commits fail at the store, nothing changed
+  bool silent = false;    ///< questions leave and no answer comes: nothing arrives at the store
+  int lose_requests = 0;  ///< so many commits are lost on the way there, the sender cannot know
+  int lose_answers = 0;   ///< so many commits are applied and their answer is lost
+  int refuse = 0;         ///< so many commits fail at the store, nothing changed
   /// Called before and after each commit is applied: the place of a crash.
   std::function<void(const Transaction&)> before_commit;
   std::function<void(const Transaction&)> after_commit;

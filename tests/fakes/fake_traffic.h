@@ -5,8 +5,8 @@
 
 #include <functional>
 
-#include "ports/traffic.h"
 #include "ports/clock.h"
+#include "ports/traffic.h"
 
 namespace lifeboat::testing {
 
@@ -30,7 +30,7 @@ class FakeTraffic final : public Traffic {
   FakeTraffic(Clock& clock, FakeNameServer& server, Duration latency = 0ns) : clock_(clock), server_(server), latency_(latency) {}
 
   bool silent = false;
-  int lose_answers = 0;  ///< so many updates are applied and their answer is lost
+  int lose_answers = 0;                ///< so many updates are applied and their answer is lost
   std::function<void()> before_point;  ///< the place of a crash, and of another writer
   std::function<void()> after_point;
 
@@ -46,7 +46,8 @@ class FakeTraffic final : public Traffic {
     if (silent || !server_.up) co_return RetryLater("the name server does not answer");
     const TrafficRecord seen = server_.record;
     if (seen.epoch && *seen.epoch > epoch) {
-      co_return Refused("epoch " + std::to_string(seen.epoch->number) + " stands beside the name, this change is of epoch " + std::to_string(epoch.number));
+      co_return Refused("epoch " + std::to_string(seen.epoch->number) + " stands beside the name, this change is of epoch " +
+                        std::to_string(epoch.number));
     }
     if (seen.epoch == epoch && seen.address == address) co_return Done();
     if (before_point) before_point();

@@ -102,8 +102,10 @@ class Simulation {
         guard = std::make_unique<FakeGuard>(*machine.clock, *machine.guard);
       }
       const AgentId id(name.text + "-run-" + std::to_string(++machine.runs));
-      agent = std::make_unique<Agent>(executor, sim.settings, name, id, record,
-                                      Agent::Doors{*machine.clock, *store, machine.files, *peers, *traffic, *canary, *evidence, database.get(), guard.get()}, sim.log);
+      agent = std::make_unique<Agent>(
+          executor, sim.settings, name, id, record,
+          Agent::Doors{*machine.clock, *store, machine.files, *peers, *traffic, *canary, *evidence, database.get(), guard.get()},
+          sim.log);
     }
     ~Run() { world.time.Detach(io); }
     Simulation& world;
@@ -134,7 +136,8 @@ class Simulation {
     Machine& machine = machines.at(name);
     if (machine.run) return;
     std::optional<AgentRecord> record;
-    if (const auto found = machine.files.content.find("/state/" + name.text + "/record.json"); found != machine.files.content.end()) {
+    if (const auto found = machine.files.content.find("/state/" + name.text + "/record.json");
+        found != machine.files.content.end()) {
       record = *AgentRecordFromJson(*ParseJson(found->second, "record"));
     }
     if (name == settings.store.host && !store.up) {
@@ -143,7 +146,9 @@ class Simulation {
     }
     machine.run = std::make_unique<Run>(*this, name, record);
     Agent* agent = machine.run->agent.get();
-    hub.processes[name] = {&machine.run->io, [agent](std::string method, Json parameters) { return agent->Handle(std::move(method), std::move(parameters)); }};
+    hub.processes[name] = {&machine.run->io, [agent](std::string method, Json parameters) {
+                             return agent->Handle(std::move(method), std::move(parameters));
+                           }};
     agent->Start();
   }
   /// SIGKILL. The store dies with the agent that hosts it.
@@ -190,8 +195,8 @@ class Simulation {
   [[nodiscard]] bool Healthy(const RegionName& name) const {
     const auto item = Item();
     const Machine& machine = machines.at(name);
-    return item && item->holder == name && !item->released && item->candidates.size() == 1 && machine.server->mode == ServerMode::kPrimary &&
-           names.record.address == machine.server->host;
+    return item && item->holder == name && !item->released && item->candidates.size() == 1 &&
+           machine.server->mode == ServerMode::kPrimary && names.record.address == machine.server->host;
   }
   bool RunUntil(const std::function<bool()>& holds, Duration limit) { return time.RunUntil(holds, limit); }
 
@@ -209,25 +214,31 @@ class Simulation {
   }
   /// One line of where everything stands, for a failing test.
   [[nodiscard]] std::string Picture() {
-    std::string text = "at " + std::to_string(Seconds(time.now())) + " s; item " + store.ValueOf("orders/lease").value_or("none") + "; name -> " + names.record.address;
+    std::string text = "at " + std::to_string(Seconds(time.now())) + " s; item " + store.ValueOf("orders/lease").value_or("none") +
+                       "; name -> " + names.record.address;
     for (auto& [name, machine] : machines) {
       text += "\n  " + name.text + ": ";
       if (machine.server) {
         static constexpr const char* kModes[] = {"down", "starting", "primary", "standby"};
-        text += std::string("server ") + kModes[static_cast<int>(machine.server->mode)] + (machine.server->fence ? " fenced" : "") + (machine.server->Streams() ? " streams" : "") +
-                " tl " + std::to_string(machine.server->timeline) + " end " + machine.server->End().Text() + "; guard " + (machine.guard->alive() ? "lives" : "dead") + "; ";
+        text += std::string("server ") + kModes[static_cast<int>(machine.server->mode)] + (machine.server->fence ? " fenced" : "") +
+                (machine.server->Streams() ? " streams" : "") + " tl " + std::to_string(machine.server->timeline) + " end " +
+                machine.server->End().Text() + "; guard " + (machine.guard->alive() ? "lives" : "dead") + "; ";
       }
       if (!machine.run) {
         text += "no agent";
         continue;
       }
       const Decision& d = machine.run->agent->decision();
-      text += "rule " + std::to_string(d.rule) + ": " + d.reason + " [" + ToString(d.proposal) + "] takeover: " + machine.run->agent->snapshot().lease.takeover_bar +
-              (machine.run->agent->Healthy() ? "" : " (its loop stands still)") + ", item holder " + (machine.run->agent->snapshot().lease.item ? machine.run->agent->snapshot().lease.item->holder.text : "?");
-      if (const auto explained = Ask(name, "explain", Json::object()); explained.ok()) text += " last problem: " + TextAt(*explained, "last_problem");
+      text += "rule " + std::to_string(d.rule) + ": " + d.reason + " [" + ToString(d.proposal) +
+              "] takeover: " + machine.run->agent->snapshot().lease.takeover_bar +
+              (machine.run->agent->Healthy() ? "" : " (its loop stands still)") + ", item holder " +
+              (machine.run->agent->snapshot().lease.item ? machine.run->agent->snapshot().lease.item->holder.text : "?");
+      if (const auto explained = Ask(name, "explain", Json::object()); explained.ok())
+        text += " last problem: " + TextAt(*explained, "last_problem");
     }
     if (const auto e = LastExecution()) {
-      text += std::string("\n  ") + ToString(e->kind) + " " + e->id.text + " " + ToString(e->state) + " of " + e->owner.text + ": " + e->reason + " / " + e->waiting_for;
+      text += std::string("\n  ") + ToString(e->kind) + " " + e->id.text + " " + ToString(e->state) + " of " + e->owner.text +
+              ": " + e->reason + " / " + e->waiting_for;
       for (const StepRecord& step : e->steps) text += "\n    " + step.name + " " + ToString(step.state) + " " + step.outcome;
     }
     return text;

@@ -12,13 +12,13 @@
 // A crash of a process is Detach() and the end of its io_context: its coroutines end where they stand, what they had
 // done to the fakes stays done.
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -91,7 +91,8 @@ class VirtualTime {
   template <typename T>
   T Await(boost::asio::io_context& process, Task<T> task, Duration limit = std::chrono::hours(24)) {
     auto outcome = Start(process, std::move(task));
-    if (!RunUntil([&] { return outcome->has_value(); }, limit)) throw std::runtime_error("the task did not end in its virtual time");
+    if (!RunUntil([&] { return outcome->has_value(); }, limit))
+      throw std::runtime_error("the task did not end in its virtual time");
     return std::move(**outcome);
   }
   template <typename T>
@@ -162,7 +163,8 @@ class VirtualTime {
 /// The clock of one machine. `rate`: how fast it runs compared with the world's time (docs/lease.md: within 0.5 % of each other).
 class FakeClock final : public Clock {
  public:
-  explicit FakeClock(VirtualTime& time, double rate = 1.0, Duration uptime = std::chrono::hours(1)) : time_(time), rate_(rate), uptime_(uptime) {}
+  explicit FakeClock(VirtualTime& time, double rate = 1.0, Duration uptime = std::chrono::hours(1))
+      : time_(time), rate_(rate), uptime_(uptime) {}
 
   [[nodiscard]] Instant Now() const override {
     const Duration at = uptime_ + Scale(time_.now(), rate_);

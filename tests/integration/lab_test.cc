@@ -46,7 +46,8 @@ class LabTest : public testing::Test {
     base_ = name;
     ASSERT_EQ(::chmod(name.c_str(), 0755), 0);
     script_ = base_ / "stand-in";
-    std::ofstream(script_) << "#!/bin/sh\n(cd / && exec sleep 600) &\necho $! > tool.pid\nwait\n";  // a part, and a tool of it elsewhere
+    std::ofstream(script_)
+        << "#!/bin/sh\n(cd / && exec sleep 600) &\necho $! > tool.pid\nwait\n";  // a part, and a tool of it elsewhere
     ASSERT_EQ(::chmod(script_.c_str(), 0755), 0);
   }
 
@@ -70,7 +71,8 @@ class LabTest : public testing::Test {
     options.folder = NewFolder(name);
     options.program = script_;
     options.start_processes = false;
-    return Up(options, [](const std::string&) {}, [] { return true; });
+    return Up(
+        options, [](const std::string&) {}, [] { return true; });
   }
 
   void StartSupervisor(const LabInfo& lab, const std::string& region) {
@@ -173,7 +175,8 @@ TEST_F(LabTest, TwoLabsAtOnceHaveDifferentAddresses) {
 TEST_F(LabTest, AServerThatIsStartedByAnyoneComesUpAsAStandby) {
   const auto lab = Build("lab");
   ASSERT_TRUE(lab) << lab.error().Text();
-  for (const char* region : {"us-east-1", "us-west-2"}) EXPECT_TRUE(fs::exists(lab->FolderOf(region) / "data" / "standby.signal")) << region;
+  for (const char* region : {"us-east-1", "us-west-2"})
+    EXPECT_TRUE(fs::exists(lab->FolderOf(region) / "data" / "standby.signal")) << region;
 }
 
 TEST_F(LabTest, KillsEveryProcessOfARegionAtOneInstantAndNoOther) {
@@ -202,7 +205,7 @@ TEST_F(LabTest, KillsEveryProcessOfARegionAtOneInstantAndNoOther) {
   EXPECT_GE(killed->killed.size(), 8U);  // supervisor, guard, agent, postmaster and its five
   EXPECT_TRUE(Live(lab->FolderOf("us-east-1")).empty());
   EXPECT_EQ(PidOf(*lab, "us-west-2", "agent"), agent);
-  EXPECT_FALSE(IsAlive(tool));  // it stood in "/"
+  EXPECT_FALSE(IsAlive(tool));                        // it stood in "/"
   EXPECT_NE(::shmctl(segment, IPC_STAT, &state), 0);  // nor its shared memory, which outlives processes
   EXPECT_FALSE(ConnectTo(lab->Conninfo("us-east-1", kClientUser)));
 }
@@ -237,7 +240,10 @@ TEST_F(LabTest, DownAfterACrashOfAHalfBuiltLabLeavesNoProcessAndNoFile) {
     options.folder = folder;
     options.program = script_;
     options.start_processes = false;
-    ::_exit(Up(options, [](const std::string&) {}, [] { return true; }) ? 0 : 1);
+    ::_exit(Up(
+                options, [](const std::string&) {}, [] { return true; })
+                ? 0
+                : 1);
   }
   ASSERT_TRUE(Eventually([&] { return !Live(folder).empty(); }));
   ASSERT_EQ(::kill(builder, SIGKILL), 0);
@@ -263,7 +269,8 @@ TEST_F(LabTest, NeverTouchesAFolderThatIsNoLab) {
   options.folder = folder;
   options.program = script_;  // never this test program: were the check broken, a lab of it would run these tests again
   options.start_processes = false;
-  const auto up = Up(options, [](const std::string&) {}, [] { return true; });
+  const auto up = Up(
+      options, [](const std::string&) {}, [] { return true; });
 
   ASSERT_FALSE(down);
   EXPECT_EQ(down.error().retry, Retry::kRefused);
@@ -286,8 +293,8 @@ TEST_F(LabTest, ClientsFindTheServerByNameAndByBothAddresses) {
   std::ifstream key_file(lab->KeyFile());
   std::string key;
   std::getline(key_file, key);
-  std::ofstream(commands) << "server " << lab->dns.host << " " << lab->dns.port << "\nkey hmac-sha256:lifeboat. " << key << "\nzone " << kDnsZone
-                          << "\nadd " << kDnsName << " 1 A " << lab->regions[0].address << "\nsend\n";
+  std::ofstream(commands) << "server " << lab->dns.host << " " << lab->dns.port << "\nkey hmac-sha256:lifeboat. " << key
+                          << "\nzone " << kDnsZone << "\nadd " << kDnsName << " 1 A " << lab->regions[0].address << "\nsend\n";
   const auto updated = RunTool({"knsupdate", commands.string()}, "/", std::nullopt, 10s);
   ASSERT_TRUE(updated) << updated.error().Text();
 

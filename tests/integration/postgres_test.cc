@@ -472,10 +472,11 @@ TEST_F(PostgresTest, SchemaMarksAndHeartbeats) {
   EXPECT_EQ(seen.uuid, "5a1c");
   EXPECT_EQ(seen.epoch, Epoch{7});
 
-  EXPECT_EQ(Must(primary.door->WriteHeartbeat(Epoch{7}, RegionName("us-east-1"), kTime)), 1U);
-  EXPECT_EQ(Must(primary.door->WriteHeartbeat(Epoch{7}, RegionName("us-east-1"), kTime)), 2U);
-  EXPECT_EQ(Must(primary.door->WriteHeartbeat(Epoch{8}, RegionName("us-west-2"), kTime)), 3U);
-  EXPECT_EQ(Must(primary.door->ReadHeartbeat(kTime)), 3U);
+  EXPECT_EQ(Must(primary.door->WriteHeartbeat(Epoch{7}, RegionName("us-east-1"), kTime)), 7UL << 32U);
+  EXPECT_EQ(Must(primary.door->WriteHeartbeat(Epoch{7}, RegionName("us-east-1"), kTime)), (7UL << 32U) + 1);
+  EXPECT_EQ(Must(primary.door->WriteHeartbeat(Epoch{8}, RegionName("us-west-2"), kTime)), 8UL << 32U)
+      << "above every row that a copy of epoch 7 can have";
+  EXPECT_EQ(Must(primary.door->ReadHeartbeat(kTime)), 8UL << 32U);
 
   const std::string canary = PostgresLab::Login().canary_user;
   const std::string upsert =

@@ -17,7 +17,8 @@ namespace {
 constexpr const char* kCommitLoop =
     "CREATE TABLE IF NOT EXISTS loop_rows(n bigint PRIMARY KEY);"
     "CREATE OR REPLACE PROCEDURE commit_loop(first bigint) LANGUAGE plpgsql AS $$"
-    "DECLARE n bigint := first; BEGIN LOOP INSERT INTO loop_rows VALUES (n); COMMIT; RAISE NOTICE '%', n; n := n + 1; END LOOP; END $$";
+    "DECLARE n bigint := first; BEGIN LOOP INSERT INTO loop_rows VALUES (n); COMMIT; RAISE NOTICE '%', n; n := n + 1; END LOOP; "
+    "END $$";
 
 /// A backend that commits row after row in one call, and says so after each.
 class CommitLoop {
@@ -58,7 +59,8 @@ class ForeignManager {
     const auto owner = lab::OwnerFor();
     EXPECT_TRUE(owner);
     thread_ = std::jthread([data = (lab.FolderOf(region) / "data").string(), folder = lab.FolderOf(region).string(),
-                            program = lab.bin_directory + "/postgres", owner = owner ? *owner : std::nullopt, this](const std::stop_token& stop) {
+                            program = lab.bin_directory + "/postgres", owner = owner ? *owner : std::nullopt,
+                            this](const std::stop_token& stop) {
       SpawnOptions options;
       options.cwd = data;
       options.run_as = owner;
@@ -90,7 +92,8 @@ class DatabaseDead : public LabFixture {
   /// Every row of the loop that was answered is there.
   void ExpectLoopRows(const std::string& region, long first, long answered) {
     ASSERT_GE(answered, first);
-    const auto rows = Sql(region, "SELECT count(*) FROM loop_rows WHERE n BETWEEN " + std::to_string(first) + " AND " + std::to_string(answered));
+    const auto rows =
+        Sql(region, "SELECT count(*) FROM loop_rows WHERE n BETWEEN " + std::to_string(first) + " AND " + std::to_string(answered));
     ASSERT_TRUE(rows) << rows.error().Text();
     EXPECT_EQ(rows->front().front(), std::to_string(answered - first + 1));
   }
@@ -177,9 +180,11 @@ TEST_F(DatabaseDead, IsFailedOverAtOnceWhereThePolicySaysSoAndTheLossIsProvenZer
   EXPECT_EQ(ended->state, ExecutionState::kDone) << ended->reason;
   ASSERT_NO_FATAL_FAILURE(AwaitRowsOn(kWest));
   EXPECT_EQ(ended->requested_by, "rule 370");
-  EXPECT_EQ(TextAt(MemberAt(ended->facts, "loss_estimate"), "state"), "proven zero") << MemberAt(ended->facts, "loss_estimate").dump();
+  EXPECT_EQ(TextAt(MemberAt(ended->facts, "loss_estimate"), "state"), "proven zero")
+      << MemberAt(ended->facts, "loss_estimate").dump();
   EXPECT_EQ(TextAt(ended->facts, "fence"), "released by the old primary's own word");
-  EXPECT_TRUE(LogHas(kEast, "agent", "a dead database is failed over at once where the policy says so")) << "rule 230 did not decide";
+  EXPECT_TRUE(LogHas(kEast, "agent", "a dead database is failed over at once where the policy says so"))
+      << "rule 230 did not decide";
   EXPECT_TRUE(LogHas(kEast, "agent", "the database is dead: the lease was released"));
   ExpectLoopRows(kWest, 1, loop.Answered());
   ASSERT_NO_FATAL_FAILURE(Mend());

@@ -18,7 +18,8 @@ class ExecutingAgentKilled : public LabFixture {
     SCOPED_TRACE("switchover to " + target + ", agent of " + victim + " killed at step '" + step + "'");
     const ExecutionId id = OrderSwitchover(target);
     ASSERT_FALSE(id.text.empty());
-    const auto killed = KillAt(target, [&](const Execution& e) { return e.id == id && HasBegun(e, step); }, victim, "agent");
+    const auto killed = KillAt(
+        target, [&](const Execution& e) { return e.id == id && HasBegun(e, step); }, victim, "agent");
     ASSERT_TRUE(killed) << "step '" << step << "' was not seen";
 
     // then: it ends, done or taken back, and the service is where it says
@@ -45,7 +46,9 @@ TEST_F(ExecutingAgentKilled, AFailoverGoesOnFromEveryStepAndEndsDone) {
 
     // when
     KillRegion(lost);
-    const auto killed = KillAt(heir, [&](const Execution& e) { return e.kind == PlanKind::kFailover && e.began >= since && HasBegun(e, step); }, heir, "agent");
+    const auto killed = KillAt(
+        heir, [&](const Execution& e) { return e.kind == PlanKind::kFailover && e.began >= since && HasBegun(e, step); }, heir,
+        "agent");
 
     // then
     ASSERT_TRUE(killed) << "step '" << step << "' was not seen";

@@ -70,16 +70,19 @@ TEST_F(PrimaryAgentKilled, WithoutAGuardNothingIsPromotedAndThePrimaryGoesOn) {
   KillPart(kEast, "guard");
 
   // then: it serves on, and the check says what is missing
-  ASSERT_TRUE(Eventually([&] { return Ask(kEast, "check").dump().find("the guard of 'us-east-1' does not answer") != std::string::npos; }));
+  ASSERT_TRUE(
+      Eventually([&] { return Ask(kEast, "check").dump().find("the guard of 'us-east-1' does not answer") != std::string::npos; }));
   ASSERT_NO_FATAL_FAILURE(AwaitRows(400));
   EXPECT_EQ(RuleAt(kEast), 290);
   StartRegion(kEast);
-  ASSERT_TRUE(Eventually([&] { return Ask(kEast, "check").dump().find("the guard of 'us-east-1' does not answer") == std::string::npos; }));
+  ASSERT_TRUE(
+      Eventually([&] { return Ask(kEast, "check").dump().find("the guard of 'us-east-1' does not answer") == std::string::npos; }));
 
   // when: the candidate's guard stays away, and the primary is lost
   KillPart(kWest, "supervisor");
   KillPart(kWest, "guard");
-  ASSERT_TRUE(Eventually([&] { return Ask(kWest, "check").dump().find("the guard of 'us-west-2' does not answer") != std::string::npos; }));
+  ASSERT_TRUE(
+      Eventually([&] { return Ask(kWest, "check").dump().find("the guard of 'us-west-2' does not answer") != std::string::npos; }));
   const WallTime since = ReadWallClock();
   KillRegion(kEast);
 

@@ -23,8 +23,8 @@ class SlowStart : public LabFixture {
       if (entry.path().filename() != "postgres") fs::create_symlink(entry.path(), folder / entry.path().filename());
     }
     // In the data directory, as the server itself: so it is one of the server's processes from its first moment on.
-    std::ofstream(folder / "postgres") << "#!/bin/sh\ncd \"$2\" 2>/dev/null || true\n[ -e '" << (folder / "slow").string() << "' ] && sleep 4\nexec '"
-                                       << lab.bin_directory << "/postgres' \"$@\"\n";
+    std::ofstream(folder / "postgres") << "#!/bin/sh\ncd \"$2\" 2>/dev/null || true\n[ -e '" << (folder / "slow").string()
+                                       << "' ] && sleep 4\nexec '" << lab.bin_directory << "/postgres' \"$@\"\n";
     ::chmod((folder / "postgres").c_str(), 0755);
     const std::string key = "bin_directory: ";
     for (std::size_t at = config.find(key); at != std::string::npos; at = config.find(key, at + 1)) {
@@ -48,16 +48,19 @@ TEST_F(SlowStart, TheAgentWaitsForASlowStartUnderItsLeaseAndKillsNothing) {
   // then: the lease goes on all the while, and the one start that was begun is the one that serves
   ASSERT_TRUE(Eventually([&] { return LogHas(kEast, "agent", "server started", log); }));
   bool always_valid = true;
-  ASSERT_TRUE(Eventually([&] {
-    const Json lease = MemberAt(StatusOf(kEast), "lease");
-    always_valid = always_valid && (lease.is_null() || FlagAt(lease, "valid_here"));
-    return TakesWrites(kEast);
-  }, 20s, 50ms));
+  ASSERT_TRUE(Eventually(
+      [&] {
+        const Json lease = MemberAt(StatusOf(kEast), "lease");
+        always_valid = always_valid && (lease.is_null() || FlagAt(lease, "valid_here"));
+        return TakesWrites(kEast);
+      },
+      20s, 50ms));
   EXPECT_TRUE(always_valid) << "the lease was let go while the server started";
   ASSERT_NO_FATAL_FAILURE(AwaitRowsOn(kEast));
   const std::string said = LogOf(kEast, "agent").substr(log);
   const std::size_t started = said.find("server started");
-  EXPECT_EQ(said.find("what is left of the database is ended", started), std::string::npos) << "a slow start was taken for a dead server";
+  EXPECT_EQ(said.find("what is left of the database is ended", started), std::string::npos)
+      << "a slow start was taken for a dead server";
   EXPECT_EQ(said.rfind("server started"), started) << "it was started more than once";
   EXPECT_EQ(EpochSeenBy(kEast), 1U);
   EXPECT_FALSE(NewestExecution(PlanKind::kFailover, since, kWest));

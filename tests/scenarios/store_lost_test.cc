@@ -97,7 +97,8 @@ TEST_F(StoreLost, AndTheNameServerAliveTheServiceIsRoutedWithoutTheStore) {
   KillPart(kWitness, "supervisor");
   const WallTime since = ReadWallClock();
   KillRegion(kEast);
-  const auto killed = KillAt(kWest, [&](const Execution& e) { return e.began >= since && HasBegun(e, "promote"); }, kWitness, "agent");
+  const auto killed = KillAt(
+      kWest, [&](const Execution& e) { return e.began >= since && HasBegun(e, "promote"); }, kWitness, "agent");
   ASSERT_TRUE(killed);
 
   // then: the name follows all the same

@@ -74,7 +74,8 @@ void LabFixture::BringUp(lab::LabKnobs knobs, const Edit& edit) {
   options.knobs = knobs;
   options.start_processes = !edit;
   built_ = true;
-  auto up = lab::Up(options, [](const std::string&) {}, [] { return true; });
+  auto up = lab::Up(
+      options, [](const std::string&) {}, [] { return true; });
   ASSERT_TRUE(up) << up.error().Text();
   lab_ = std::move(up).value();
   if (!edit) return;
@@ -99,7 +100,8 @@ void LabFixture::TearDown() {
 
 void LabFixture::SaySoOnFailure() const {
   for (const lab::LabRegion& region : lab_.regions) {  // the causes first, as far as the lines go back
-    for (const auto& [log, lines] : {std::pair{"supervisor", 12}, std::pair{"guard", 12}, std::pair{"agent", 150}, std::pair{"postgresql", 60}}) {
+    for (const auto& [log, lines] :
+         {std::pair{"supervisor", 12}, std::pair{"guard", 12}, std::pair{"agent", 150}, std::pair{"postgresql", 60}}) {
       const std::string text = LogOf(region.name.text, log);
       if (!text.empty()) std::cerr << "---- " << region.name.text << " " << log << LastLines(text, lines) << "\n";
     }
@@ -136,7 +138,9 @@ std::string LabFixture::Holder() const {
   return status ? lab::HolderOf(*status) : "";
 }
 
-std::uint64_t LabFixture::EpochSeenBy(const std::string& region) const { return NumberAt(MemberAt(StatusOf(region), "lease"), "epoch"); }
+std::uint64_t LabFixture::EpochSeenBy(const std::string& region) const {
+  return NumberAt(MemberAt(StatusOf(region), "lease"), "epoch");
+}
 
 void LabFixture::AwaitWhole(Duration limit) {
   const auto whole = lab::AwaitWhole(lab_, limit, Patient());
@@ -350,7 +354,8 @@ void LabFixture::Conclude(Duration limit) {
       << running.dump();
   const std::string holder = Holder();
   for (const lab::LabRegion& region : lab_.regions) {
-    EXPECT_TRUE(Eventually([&] { return lab::HolderOf(StatusOf(region.name.text)) == holder; }, 10s)) << region.name.text << " does not see " << holder;
+    EXPECT_TRUE(Eventually([&] { return lab::HolderOf(StatusOf(region.name.text)) == holder; }, 10s))
+        << region.name.text << " does not see " << holder;
   }
   if (!clients_) return;
   AwaitRowsOn(holder);
@@ -367,7 +372,8 @@ void LabFixture::CheckRows(const std::vector<lab::ClientRecord>& records, const 
   for (const lab::ClientRecord& record : records) {
     auto check = lab::CheckRecord(record, lab_.Conninfo(holder, lab::kClientUser));
     ASSERT_TRUE(check) << check.error().Text();
-    EXPECT_TRUE(check->unexpected.empty()) << check->name << ": row " << check->unexpected.front() << " is in the table though refused or never sent";
+    EXPECT_TRUE(check->unexpected.empty()) << check->name << ": row " << check->unexpected.front()
+                                           << " is in the table though refused or never sent";
     EXPECT_GT(check->acknowledged, 0U) << check->name;
     checks.push_back(std::move(check).value());
   }
@@ -386,7 +392,8 @@ void LabFixture::CheckRows(const std::vector<lab::ClientRecord>& records, const 
     from_ns = to_ns;
   }
   for (const lab::ClientCheck& check : checks) {
-    const auto late = std::count_if(check.missing.begin(), check.missing.end(), [&](const lab::ClientRow& row) { return row.ended_ns > from_ns; });
+    const auto late = std::count_if(check.missing.begin(), check.missing.end(),
+                                    [&](const lab::ClientRow& row) { return row.ended_ns > from_ns; });
     EXPECT_EQ(late, 0) << check.name << ": acknowledged rows are missing, the first is " << check.missing.front().n << " of "
                        << check.acknowledged;
   }

@@ -108,8 +108,8 @@ class LabFixture : public testing::Test {
   void Mend(Duration limit = 90s);
   /// Looks at what runs at `region` as fast as it can until `moment` holds, then SIGKILLs `part` of `victim`.
   /// @return the execution as it was seen then; nothing: no such moment within `limit`, and nothing was killed
-  std::optional<Execution> KillAt(const std::string& region, const std::function<bool(const Execution&)>& moment, const std::string& victim,
-                                  const std::string& part, Duration limit = 20s);
+  std::optional<Execution> KillAt(const std::string& region, const std::function<bool(const Execution&)>& moment,
+                                  const std::string& victim, const std::string& part, Duration limit = 20s);
 
   // ---- clients ----
 

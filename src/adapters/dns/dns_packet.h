@@ -87,7 +87,7 @@ struct DnsAnswer {
 
 /// Parses an answer to a question. Nothing: not an answer to this request (another id, name or type, or no DNS at all).
 [[nodiscard]] std::optional<DnsAnswer> ParseAnswer(const Bytes& bytes, const Request& request, const std::string& name,
-                                                RecordType type);
+                                                   RecordType type);
 /// The same for an update of `zone`.
 [[nodiscard]] std::optional<DnsAnswer> ParseUpdateAnswer(const Bytes& bytes, const Request& request, const std::string& zone);
 /// True when the answer is signed with `key` over `request`.

@@ -17,7 +17,7 @@ constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 std::string OneLine(std::string_view text) {
   std::string line;
   for (const char c : text) {
-    if (c != '\n' && c != '\r') {
+    if (c != '\n' && c != '\r' && c != '\t') {
       line += c;
     } else if (!line.empty() && line.back() != ' ') {
       line += ' ';

@@ -328,8 +328,11 @@ Task<Result<Unit>> PostgresDatabase::WritePromotionMark(PromotionMark mark, Dura
 }
 
 Task<Result<std::uint64_t>> PostgresDatabase::WriteHeartbeat(Epoch epoch, RegionName region, Duration timeout) {
+  // SAFETY: each epoch begins above all numbers of the earlier ones, so that a row of a copy that went its own way is never
+  // taken for one that was written later on the primary.
   std::string sql =
-      "INSERT INTO lifeboat.heartbeat AS h (region, sequence, epoch, at, lsn) SELECT $1, coalesce(max(sequence), 0) + 1, $2,"
+      "INSERT INTO lifeboat.heartbeat AS h (region, sequence, epoch, at, lsn) SELECT $1, greatest(coalesce(max(sequence), 0) + 1,"
+      " $2::bigint << 32), $2,"
       " clock_timestamp(), pg_current_wal_flush_lsn() FROM lifeboat.heartbeat ON CONFLICT (region) DO UPDATE SET sequence ="
       " greatest(excluded.sequence, h.sequence + 1), epoch = excluded.epoch, at = excluded.at, lsn = excluded.lsn RETURNING "
       "sequence";

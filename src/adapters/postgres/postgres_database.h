@@ -94,6 +94,7 @@ class PostgresDatabase final : public Database {
 
   // starting, stopping, promoting (postgres_lifecycle.cc)
   Task<Result<Unit>> StartServer(Deadline deadline);
+  Task<Result<Unit>> StartByPromotion(Deadline deadline);
   Task<Result<Unit>> WaitUntilReady(pid_t postmaster, Deadline deadline);
   Task<Result<Unit>> WaitUntilWritable(Deadline deadline);
   Task<Result<Unit>> ReloadManaged(ServerSettings settings, Deadline deadline);

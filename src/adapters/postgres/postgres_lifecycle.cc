@@ -115,7 +115,8 @@ Task<Result<ShutdownToken>> PostgresDatabase::StopCleanly(Duration timeout) {
     const auto first = co_await (WaitForProcessExit(executor_, *postmaster) ||
                                  timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable)));
     if (first.index() == 1) {
-      co_return UnknownOutcome("the server was told to stop and is not down yet", "it waits for its standby or for clients to take what is left; the server's log says for whom");
+      co_return UnknownOutcome("the server was told to stop and is not down yet",
+                               "it waits for its standby or for clients to take what is left; the server's log says for whom");
     }
   }
   // SAFETY: pg_control speaks for the server only once nobody can write it.
@@ -186,6 +187,12 @@ Task<Result<Unit>> PostgresDatabase::StartPrimary(Duration timeout) {
     if (state.IsStandby()) co_return Refused("the server runs as a standby", "promote it, or stop it first");
     co_return StillAlive("the primary is not started");
   }
+  Result<ControlFile> control = co_await ReadControlFile(data_.path(), deadline.Left());
+  if (!control) co_return control.error();
+  // SAFETY: a copy that last ran as a standby may hold WAL of a timeline that its control file does not name yet. Started without
+  // its signal file it would silently go on from an older one, and lose what was acknowledged since: it is promoted instead.
+  const std::string& state = control->data.cluster_state;
+  if (state == "in archive recovery" || state == "shut down in recovery") co_return co_await StartByPromotion(deadline);
   // SAFETY: the only place that removes the fence for a start; it is back in every outcome, also a cancelled one.
   FenceAtExit fence(data_);
   auto work = [data = data_] { return data.RemoveFence(); };
@@ -197,6 +204,17 @@ Task<Result<Unit>> PostgresDatabase::StartPrimary(Duration timeout) {
   if (fenced) fence.Disarm();
   if (!started) co_return started.error();
   if (!fenced) co_return UnknownOutcome("the primary runs without its fence: " + fenced.error().message, fenced.error().hint);
+  co_return Done();
+}
+
+Task<Result<Unit>> PostgresDatabase::StartByPromotion(Deadline deadline) {
+  log_.Warn("the server last ran as a standby: it is started as one and promoted");
+  if (Result<Unit> fenced = co_await PlaceFence(deadline); !fenced) co_return fenced.error();
+  auto work = [data = data_, settings = StandbySettings(std::nullopt)] { return data.WriteManagedSettings(settings); };
+  if (Result<Unit> written = co_await OnPool(std::move(work), deadline); !written) co_return written.error();
+  if (Result<Unit> started = co_await StartServer(deadline); !started) co_return started.error();
+  Result<Lsn> fork = co_await Promote(deadline.Left());
+  if (!fork) co_return fork.error();
   co_return Done();
 }
 

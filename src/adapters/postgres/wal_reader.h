@@ -50,7 +50,8 @@ class WalReader {
 
  private:
   [[nodiscard]] std::vector<std::string> Range(Timeline timeline, Lsn start, Lsn limit) const;
-  Task<Result<CommandOutput>> Dump(Timeline timeline, Lsn start, Lsn limit, std::vector<std::string> options, Deadline deadline) const;
+  Task<Result<CommandOutput>> Dump(Timeline timeline, Lsn start, Lsn limit, std::vector<std::string> options,
+                                   Deadline deadline) const;
   Task<Result<Lsn>> LastRecordBefore(Timeline timeline, std::uint64_t first_byte, std::uint64_t limit, Deadline deadline) const;
 
   boost::asio::any_io_executor executor_;
