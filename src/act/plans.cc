@@ -45,7 +45,7 @@ Already IsPromoted(StepContext c) {
 }
 
 Answer Promote(StepContext c) {
-  Json parameters = Json::object();
+  Json parameters = One("primary", c.execution.source.text);
   const Json token = MemberAt(c.execution.facts, "token");
   if (token.is_object()) parameters["through"] = TextAt(token, "end");
   auto answer = co_await c.Ask(c.execution.target, "promote", parameters);

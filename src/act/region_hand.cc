@@ -203,11 +203,27 @@ Task<Result<Json>> RegionHand::ClaimLease(Json parameters, Duration) {
   co_return Json{{"epoch", epoch->number}};
 }
 
+/// The execution decides over this database, so nobody else starts it where it dies before its promotion has come through.
+Task<Result<Unit>> RegionHand::Revive(Json parameters, Duration timeout) {
+  const DatabaseState state = co_await doors_.database->Observe(timeout);
+  if (state.process_alive) co_return Done();
+  const auto upstream = PrimaryOf(parameters);
+  if (!upstream.ok()) co_return upstream.error();
+  doors_.log.Warn("the database died before its promotion: it is started again as a standby", {{"problem", state.problem}});
+  auto started = co_await doors_.database->StartStandby(*upstream, timeout);
+  if (!started.ok()) co_return started;
+  auto cut = co_await doors_.database->StopReceiving(timeout);
+  if (!cut.ok()) co_return cut.error();
+  co_return Done();
+}
+
 Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
   const auto epoch = CheckEpoch(parameters);
   if (!epoch.ok()) co_return epoch.error();
   auto prepared = co_await doors_.lease.PrepareToWrite(*epoch);
   if (!prepared.ok()) co_return prepared.error();
+  auto running = co_await Revive(parameters, timeout);
+  if (!running.ok()) co_return running.error();
   const auto through = Lsn::Parse(TextAt(parameters, "through"));
   if (through) {
     const DatabaseState state = co_await doors_.database->Observe(timeout);
@@ -223,6 +239,7 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
   while (true) {
     const DatabaseState state = co_await doors_.database->Observe(timeout);
     if (state.IsWritable() || (state.replayed && state.flushed && *state.replayed >= *state.flushed)) break;
+    if (!state.process_alive) co_return RetryLater("the database of '" + self_.text + "' has died while it replayed");
     if (AgeAt(began, doors_.clock.Now()) > timeout) {
       co_return RetryLater("'" + self_.text + "' has replayed up to " +
                            (state.replayed ? state.replayed->Text() : std::string("an unknown position")) + " of " +

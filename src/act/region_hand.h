@@ -12,7 +12,7 @@
 //   release     {epoch, heir, token}        → {}
 //   freeze      {epoch}                     → {flushed}      drop the link to the old primary
 //   claim       {epoch}                     → {epoch}        take the epoch that was released to this region
-//   promote     {epoch, through}            → {fork, uuid}
+//   promote     {epoch, through, primary}   → {fork, uuid}   a server that has died is started again first
 //   slots       {epoch, region}             → {}             slots for the candidates and `region` (primary only)
 //   heartbeat   {epoch}                     → {sequence}     write one row
 //   heartbeat_seen {}                       → {sequence}     the newest row visible here
@@ -81,6 +81,7 @@ class RegionHand {
   [[nodiscard]] Result<Upstream> PrimaryOf(const Json& parameters) const;
   /// Refuses where this region may hold the service itself: nothing that rewinds or replaces may touch a primary.
   [[nodiscard]] Result<Unit> CheckNotHolder() const;
+  [[nodiscard]] Task<Result<Unit>> Revive(Json parameters, Duration timeout);
   [[nodiscard]] Task<Result<Unit>> OpenUnder(Epoch epoch, Duration timeout);
 
   const RegionName self_;
