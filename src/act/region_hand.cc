@@ -227,11 +227,16 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
   const auto through = Lsn::Parse(TextAt(parameters, "through"));
   if (through) {
     const DatabaseState state = co_await doors_.database->Observe(timeout);
-    const bool already = state.IsWritable();
-    if (!already && (!state.flushed || *state.flushed < *through)) {
-      co_return Refused("'" + self_.text + "' holds WAL up to " +
-                        (state.flushed ? state.flushed->Text() : std::string("an unknown position")) +
-                        ", the old primary stopped at " + through->Text());
+    if (!state.IsWritable()) {
+      // SAFETY: not seen is not refused: a refusal says that nothing was promoted, and an earlier try may have come through.
+      if (!state.IsStandby() || !state.flushed) {
+        co_return RetryLater("the position of '" + self_.text + "' is unknown" +
+                             (state.problem.empty() ? "" : " (" + state.problem + ")"));
+      }
+      if (*state.flushed < *through) {
+        co_return Refused("'" + self_.text + "' holds WAL up to " + state.flushed->Text() + ", the old primary stopped at " +
+                          through->Text());
+      }
     }
   }
   // What was received is replayed first, which may take long: the second look comes after it.
