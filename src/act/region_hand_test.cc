@@ -140,6 +140,19 @@ TEST_F(RegionHandTest, NothingIsPromotedThatLacksWalOfAPlannedEnd) {
   EXPECT_EQ(world_.west.promotions, 1);
 }
 
+TEST_F(RegionHandTest, APositionThatCannotBeSeenIsNoRefusalSinceAnEarlierTryMayHavePromoted) {
+  // Given a try that promoted and whose answer was lost with its agent, and a server that does not answer at this moment.
+  WestTakesOver();
+  const Lsn end = world_.west.End();
+  ASSERT_TRUE(Do(kWest, "promote", Json{{"through", end.Text()}}).ok());
+  world_.west.hung = true;
+  // When it is asked again, then nothing says that it was not promoted: the execution must not be taken back.
+  ExpectRefused(Do(kWest, "promote", Json{{"through", end.Text()}}), "is unknown", Retry::kRetry);
+  world_.west.hung = false;
+  EXPECT_TRUE(Do(kWest, "promote", Json{{"through", end.Text()}}).ok());
+  EXPECT_EQ(world_.west.promotions, 1);
+}
+
 TEST_F(RegionHandTest, TheHolderIsNeverFencedSalvagedRewoundCopiedOrMadeToFollow) {
   const auto wal = world_.east.wal.size();
   for (const char* verb : {"fence", "salvage", "rewind", "copy", "follow"}) {
