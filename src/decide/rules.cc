@@ -95,7 +95,10 @@ bool ExecutionBlocksTakeover(const Snapshot& s) {
                            s.lease.item->holder == s.execution->source;
   return !source_lost;
 }
-bool WouldTakeOver(const Snapshot& s) { return StandbyRegion(s) && s.lease.may_take_over && !ExecutionBlocksTakeover(s); }
+// A run that has just begun must know its own switchover first: it is gone on with, not replaced by a failover.
+bool WouldTakeOver(const Snapshot& s) {
+  return StandbyRegion(s) && s.lease.may_take_over && s.journal_read && !ExecutionBlocksTakeover(s);
+}
 
 const Row kRows[] = {
     // ---- anyone ----

@@ -383,6 +383,13 @@ TEST_P(EveryRule, ProposesNoChangeWhereAutomationOnlyObserves) {
 INSTANTIATE_TEST_SUITE_P(Rules, EveryRule, ::testing::ValuesIn(kCases),
                          [](const auto& one) { return "Rule" + std::to_string(one.param.rule); });
 
+TEST(Rules, ARunThatHasNotReadTheJournalReplacesNobodySinceItMayOwnTheSwitchover) {
+  Snapshot s = Lost();
+  ASSERT_EQ(Decide(s).proposal, Proposal::kFailover);
+  s.journal_read = false;
+  EXPECT_EQ(Decide(s).proposal, Proposal::kNothing);
+}
+
 TEST(Rules, NumbersGrowAndSentencesAreSentences) {
   int last = 0;
   std::set<std::string> sentences;
