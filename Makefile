@@ -5,6 +5,8 @@ NAME ?=
 RUNS ?= 5
 # Tests with real parts keep two cores busy with three at a time: they mostly wait for leases and servers.
 JOBS ?= 3
+# More words for ctest, such as --repeat until-fail:5.
+CTEST ?=
 
 .PHONY: help setup build test unit check demo bench fmt health clean
 
@@ -28,7 +30,7 @@ demo: build
 	@$(PROGRAM) demo
 
 test: build
-	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) $(CTEST)
 
 unit: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j 2 -L unit
