@@ -113,6 +113,15 @@ TEST_F(StoreLost, AndTheNameServerAliveTheServiceIsRoutedWithoutTheStore) {
   const auto ended = AwaitEnded(killed->id);
   ASSERT_TRUE(ended) << "it did not end";
   EXPECT_EQ(ended->state, ExecutionState::kDone) << ended->reason;
+  // and: its last word is merged into the store, which until then names it as running and refuses another
+  EXPECT_TRUE(Eventually([&] {
+    const auto list = lab::AskAgent(lab(), kWitness, "executions.list", Json::object(), 2s);
+    if (!list) return false;
+    for (const Json& execution : MemberAt(*list, "executions")) {
+      if (TextAt(execution, "id") == killed->id.text) return TextAt(execution, "state") == "done";
+    }
+    return false;
+  })) << "the own file was never merged";
   ASSERT_NO_FATAL_FAILURE(AwaitRowsOn(kWest));
   StartRegion(kEast);
   Rejoin(kEast);
