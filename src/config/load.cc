@@ -33,7 +33,8 @@ class Builder {
     s.lease.margin = Time("lease.margin");
     for (std::size_t region = 0; region < document_.RegionCount(); ++region) s.regions.push_back(BuildRegion(region));
     s.first_primary = RegionName(Text("first_primary"));
-    s.store = {RegionName(Text("store.host")), Text("store.file")};
+    s.store.host = RegionName(Text("store.host"));
+    s.store.file = Text("store.file");
     if (const RegionSettings* host = s.Find(s.store.host); host != nullptr && s.store.file.empty()) {
       s.store.file = host->state_directory + "/store.sqlite";
     }

@@ -22,6 +22,7 @@ struct DatabaseSettings {
   std::string bin_directory = "/usr/lib/postgresql/15/bin";
   std::string socket_directory;  ///< absolute, outside the data directory
   std::string log_file;          ///< of the server; default: <state_directory>/postgresql.log
+  std::string gate_file;         ///< absolute, in tmpfs: setting lifeboat.gate_file of the module; empty: no gate
 };
 
 struct RegionSettings {
@@ -41,9 +42,18 @@ struct LoginSettings {
   std::optional<std::string> password_file;  ///< libpq passfile (0600), used for every connection
 };
 
+enum class StoreKind { kEmbedded, kEtcd };
+
 struct StoreSettings {
+  StoreKind kind = StoreKind::kEmbedded;
   RegionName host;   ///< embedded: the region whose agent hosts it
-  std::string file;  ///< default: <state_directory of host>/store.sqlite
+  std::string file;  ///< embedded; default: <state_directory of host>/store.sqlite
+  std::vector<std::string> endpoints;        ///< etcd: "https://10.0.0.1:2379", one a member; asked in turn
+  std::string user;                          ///< etcd; empty: no login
+  std::optional<std::string> password_file;  ///< etcd, 0600
+  std::string ca_file;                       ///< etcd: certificates that sign its members'; empty: the system's
+  std::string certificate_file;              ///< etcd: the client's own; empty: none
+  std::string key_file;                      ///< etcd: of certificate_file, 0600
 };
 
 /// A name that clients follow, kept by RFC 2136 updates.

@@ -15,6 +15,7 @@ Json ToJson(const LeaseItem& item) {
                {"counter", item.counter},    {"candidates", candidates},   {"length_ms", Millis(item.length)},
                {"released", nullptr}};
   if (item.released) json["released"] = {{"heir", item.released->heir.text}, {"token", item.released->token}};
+  if (!item.attested.empty()) json["attested"] = item.attested;
   return json;
 }
 
@@ -40,6 +41,7 @@ Result<LeaseItem> LeaseItemFromJson(const Json& json) {
   if (released.is_object()) {
     item.released = Release{RegionName(TextAt(released, "heir")), TextAt(released, "token")};
   }
+  item.attested = TextAt(json, "attested");
   return item;
 }
 

@@ -32,6 +32,7 @@ struct LeaseItem {
   std::vector<RegionName> candidates;  ///< standby regions that may take over; sorted, no duplicates
   Duration length{};                   ///< L, a whole number of milliseconds
   std::optional<Release> released;     ///< terminal for this epoch
+  std::string attested;                ///< by whose word the epoch before this one was ended without a wait; empty: nobody's
 
   friend bool operator==(const LeaseItem&, const LeaseItem&) = default;
   [[nodiscard]] bool IsCandidate(const RegionName& region) const;

@@ -10,6 +10,15 @@ const char* ToString(Automation automation) {
   return "observe";
 }
 
+const char* ToString(DegradedAction action) {
+  switch (action) {
+    case DegradedAction::kTell: return "tell";
+    case DegradedAction::kAsk: return "ask";
+    case DegradedAction::kSwitchover: return "switchover";
+  }
+  return "tell";
+}
+
 const char* ToString(DatabaseFailure policy) {
   switch (policy) {
     case DatabaseFailure::kRestart: return "restart";

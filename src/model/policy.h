@@ -33,6 +33,14 @@ enum class DatabaseFailure {
 };
 [[nodiscard]] const char* ToString(DatabaseFailure policy);
 
+/// What is done about a region that serves, but badly, when a majority has seen so for long enough.
+enum class DegradedAction {
+  kTell,        ///< say so
+  kAsk,         ///< name the one command
+  kSwitchover,  ///< move the service, gracefully first
+};
+[[nodiscard]] const char* ToString(DegradedAction action);
+
 struct Policy {
   Automation automation = Automation::kObserve;
   std::optional<LossLimit> loss_limit;         ///< required where automation is act
@@ -40,6 +48,8 @@ struct Policy {
   Duration failover_after{0};                  ///< how long a region must stay lost beyond the lease
   DatabaseFailure database_failure = DatabaseFailure::kRestart;
   Duration restart_budget = std::chrono::seconds(10);
+  DegradedAction degraded_action = DegradedAction::kTell;
+  Duration degraded_after = std::chrono::seconds(30);  ///< how long a majority must see it degraded, without a break
 };
 
 /// Timings of the lease (docs/lease.md). `margin` covers the guard's worst time to kill.

@@ -9,6 +9,14 @@
 
 namespace lifeboat {
 
+/// What stops a region's writes when its lease has run out.
+enum class FenceLevel {
+  kNone,          ///< nothing
+  kGuard,         ///< the guard kills the server
+  kGateAndGuard,  ///< the module in PostgreSQL refuses commits at the deadline, and the guard kills the server later
+};
+[[nodiscard]] const char* ToString(FenceLevel level);
+
 struct GuardState {
   bool reachable = false;
   bool armed = false;     ///< a deadline runs
@@ -16,6 +24,8 @@ struct GuardState {
   Duration left{};        ///< until the deadline, when armed
   Duration worst_kill{};  ///< the longest that a kill took, measured by the guard itself
   std::uint64_t kills = 0;
+  bool gate = false;       ///< the module is loaded in the server that runs now, enforces, and reads the guard's file
+  std::string gate_state;  ///< "open", "closed", or why there is no gate; for people
 };
 
 class Guard {
@@ -26,6 +36,9 @@ class Guard {
   virtual Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration timeout) = 0;
   /// The database must not be writable from now on; the guard ends what is, and answers when nothing of it is left.
   virtual Task<Result<Unit>> Forbid(Epoch epoch, Duration timeout) = 0;
+  /// Closes the gate for `epoch` and every lower one, for good, and leaves the server running: the first step of a release.
+  /// @error kRefused: there is no gate in force; the caller stops the server before it says that it released
+  virtual Task<Result<Unit>> Close(Epoch, Duration) { co_return Refused("there is no gate in force"); }
   virtual Task<GuardState> Look(Duration timeout) = 0;
 };
 

@@ -13,8 +13,13 @@
 
 namespace lifeboat {
 
-/// Questions of the lease path never stand behind long ones.
-enum class Lane { kLease, kWork };
+/// Questions of the lease path never stand behind long ones, and renewals never behind each other.
+enum class Lane {
+  kLease,
+  kWork,
+  kDatagram,  ///< one datagram each way, at most kMostDatagramBytes of parameters: what is lost is lost, and may come twice
+};
+inline constexpr std::size_t kMostDatagramBytes = 1000;
 
 class Peers {
  public:
