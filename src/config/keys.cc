@@ -67,6 +67,12 @@ constexpr Key kKeys[] = {
     {"regions[].database.log_file", kPath, kOptional, "", "", "/var/log/postgresql/orders.log",
      "outside `data_directory`; default: `postgresql.log` in `state_directory`", "The server's log."},
 
+    {"peers", kSection, kOptional, "", "", "", "", "How agents and command line speak to each other."},
+    {"peers.allow_plaintext", kChoice, kOptional, "false", "false|true", "false", "",
+     "**`true` lets the token travel readable:** agents may then listen at and call private addresses (10/8, 172.16/12, 192.168/16, "
+     "100.64/10, fc00::/7) without encryption, and whoever can read that network can give orders. For a lab, or inside a tunnel "
+     "that encrypts. Public addresses are refused all the same."},
+
     {"first_primary", kLabel, kRequired, "", "", "us-east-1", "a data region",
      "Region that takes epoch 1 of a service that has no lease yet; ignored ever after."},
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/address_reach.h"
 #include "config/document.h"
 
 namespace lifeboat {
@@ -54,6 +55,7 @@ class Builder {
     CheckLease(s);
     CheckPolicy(s);
     CheckRegions(s);
+    for (std::size_t region = 0; region < s.regions.size(); ++region) CheckReach(s.regions[region].agent, At(region, "agent"));
     for (std::size_t region = 0; region < s.regions.size(); ++region) CheckFolders(s, region);
     CheckPlaces(s);
     CheckDns(s);
@@ -179,6 +181,19 @@ class Builder {
       Complain("regions", "must hold at least two data regions, not " + std::to_string(data_regions),
                "with one copy there is nowhere to move to");
     }
+  }
+
+  /// SAFETY: agents do not encrypt, and whoever reads their token gives orders: it leaves the machine only by a word of its own.
+  void CheckReach(const Endpoint& agent, const std::string& path) {
+    if (!Good(path)) return;
+    const AddressReach reach = ReachOf(agent.host).value_or(AddressReach::kPublic);
+    const bool allowed = Text("peers.allow_plaintext") == "true";
+    if (reach == AddressReach::kLoopback || (reach == AddressReach::kPrivate && allowed)) return;
+    Complain(path, "lies beyond loopback ('" + agent.Text() + "'), and agents do not speak TLS",
+             reach == AddressReach::kPrivate
+                 ? "use an address within 127.0.0.0/8 and an encrypted tunnel between the regions; on a private network that nobody "
+                   "else can read, 'peers: {allow_plaintext: true}' allows it"
+                 : "use an address within 127.0.0.0/8 and an encrypted tunnel between the regions");
   }
 
   void Unique(std::map<Endpoint, std::string>& seen, const Endpoint& address, const std::string& path) {

@@ -330,6 +330,16 @@ TEST(LoadSettings, ALossLimitBelowALeaseCouldNeverBeMet) {
   EXPECT_EQ(ErrorOf("time: 10s", "time: 3001ms"), "loaded");
 }
 
+TEST(LoadSettings, AgentsLeaveTheMachineOnlyByAWordOfTheirOwnAndNeverForThePublic) {
+  const auto at = [](const std::string& address) { return With("agent: 127.77.2.1:7400", "agent: \"" + address + "\""); };
+  const auto allowed = [](const std::string& text) { return text + "peers: {allow_plaintext: true}\n"; };
+  EXPECT_THAT(Parse(at("10.0.2.1:7400")).error().Text(), HasSubstr("'agent' of region 'us-west-2' lies beyond loopback"));
+  EXPECT_THAT(Parse(at("10.0.2.1:7400")).error().Text(), HasSubstr("allow_plaintext: true"));
+  EXPECT_TRUE(Parse(allowed(at("10.0.2.1:7400"))).ok());
+  EXPECT_TRUE(Parse(allowed(at("[fd00::2]:7400"))).ok());
+  EXPECT_THAT(Parse(allowed(at("192.0.2.1:7400"))).error().Text(), HasSubstr("lies beyond loopback"));
+}
+
 TEST(LoadSettings, TheNameStandsInTheZone) {
   EXPECT_THAT(ErrorOf("orders-db.example.net", "orders-db.example.com"),
               HasSubstr("'dns.name' ('orders-db.example.com.') does not end in the zone 'example.net.'"));

@@ -7,6 +7,7 @@
 #include <list>
 
 #include "adapters/peers/wire.h"
+#include "base/address_reach.h"
 #include "serve/request.h"
 #include "serve/service_internal.h"
 
@@ -170,9 +171,10 @@ Result<Unit> HttpServer::Listener::Open(const Endpoint& address) {
   boost::system::error_code failure;
   const asio::ip::address host = asio::ip::make_address(address.host, failure);
   if (failure) return Fail("cannot listen at '" + address.Text() + "': '" + address.host + "' is not an IP address");
-  // Tokens and answers travel in the clear: nothing of it may leave the machine.
-  if (!host.is_loopback()) {
-    return Refused("refusing to listen at '" + address.Text() + "': it is beyond loopback, and TLS comes later",
+  // Tokens and answers travel in the clear: nothing of it may leave the machine, or the private network that the configuration
+  // allows it (peers.allow_plaintext, judged where the file is read).
+  if (ReachOf(address.host) == AddressReach::kPublic) {
+    return Refused("refusing to listen at '" + address.Text() + "': it is beyond loopback, and agents do not speak TLS",
                    "use an address within 127.0.0.0/8 or ::1, and an encrypted tunnel between the regions");
   }
   const tcp::endpoint endpoint(host, address.port);

@@ -48,7 +48,7 @@ class HttpServer {
  public:
   /// Listens at `address` (port 0: a free one) and serves from then on. `metrics` must outlive the server.
   /// A handler that throws is answered with kUnknownOutcome and logged.
-  /// @error kRefused: an address beyond loopback; kFail: no IP address, or the port is taken
+  /// @error kRefused: an address beyond loopback and private networks; kFail: no IP address, or the port is taken
   [[nodiscard]] static Result<std::unique_ptr<HttpServer>> Listen(boost::asio::any_io_executor executor, Endpoint address,
                                                                   Secret token, CallHandler handler, HealthSource health,
                                                                   Metrics& metrics, Log log, HttpTimes times = {});

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "adapters/peers/wire.h"
+#include "base/address_reach.h"
 
 namespace lifeboat {
 
@@ -67,8 +68,10 @@ Task<Result<Json>> CallOnce(asio::any_io_executor executor, Endpoint endpoint, c
   boost::system::error_code bad_address;
   const asio::ip::address address = asio::ip::make_address(endpoint.host, bad_address);
   if (bad_address) co_return Fail("'" + endpoint.host + "' is not an IP address");
-  // The token would travel in the clear.
-  if (!address.is_loopback()) co_return Fail(who + " is beyond loopback, and TLS comes later", "run the command in that region");
+  // The token would travel in the clear. Private networks are judged where the configuration is read (peers.allow_plaintext).
+  if (ReachOf(endpoint.host) == AddressReach::kPublic) {
+    co_return Fail(who + " is beyond loopback, and agents do not speak TLS", "run the command in that region");
+  }
 
   const http::request<http::string_body> request = BuildRequest(endpoint, token, method, parameters);
   beast::tcp_stream stream(executor);

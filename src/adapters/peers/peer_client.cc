@@ -6,8 +6,10 @@
 #include <chrono>
 #include <unordered_map>
 
+#include "adapters/peers/datagram_line.h"
 #include "adapters/peers/framed_socket.h"
 #include "adapters/peers/wire.h"
+#include "base/address_reach.h"
 
 namespace lifeboat {
 
@@ -62,12 +64,7 @@ class Gate {
   std::vector<asio::steady_timer*> waiters_;
 };
 
-/// What all channels of one client share.
-struct Identity {
-  RegionName self;
-  std::optional<asio::ip::address> source;  ///< where our connections leave from
-  Secret token;
-};
+using Identity = peers::LineIdentity;
 
 /// One question under way.
 struct Pending {
@@ -265,10 +262,9 @@ Task<Result<std::shared_ptr<peers::FramedSocket>>> PeerClient::Channel::Dial(std
   boost::system::error_code bad_address;
   const asio::ip::address address = asio::ip::make_address(endpoint_.host, bad_address);
   if (bad_address) co_return Fail("the agent's address of '" + region_.text + "' is not an IP address: '" + endpoint_.host + "'");
-  // The token would travel in the clear.
-  if (!address.is_loopback()) {
-    co_return Fail(Who() + " is beyond loopback, and TLS between agents comes later",
-                   "use a loopback address or a tunnel that ends on one");
+  // The token would travel in the clear. Private networks are judged where the configuration is read (peers.allow_plaintext).
+  if (ReachOf(endpoint_.host) == AddressReach::kPublic) {
+    co_return Fail(Who() + " is beyond loopback, and agents do not speak TLS", "use a loopback address or a tunnel that ends on one");
   }
   const tcp::endpoint target(address, endpoint_.port);
   BindSource(attempt->stream.socket(), target, *identity_);
@@ -380,17 +376,22 @@ PeerClient::PeerClient(asio::any_io_executor executor, RegionName self, std::map
     for (const Lane lane : {Lane::kLease, Lane::kWork}) {
       channels_.emplace(std::pair(region, lane), std::make_shared<Channel>(executor, region, endpoint, lane, identity, log));
     }
+    lines_.emplace(region, std::make_shared<peers::DatagramLine>(executor, region, endpoint, identity, log));
   }
 }
 
 PeerClient::~PeerClient() {
   for (const auto& [key, channel] : channels_) channel->Stop();
+  for (const auto& [region, line] : lines_) line->Stop();
 }
 
 Task<Result<Json>> PeerClient::Call(RegionName region, std::string method, Json parameters, Duration timeout, Lane lane) {
+  const auto found_line = lines_.find(region);
+  if (found_line == lines_.end()) co_return Fail("there is no agent of a region '" + region.text + "'");
+  // Kept alive here, as the channel below: the client may be destroyed while its calls end.
+  const std::shared_ptr<peers::DatagramLine> line = found_line->second;
+  if (lane == Lane::kDatagram) co_return co_await line->Ask(std::move(method), std::move(parameters), timeout);
   const auto found = channels_.find(std::pair(region, lane));
-  if (found == channels_.end()) co_return Fail("there is no agent of a region '" + region.text + "'");
-  // Kept alive here: the client may be destroyed while its calls end.
   const std::shared_ptr<Channel> channel = found->second;
   co_return co_await channel->Ask(std::move(method), std::move(parameters), timeout);
 }

@@ -18,6 +18,10 @@
 
 namespace lifeboat {
 
+namespace peers {
+class DatagramLine;
+}
+
 class PeerClient final : public Peers {
  public:
   /// `self` names us to the others, and its address is the one that our connections leave from. `peers` may hold `self`.
@@ -30,13 +34,14 @@ class PeerClient final : public Peers {
   /// fail without trying for 50 ms. Cancelling gives the call up as its time-out does.
   /// @param timeout of the whole call, connecting included (at most 1 s of it for one try to connect)
   /// @error kRetry: not one byte of the question has left; kUnknownOutcome: it has, and no answer came;
-  ///        kFail: no such region, an address beyond loopback, a token that the peer refuses, a question over 4 MiB;
+  ///        kFail: no such region, an address beyond loopback and private networks, a token that the peer refuses, a question over 4 MiB;
   ///        else the peer's own error
   Task<Result<Json>> Call(RegionName region, std::string method, Json parameters, Duration timeout, Lane lane) override;
 
  private:
   class Channel;
   std::map<std::pair<RegionName, Lane>, std::shared_ptr<Channel>> channels_;
+  std::map<RegionName, std::shared_ptr<peers::DatagramLine>> lines_;
 };
 
 }  // namespace lifeboat
