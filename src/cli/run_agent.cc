@@ -78,6 +78,11 @@ void UpdateMetrics(const Agent& agent, Metrics& metrics, int& last_rule) {
   }
 }
 
+/// What other agents may ask by datagram: questions that change nothing when they come twice (ports/peers.h).
+bool IsAnsweredOnDatagrams(const std::string& method) {
+  return method == "lease.promise" || method == "lease.probe" || method == kStoreRenew;
+}
+
 int Complain(const Error& error) {
   std::fprintf(stderr, "lifeboat agent: %s\n", error.Text().c_str());
   return error.retry == Retry::kRefused ? 3 : 1;
@@ -166,7 +171,9 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
     answer.body = {{"status", answer.healthy ? "ok" : "stuck"}, {"region", name.text}, {"service", settings.service}};
     return answer;
   };
-  auto server = HttpServer::Listen(io, region->agent, token->Clone(), handler, health, metrics, *log);
+  DatagramRules datagrams{name, IsAnsweredOnDatagrams};
+  auto server =
+      HttpServer::Listen(io, region->agent, token->Clone(), handler, health, metrics, *log, HttpTimes(), std::move(datagrams));
   if (!server.ok()) return Complain(server.error());
 
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);

@@ -17,8 +17,11 @@ namespace lifeboat {
 enum class Lane {
   kLease,
   kWork,
-  kDatagram,  ///< one datagram each way, at most kMostDatagramBytes of parameters: what is lost is lost, and may come twice
+  /// One datagram each way, never sent again by the door: rounds overlap instead. A question may be delivered twice, or late:
+  /// handlers of this lane are idempotent, and answer only the methods that were registered for it.
+  kDatagram,
 };
+/// Most bytes of a datagram's parameters as JSON text. More than that is refused (kFail) when the whole does not fit.
 inline constexpr std::size_t kMostDatagramBytes = 1000;
 
 class Peers {

@@ -8,6 +8,7 @@
 
 #include "adapters/peers/wire.h"
 #include "base/address_reach.h"
+#include "serve/datagram_desk.h"
 #include "serve/request.h"
 #include "serve/service_internal.h"
 
@@ -135,6 +136,7 @@ class HttpServer::Listener : public std::enable_shared_from_this<Listener> {
   explicit Listener(const asio::any_io_executor& executor) : acceptor_(executor) {}
 
   [[nodiscard]] Result<Unit> Open(const Endpoint& address);
+  [[nodiscard]] Result<Unit> OpenDatagrams(DatagramRules rules);
   void Start(std::shared_ptr<serve::Service> service);
   void Stop();
   [[nodiscard]] Endpoint Address() const { return address_; }
@@ -162,6 +164,7 @@ class HttpServer::Listener : public std::enable_shared_from_this<Listener> {
   static Task<> Linger(ConnectionPtr connection);
 
   tcp::acceptor acceptor_;
+  std::shared_ptr<serve::DatagramDesk> datagrams_;  ///< nothing: no such lane
   Endpoint address_;
   std::shared_ptr<serve::Service> service_;
   std::list<ConnectionPtr> connections_;
@@ -192,8 +195,22 @@ Result<Unit> HttpServer::Listener::Open(const Endpoint& address) {
   return Done();
 }
 
+Result<Unit> HttpServer::Listener::OpenDatagrams(DatagramRules rules) {
+  if (!rules.answers) return Done();
+  boost::system::error_code failure;
+  const asio::ip::udp::endpoint endpoint(asio::ip::make_address(address_.host, failure), address_.port);
+  datagrams_ = std::make_shared<serve::DatagramDesk>(acceptor_.get_executor(), std::move(rules));
+  if (!failure) failure = datagrams_->Open(endpoint);
+  if (failure) {
+    return Fail("cannot listen for datagrams at '" + address_.Text() + "': " + failure.message(),
+                "who has the port? ss -lunp 'sport = :" + std::to_string(address_.port) + "'");
+  }
+  return Done();
+}
+
 void HttpServer::Listener::Start(std::shared_ptr<serve::Service> service) {
   service_ = std::move(service);
+  if (datagrams_) datagrams_->Start(service_);
   asio::co_spawn(acceptor_.get_executor(), AcceptLoop(shared_from_this()), serve::Report(service_->log));
 }
 
@@ -201,6 +218,7 @@ void HttpServer::Listener::Stop() {
   service_->stopped = true;
   boost::system::error_code ignored;  // closed is closed
   acceptor_.close(ignored);
+  if (datagrams_) datagrams_->Stop();
   for (const ConnectionPtr& connection : std::list<ConnectionPtr>(connections_)) connection->Close();
 }
 
@@ -405,10 +423,12 @@ HttpServer::~HttpServer() { Stop(); }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Listen(asio::any_io_executor executor, Endpoint address, Secret token,
                                                        CallHandler handler, HealthSource health, Metrics& metrics, Log log,
-                                                       HttpTimes times) {
+                                                       HttpTimes times, DatagramRules datagrams) {
   const auto listener = std::make_shared<Listener>(executor);
   const Result<Unit> opened = listener->Open(address);
   if (!opened) return opened.error();
+  const Result<Unit> for_datagrams = listener->OpenDatagrams(std::move(datagrams));
+  if (!for_datagrams) return for_datagrams.error();
   const auto service = std::make_shared<serve::Service>();
   service->token = std::move(token);
   service->handler = std::move(handler);

@@ -1,7 +1,7 @@
 #pragma once
 
-// The agent's one TCP port: the HTTP API, /health and /metrics, and the kept-open connections of the other agents
-// (docs/formats/peer.md). It reads state and passes questions to a CallHandler; it never acts by itself.
+// The agent's one port: the HTTP API, /health and /metrics, the kept-open connections of the other agents, and over UDP their
+// datagrams (docs/formats/peer.md). It reads state and passes questions to a CallHandler; it never acts by itself.
 // Life cycle: Listen → accepts until Stop (or destruction), which ends every connection. Questions that are being
 // worked on then are not cancelled: they run to their end, and their answers are dropped; what the handler refers to must
 // outlive them (InFlight() says how many there are).
@@ -44,6 +44,15 @@ struct HttpTimes {
   Duration reply = std::chrono::seconds(10);
 };
 
+/// Most datagrams that are worked on at once; more are dropped.
+inline constexpr std::size_t kMostDatagramsInFlight = 256;
+
+/// What is answered on the lane of datagrams (UDP, the same address and port).
+struct DatagramRules {
+  RegionName self;                                        ///< questions to another region are dropped
+  std::function<bool(const std::string& method)> answers;  ///< its handlers are idempotent; empty: the UDP port stays closed
+};
+
 class HttpServer {
  public:
   /// Listens at `address` (port 0: a free one) and serves from then on. `metrics` must outlive the server.
@@ -51,7 +60,8 @@ class HttpServer {
   /// @error kRefused: an address beyond loopback and private networks; kFail: no IP address, or the port is taken
   [[nodiscard]] static Result<std::unique_ptr<HttpServer>> Listen(boost::asio::any_io_executor executor, Endpoint address,
                                                                   Secret token, CallHandler handler, HealthSource health,
-                                                                  Metrics& metrics, Log log, HttpTimes times = {});
+                                                                  Metrics& metrics, Log log, HttpTimes times = {},
+                                                                  DatagramRules datagrams = {});
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

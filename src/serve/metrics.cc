@@ -108,6 +108,10 @@ struct Metrics::Series {
                                     .Name("lifeboat_executions_total")
                                     .Help("Executions that reached a state, by plan.")
                                     .Register(registry);
+  Family<Counter>& datagrams = prometheus::BuildCounter()
+                                   .Name("lifeboat_datagrams_total")
+                                   .Help("Datagrams that arrived, by what became of them; all but 'taken' were dropped.")
+                                   .Register(registry);
   Family<Counter>& decisions = prometheus::BuildCounter()
                                    .Name("lifeboat_decisions_total")
                                    .Help("Decisions, by the number of the rule that decided.")
@@ -172,6 +176,8 @@ void Metrics::CountLeaseRenewal(const std::string& outcome, Duration took) {
   series_->renewals.Add({{"outcome", outcome}}).Increment();
   series_->renewal_seconds.Observe(Seconds(took));
 }
+
+void Metrics::CountDatagram(const char* outcome) { series_->datagrams.Add({{"outcome", outcome}}).Increment(); }
 
 void Metrics::CountExecution(PlanKind plan, ExecutionState state) {
   series_->executions.Add({{"plan", ToString(plan)}, {"state", ToString(state)}}).Increment();

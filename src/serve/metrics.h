@@ -43,6 +43,8 @@ class Metrics {
 
   /// `outcome`: few and fixed words ("store", "promises", "refused", "unknown"): each makes a series.
   void CountLeaseRenewal(const std::string& outcome, Duration took);
+  /// A datagram that arrived: "taken", or why it was dropped; "not_answered": its answer could not be sent.
+  void CountDatagram(const char* outcome);
   void CountExecution(PlanKind plan, ExecutionState state);
   void CountDecision(int rule);
 

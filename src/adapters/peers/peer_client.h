@@ -2,7 +2,8 @@
 
 // The client side of docs/formats/peer.md: asks the agents of other regions (and, all the same, our own) over one
 // kept-open connection per region and lane. Connections are made by the first call and made anew by the next call
-// after they were lost; nothing runs between calls. Observe, the lease and act stand on it through the door Peers.
+// after they were lost; nothing runs between calls. The lane of datagrams has one UDP socket per region (datagram_line.h).
+// Observe, the lease and act stand on it through the door Peers.
 // Life cycle: the destructor closes all connections; calls still under way answer as if the connection was lost.
 // Thread rule: `executor` is single-threaded (or a strand), and everything happens on it.
 
@@ -34,8 +35,8 @@ class PeerClient final : public Peers {
   /// fail without trying for 50 ms. Cancelling gives the call up as its time-out does.
   /// @param timeout of the whole call, connecting included (at most 1 s of it for one try to connect)
   /// @error kRetry: not one byte of the question has left; kUnknownOutcome: it has, and no answer came;
-  ///        kFail: no such region, an address beyond loopback and private networks, a token that the peer refuses, a question over 4 MiB;
-  ///        else the peer's own error
+  ///        kFail: no such region, an address beyond loopback and private networks, a token that the peer refuses (a datagram with
+  ///        a wrong token stays without an answer), a question over 4 MiB or larger than a datagram; else the peer's own error
   Task<Result<Json>> Call(RegionName region, std::string method, Json parameters, Duration timeout, Lane lane) override;
 
  private:

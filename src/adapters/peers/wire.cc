@@ -47,6 +47,43 @@ Result<std::uint64_t> ParseId(const Json& message) {
   return number;
 }
 
+Json QuestionJson(const std::string& method, const Json& parameters) {
+  Json message = Json::object();
+  message["method"] = method;
+  if (!parameters.is_null()) message["params"] = parameters;
+  return message;
+}
+
+Result<Question> QuestionFromJson(Json message, std::uint64_t id) {
+  Question question;
+  question.id = id;
+  question.method = TextAt(message, "method");
+  if (!IsMethod(question.method)) return Fail("a question without a method of the form 'name' or 'group.name'");
+  const auto parameters = message.find("params");
+  if (parameters == message.end()) return question;
+  if (!parameters->is_object()) return Fail("a question whose 'params' are no object");
+  question.parameters = std::move(*parameters);
+  return question;
+}
+
+Json AnswerJson(const Result<Json>& result) {
+  Json message = Json::object();
+  if (result.ok()) {
+    message["ok"] = *result;
+  } else {
+    message["error"] = ErrorToJson(result.error());
+  }
+  return message;
+}
+
+Result<Answer> AnswerFromJson(Json message, std::uint64_t id) {
+  const auto good = message.find("ok");
+  const Json& error = MemberAt(message, "error");
+  if ((good != message.end()) == error.is_object()) return Fail("an answer that has not exactly one of 'ok' and 'error'");
+  if (error.is_object()) return Answer{id, ErrorFromJson(error)};
+  return Answer{id, Result<Json>(std::move(*good))};
+}
+
 }  // namespace
 
 Result<std::string> EncodeFrame(std::string_view text) {
@@ -97,11 +134,13 @@ Result<Json> ParseForeignJson(std::string_view text, std::string_view what) {
 std::string DumpJson(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string QuestionText(std::uint64_t id, const std::string& method, const Json& parameters) {
-  Json message = Json::object();
+  Json message = QuestionJson(method, parameters);
   message["id"] = id;
-  message["method"] = method;
-  if (!parameters.is_null()) message["params"] = parameters;
   return DumpJson(message);
+}
+
+std::string BareQuestionText(const std::string& method, const Json& parameters) {
+  return DumpJson(QuestionJson(method, parameters));
 }
 
 Result<Question> ParseQuestion(std::string_view text) {
@@ -109,38 +148,35 @@ Result<Question> ParseQuestion(std::string_view text) {
   if (!message) return message.error();
   const Result<std::uint64_t> id = ParseId(*message);
   if (!id) return id.error();
-  Question question;
-  question.id = *id;
-  question.method = TextAt(*message, "method");
-  if (!IsMethod(question.method)) return Fail("a question without a method of the form 'name' or 'group.name'");
-  const auto parameters = message->find("params");
-  if (parameters == message->end()) return question;
-  if (!parameters->is_object()) return Fail("a question whose 'params' are no object");
-  question.parameters = std::move(*parameters);
-  return question;
+  return QuestionFromJson(*std::move(message), *id);
+}
+
+Result<Question> ParseBareQuestion(std::string_view text) {
+  Result<Json> message = ParseForeignJson(text, "question");
+  if (!message) return message.error();
+  return QuestionFromJson(*std::move(message), 0);
 }
 
 std::string AnswerText(std::uint64_t id, const Result<Json>& result) {
-  Json message = Json::object();
+  Json message = AnswerJson(result);
   message["id"] = id;
-  if (result.ok()) {
-    message["ok"] = *result;
-  } else {
-    message["error"] = ErrorToJson(result.error());
-  }
   return DumpJson(message);
 }
+
+std::string BareAnswerText(const Result<Json>& result) { return DumpJson(AnswerJson(result)); }
 
 Result<Answer> ParseAnswer(std::string_view text) {
   Result<Json> message = ParseForeignJson(text, "answer");
   if (!message) return message.error();
   const Result<std::uint64_t> id = ParseId(*message);
   if (!id) return id.error();
-  const auto good = message->find("ok");
-  const Json& error = MemberAt(*message, "error");
-  if ((good != message->end()) == error.is_object()) return Fail("an answer that has not exactly one of 'ok' and 'error'");
-  if (error.is_object()) return Answer{*id, ErrorFromJson(error)};
-  return Answer{*id, Result<Json>(std::move(*good))};
+  return AnswerFromJson(*std::move(message), *id);
+}
+
+Result<Answer> ParseBareAnswer(std::string_view text) {
+  Result<Json> message = ParseForeignJson(text, "answer");
+  if (!message) return message.error();
+  return AnswerFromJson(*std::move(message), 0);
 }
 
 Json ErrorToJson(const Error& error) {

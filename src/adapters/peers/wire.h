@@ -65,6 +65,12 @@ struct Answer {
 /// @error kFail: not an answer
 [[nodiscard]] Result<Answer> ParseAnswer(std::string_view text);
 
+/// The same without ids, as datagrams carry them (their id stands before the text). A parsed one has the id 0.
+[[nodiscard]] std::string BareQuestionText(const std::string& method, const Json& parameters);
+[[nodiscard]] Result<Question> ParseBareQuestion(std::string_view text);
+[[nodiscard]] std::string BareAnswerText(const Result<Json>& result);
+[[nodiscard]] Result<Answer> ParseBareAnswer(std::string_view text);
+
 /// {"retry", "message", "hint"}.
 [[nodiscard]] Json ErrorToJson(const Error& error);
 /// A class that we do not know is kUnknownOutcome: the caller looks again before any second attempt.

@@ -96,6 +96,25 @@ std::optional<Transaction> TransactionFromJson(const Json& json) {
   return transaction;
 }
 
+/// A volatile change that compares every key that it writes: whoever applies it a second time finds other versions.
+bool MayBeAskedTwice(const Transaction& transaction) {
+  const auto compared = [&transaction](const std::string& key) {
+    return std::any_of(transaction.compares.begin(), transaction.compares.end(),
+                       [&key](const Transaction::Compare& compare) { return compare.key == key; });
+  };
+  return transaction.durability == Durability::kVolatile && transaction.deletes.empty() &&
+         std::all_of(transaction.puts.begin(), transaction.puts.end(),
+                     [&compared](const Transaction::Put& put) { return compared(put.key); });
+}
+
+/// True when the store holds exactly what `transaction` puts.
+bool StandsThere(const Transaction& transaction, const std::vector<Record>& current) {
+  return std::all_of(transaction.puts.begin(), transaction.puts.end(), [&current](const Transaction::Put& put) {
+    return std::any_of(current.begin(), current.end(),
+                       [&put](const Record& record) { return record.key == put.key && record.value == put.value; });
+  });
+}
+
 Json TransactionResultToJson(const TransactionResult& result) {
   return Json{{"committed", result.committed},
               {"version", result.version.number},
@@ -138,6 +157,16 @@ Task<Result<Json>> AnswerCommit(Store& store, Json question) {
   co_return TransactionResultToJson(*result);
 }
 
+/// SAFETY: asked twice, the second finds the version that the first one made, and changes nothing
+/// (RemoteStoreTest.ARenewalThatArrivesTwiceChangesTheStoreOnce).
+Task<Result<Json>> AnswerRenew(Store& store, Json question) {
+  std::optional<Transaction> transaction = TransactionFromJson(question);
+  if (!transaction || !MayBeAskedTwice(*transaction)) co_return NotUnderstood(kStoreRenew);
+  Result<TransactionResult> result = co_await store.Commit(std::move(*transaction), TimeoutIn(question));
+  if (!result) co_return result.error();
+  co_return TransactionResultToJson(*result);
+}
+
 Task<Result<Json>> AnswerWatch(Store& store, Json question) {
   if (!MemberAt(question, "prefix").is_string() || !IsNumber(MemberAt(question, "after")) ||
       !IsNumber(MemberAt(question, "incarnation"))) {
@@ -153,6 +182,7 @@ Task<Result<Json>> AnswerWatch(Store& store, Json question) {
 Task<Result<Json>> AnswerStore(Store& store, std::string method, Json question) {
   if (method == kRead) co_return co_await AnswerRead(store, std::move(question));
   if (method == kCommit) co_return co_await AnswerCommit(store, std::move(question));
+  if (method == kStoreRenew) co_return co_await AnswerRenew(store, std::move(question));
   if (method == kWatch) co_return co_await AnswerWatch(store, std::move(question));
   co_return NotFound("the store has no method '" + method + "'");
 }
@@ -180,14 +210,30 @@ Task<Result<Reading>> RemoteStore::Read(std::string prefix, Duration timeout) {
 Task<Result<TransactionResult>> RemoteStore::Commit(Transaction transaction, Duration timeout) {
   if (Result<Unit> sound = CheckTransaction(transaction); !sound) co_return sound.error();
   Json question = TransactionToJson(transaction, timeout);
-  Result<Json> answer = co_await peers_.Call(host_, kCommit, std::move(question), timeout, Lane::kLease);
-  if (!answer) co_return answer.error().Within("the store in '" + host_.text + "'");
+  const bool fits = question.dump().size() <= kMostDatagramBytes;
+  if (fits && MayBeAskedTwice(transaction)) co_return co_await Renew(std::move(transaction), std::move(question), timeout);
+  const Result<Json> answer = co_await peers_.Call(host_, kCommit, std::move(question), timeout, Lane::kLease);
+  co_return Understand(answer);
+}
+
+Task<Result<TransactionResult>> RemoteStore::Renew(Transaction transaction, Json question, Duration timeout) {
+  const Result<Json> answer = co_await peers_.Call(host_, kStoreRenew, std::move(question), timeout, Lane::kDatagram);
+  Result<TransactionResult> result = Understand(answer);
+  // SAFETY: "not committed" may be the answer to a second copy, after the first was applied and its answer lost.
+  if (result && !result->committed && StandsThere(transaction, result->current)) {
+    co_return UnknownOutcome("the store in '" + host_.text + "' holds this very change already", "read it again");
+  }
+  co_return result;
+}
+
+Result<TransactionResult> RemoteStore::Understand(const Result<Json>& answer) const {
+  if (!answer) return answer.error().Within("the store in '" + host_.text + "'");
   std::optional<TransactionResult> result = TransactionResultFromJson(*answer);
   // SAFETY: an answer that cannot be read may have been "committed": the caller must look again
   // (RemoteStoreTest.CallsAGarbledAnswerToACommitUnknown).
   if (!result)
-    co_return UnknownOutcome("the store in '" + host_.text + "' answered a change with something that is not understood");
-  co_return std::move(*result);
+    return UnknownOutcome("the store in '" + host_.text + "' answered a change with something that is not understood");
+  return std::move(*result);
 }
 
 Task<Result<Reading>> RemoteStore::Watch(std::string prefix, Version after, Incarnation incarnation, Duration timeout) {
@@ -198,7 +244,9 @@ Task<Result<Reading>> RemoteStore::Watch(std::string prefix, Version after, Inca
   co_return co_await Ask(kWatch, std::move(question), timeout);
 }
 
-bool IsStoreMethod(const std::string& method) { return method == kRead || method == kCommit || method == kWatch; }
+bool IsStoreMethod(const std::string& method) {
+  return method == kRead || method == kCommit || method == kStoreRenew || method == kWatch;
+}
 
 CallHandler MakeStoreHandler(Store& store) {
   return [&store](std::string method, Json question) { return AnswerStore(store, std::move(method), std::move(question)); };

@@ -1,7 +1,8 @@
 #pragma once
 
 // A store that another region's agent hosts, reached through the door to the agents, and the answering side of it.
-// docs/formats/store.md has the three methods. Everything goes on the lane of the lease.
+// docs/formats/store.md has the methods. Volatile changes (renewals) go as datagrams when they fit, so that none stands behind the
+// lost packets of another; everything else goes on the lane of the lease.
 // Thread rule: one executor, as everything that an agent does; plain forwarding, no state.
 
 #include <string>
@@ -22,15 +23,20 @@ class RemoteStore : public Store {
 
  private:
   Task<Result<Reading>> Ask(std::string method, Json question, Duration timeout);
+  Task<Result<TransactionResult>> Renew(Transaction transaction, Json question, Duration timeout);
+  [[nodiscard]] Result<TransactionResult> Understand(const Result<Json>& answer) const;
 
   Peers& peers_;
   RegionName host_;
 };
 
+/// The method that may be asked twice: a volatile change that compares every key that it writes.
+inline constexpr const char* kStoreRenew = "store.renew";
+
 /// True for the methods that MakeStoreHandler answers.
 [[nodiscard]] bool IsStoreMethod(const std::string& method);
 
-/// Answers "store.read", "store.commit" and "store.watch" from `store`, which outlives the handler.
+/// Answers "store.read", "store.commit", "store.renew" and "store.watch" from `store`, which outlives the handler.
 /// @error kNotFound: another method; kFail: the question is not understood
 [[nodiscard]] CallHandler MakeStoreHandler(Store& store);
 

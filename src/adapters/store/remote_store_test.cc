@@ -34,6 +34,57 @@ TEST_F(RemoteStoreTest, AsksTheHostOnTheLaneOfTheLease) {
               ::testing::ElementsAre("eu-west-1 store.commit lease", "eu-west-1 store.read lease", "eu-west-1 store.watch lease"));
 }
 
+TEST_F(RemoteStoreTest, SendsARenewalThatFitsAsADatagramAndEverythingElseNot) {
+  const Result<TransactionResult> first = Await(context_, remote_.Commit(PutOf("k", "1"), 1s));
+  Transaction renewal = PutOf("k", "2");
+  renewal.compares.push_back({"k", first->version});
+  renewal.durability = Durability::kVolatile;
+  const Result<TransactionResult> renewed = Await(context_, remote_.Commit(renewal, 1s));
+  ASSERT_TRUE(renewed.ok()) << renewed.error().Text();
+  EXPECT_TRUE(renewed->committed);
+  Transaction large = PutOf("k", std::string(kMostDatagramBytes, 'x'));
+  large.compares.push_back({"k", renewed->version});
+  large.durability = Durability::kVolatile;
+  EXPECT_TRUE(Await(context_, remote_.Commit(large, 1s))->committed);
+  Transaction blind = PutOf("k", "3");  // it would change the store each time that it comes
+  blind.durability = Durability::kVolatile;
+  EXPECT_TRUE(Await(context_, remote_.Commit(blind, 1s))->committed);
+  EXPECT_THAT(peers_.calls, ::testing::ElementsAre("eu-west-1 store.commit lease", "eu-west-1 store.renew datagram",
+                                                   "eu-west-1 store.commit lease", "eu-west-1 store.commit lease"));
+}
+
+TEST_F(RemoteStoreTest, ARenewalThatArrivesTwiceChangesTheStoreOnce) {
+  const Result<TransactionResult> first = Await(context_, remote_.Commit(PutOf("k", "1"), 1s));
+  Transaction renewal = PutOf("k", "2");
+  renewal.compares.push_back({"k", first->version});
+  renewal.durability = Durability::kVolatile;
+  peers_.fault = InProcessPeers::Fault::kFirstAnswerLost;
+  const Result<TransactionResult> twice = Await(context_, remote_.Commit(renewal, 1s));
+  // It was applied, by the first copy: never "refused".
+  ASSERT_FALSE(twice.ok());
+  EXPECT_EQ(twice.error().retry, Retry::kUnknownOutcome);
+  peers_.fault = InProcessPeers::Fault::kNone;
+  const Result<Reading> now = Await(context_, remote_.Read("k", 1s));
+  EXPECT_EQ(now->records[0].value, "2");
+  EXPECT_EQ(now->records[0].version.number, first->version.number + 1);
+  // Somebody else's change is a plain refusal.
+  renewal.puts[0].value = "3";
+  EXPECT_FALSE(Await(context_, remote_.Commit(renewal, 1s))->committed);
+}
+
+TEST_F(RemoteStoreTest, TheHandlerTakesNoRenewalThatWouldChangeMoreWhenItComesTwice) {
+  const CallHandler handler = MakeStoreHandler(*host_);
+  for (const char* text : {R"({"compares":[["k",0]],"puts":[["k","v"]],"deletes":[],"durable":true})",
+                           R"({"compares":[],"puts":[["k","v"]],"deletes":[],"durable":false})",
+                           R"({"compares":[["k",0]],"puts":[["k","v"],["other","v"]],"deletes":[],"durable":false})",
+                           R"({"compares":[["k",0]],"puts":[],"deletes":["k"],"durable":false})"}) {
+    const Result<Json> answer = Await(context_, handler(kStoreRenew, Json::parse(text)));
+    ASSERT_FALSE(answer.ok()) << text;
+    EXPECT_EQ(answer.error().retry, Retry::kFail);
+  }
+  EXPECT_TRUE(Await(context_, remote_.Read("", 1s))->records.empty());
+}
+
 TEST_F(RemoteStoreTest, ALostAnswerLeavesACommitUnknownAndAReadOrWatchToBeTriedAgain) {
   peers_.fault = InProcessPeers::Fault::kAnswerLost;
   const Result<TransactionResult> commit = Await(context_, remote_.Commit(PutOf("k", "v"), 1s));
