@@ -12,6 +12,7 @@
 #include "model/lease_item.h"
 #include "model/policy.h"
 #include "model/region.h"
+#include "model/vote.h"
 
 namespace lifeboat {
 
@@ -35,6 +36,9 @@ struct PeerFacts {
   Epoch highest;                     ///< the highest epoch that its record holds
   bool detached = false;             ///< its agent says that its copy must be rejoined
   std::uint64_t heartbeat_seen = 0;  ///< newest heartbeat row visible on it
+  bool guard_answers = false;        ///< as its agent said
+  std::size_t order = 0;             ///< its place in the configuration
+  Vote vote;                         ///< about the present primaryship; unknown when it is too old
 };
 
 /// The lease, computed for this moment by decide/lease.h.
@@ -52,6 +56,7 @@ struct LeaseFacts {
   std::string takeover_bar;    ///< why this region may not take over now; "none": it may
   bool may_take_over = false;
   Duration takeover_left{};  ///< until the bar falls by itself
+  std::optional<Duration> promised_left;  ///< this region's own word to the holder still binds it for so long
 };
 
 struct Snapshot {
@@ -65,6 +70,7 @@ struct Snapshot {
   std::optional<DatabaseState> database;  ///< of this region; empty: not looked at yet
   bool detached = false;                  ///< this region's own copy must be rejoined
   bool guard_answers = false;
+  bool gate = false;  ///< the module in the server that runs here is proven to refuse commits when the lease has run out
   std::optional<Duration> database_down;  ///< for how long no process of it has lived, where it should
   std::optional<LossEstimate> loss;       ///< of a failover to this region; or, on the holder, to its best heir
   RegionName ready_heir;                  ///< holder: a candidate that said it can take over at once
@@ -75,6 +81,15 @@ struct Snapshot {
   bool execution_runs_here = false;                ///< by this run of the agent
   std::optional<Duration> execution_owner_silent;  ///< since its owner's agent last answered as that very run
   std::optional<Duration> since_takeover;          ///< since the last takeover that was not a planned switchover
+  std::size_t order = 0;                           ///< this region's place in the configuration
+  Vote vote;                                       ///< this agent's own
+  VoteCount votes;
+  bool cool_down_read = false;        ///< whether a cool-down is latched is known
+  std::optional<CoolDown> cool_down;  ///< of a move that votes drove; only a person ends it
+  std::optional<Duration> takeover_open;  ///< for how long this region has been free to take over from a holder that fell silent
+  std::optional<Duration> not_following;  ///< standby: for how long it has not streamed from the holder's server, which serves
+  bool pointed = false;                   ///< this run has pointed the standby here to the holder of this epoch, its lineage proven
+  std::string ahead;  ///< why the copy here cannot follow: it holds WAL that the holder's history does not; empty: it does not
 };
 
 }  // namespace lifeboat
