@@ -250,7 +250,8 @@ TEST_P(EveryPlan, AnActIsBegunOnlyWhenItsIntentStandsInTheStore) {
   ASSERT_TRUE(world.time.RunUntil([&] { return process.ended; }, 300s));
   EXPECT_GE(judged, 2);
   // And each step's outcome stands there at the end, after its intent.
-  for (const StepRecord& step : Stored(world)->steps) {
+  const auto stored = Stored(world);
+  for (const StepRecord& step : stored->steps) {
     EXPECT_EQ(step.state, StepState::kDone) << step.name;
     EXPECT_FALSE(step.outcome.empty()) << step.name;
   }

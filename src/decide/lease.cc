@@ -32,6 +32,7 @@ Lease::Lease(RegionName self, AgentId agent, LeaseSettings settings, std::option
       settings_(settings),
       had_record_(record.has_value()),
       started_(started),
+      earlier_promise_(record ? record->longest_promise : Duration{}),
       record_(record.value_or(AgentRecord{})),
       saved_(record_) {}
 
@@ -40,6 +41,12 @@ Duration Lease::Length() const { return item_ ? std::min(item_->length, settings
 Duration Lease::WaitLength() const {
   const Duration longest = item_ ? std::max(item_->length, settings_.length) : settings_.length;
   return Scale(longest, 1 + LeaseSettings::kRho);
+}
+
+// SAFETY: a run that has just begun does not know what an earlier one promised. Without a record nothing was ever promised
+// under it, but the record may have been lost.
+Instant Lease::StartupEnd() const {
+  return started_ + (had_record_ ? Scale(earlier_promise_, 1 + LeaseSettings::kRho) : WaitLength());
 }
 
 Result<Unit> Lease::OnItem(std::optional<LeaseItem> item, std::uint64_t version, Incarnation incarnation, Instant arrived) {
@@ -55,6 +62,7 @@ Result<Unit> Lease::OnItem(std::optional<LeaseItem> item, std::uint64_t version,
                        ", which this region has seen",
                    "the store lost its content or was restored from an old copy: bring the newest one back, or reseed the store");
   }
+  store_heard_ = arrived;
   if (!item) {
     store_read_ = true;
     incarnation_ = incarnation;
@@ -82,18 +90,32 @@ void Lease::Accept(LeaseItem item, std::uint64_t version, Incarnation incarnatio
   version_ = version;
   incarnation_ = incarnation;
   store_read_ = true;
+  store_heard_ = arrived;
   record_.highest = std::max(record_.highest, item_->epoch);
   record_.incarnation = incarnation;
+  if (version > joining_version_) joining_.clear();  // applied, or something else stands where it expected the old item
 
+  if (unanswered_ && *item_ == unanswered_->item && IsHolderRun()) ExtendByStore(*unanswered_);  // its answer alone was lost
+  if (unanswered_ && version > unanswered_->version) unanswered_.reset();
   if (claim_ && item_->holder_agent == agent_ && item_->epoch == claim_->item.epoch) {
-    Extend(*claim_);  // the claim whose answer was lost had been ours
+    ExtendByStore(*claim_);  // the claim whose answer was lost had been ours
     claim_.reset();
   } else if (claim_ && (version > claim_->version || incarnation != claim_->incarnation)) {
     claim_.reset();  // another item stands where the claim expected the old one: it can no longer be applied
   } else if (claim_ && claim_unknown_) {
     claim_again_ = true;  // not applied so far: a second try is safe, since at most one of the two can be
   }
-  if (!IsHolderRun()) deadline_.reset();
+  if (!IsHolderRun() || other_reign) rounds_.clear();
+  if (!IsHolderRun()) EndReign();
+}
+
+void Lease::EndReign() {
+  deadline_.reset();
+  store_deadline_.reset();
+  promise_deadline_.reset();
+  unanswered_.reset();
+  rounds_.clear();
+  probed_.reset();
 }
 
 std::optional<AgentRecord> Lease::UnsavedRecord() const { return record_ == saved_ ? std::nullopt : std::optional(record_); }
@@ -104,7 +126,8 @@ void Lease::NoteHeld(Epoch epoch) { record_.held = std::max(record_.held, epoch)
 
 bool Lease::IsHolder() const {
   // SAFETY: release is terminal: a late answer to an earlier renewal must not bring the epoch back. (LeaseReleaseIsTerminal)
-  return item_ && item_->holder == self_ && !item_->released && item_->epoch > record_.released;
+  // SAFETY: a higher epoch that another region told of ends this one at once, before the store says so.
+  return item_ && item_->holder == self_ && !item_->released && item_->epoch > record_.released && item_->epoch == record_.highest;
 }
 
 bool Lease::IsHolderRun() const { return IsHolder() && item_->holder_agent == agent_; }
@@ -119,11 +142,18 @@ std::optional<LeaseChange> Lease::Change(Instant now) const {
   return change;
 }
 
-std::optional<LeaseChange> Lease::Renewal(Instant now) const { return Change(now); }
+std::optional<LeaseChange> Lease::Renewal(Instant now) const {
+  // SAFETY: a question whose answers are lost would bind the candidates for ever: after the deadline the store must be heard first.
+  if (!HoldsAt(now) && (!store_heard_ || AgeAt(*store_heard_, now) > Length())) return std::nullopt;
+  return Change(now);
+}
 
-std::optional<LeaseChange> Lease::Membership(Instant now, std::vector<RegionName> candidates) const {
+std::optional<LeaseChange> Lease::BeginMembership(Instant now, std::vector<RegionName> candidates) {
   std::optional<LeaseChange> change = Change(now);
   if (!change) return std::nullopt;
+  // SAFETY: whoever may be a candidate already must have promised, and whoever may still be one too.
+  joining_ = candidates;
+  joining_version_ = version_;
   std::sort(candidates.begin(), candidates.end());
   candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
   change->item.candidates = std::move(candidates);
@@ -141,21 +171,113 @@ std::optional<LeaseChange> Lease::Founding(Instant now) const {
   return LeaseChange{now, 0, incarnation_, item, true};
 }
 
-void Lease::Extend(const LeaseChange& change) {
-  const Duration length = std::min(change.item.length, settings_.length);
+void Lease::Extend(Instant asked, Duration length, std::optional<Instant>& path) {
   // SAFETY: counted from before the question, shortened by the clocks' drift and by the guard's time to kill.
-  const Instant until = change.asked + Scale(length, 1 - LeaseSettings::kRho) - settings_.margin;
+  const Instant until = asked + Scale(length, 1 - LeaseSettings::kRho) - settings_.margin;
+  if (!path || until.boot > path->boot) path = until;
   if (!deadline_ || until.boot > deadline_->boot) deadline_ = until;
 }
 
+void Lease::ExtendByStore(const LeaseChange& change) {
+  Extend(change.asked, std::min(change.item.length, settings_.length), store_deadline_);
+}
+
+std::vector<RegionName> Lease::Asked() const {
+  if (!item_) return {};
+  std::vector<RegionName> asked = item_->candidates;
+  for (const RegionName& region : joining_) {
+    if (std::find(asked.begin(), asked.end(), region) == asked.end()) asked.push_back(region);
+  }
+  return asked;
+}
+
+std::optional<PromiseQuestion> Lease::BeginRound(Instant now) {
+  if (!IsHolderRun() || claim_ || Asked().empty()) return std::nullopt;
+  // SAFETY: after the deadline only probes, until they come back: questions whose answers are lost would bind for ever.
+  const bool binding = HoldsAt(now) || (probed_ && AgeAt(*probed_, now) <= Length());
+  rounds_.push_back({now, item_->epoch, binding, {}});
+  if (rounds_.size() > kMostRounds) rounds_.pop_front();
+  return PromiseQuestion{self_, agent_, item_->epoch, now, Length(), binding};
+}
+
+bool Lease::OnPromise(const RegionName& from, const PromiseAnswer& answer) {
+  record_.highest = std::max(record_.highest, answer.highest);
+  if (!IsHolderRun()) EndReign();
+  // SAFETY: an answer counts for the run, the epoch and the round that asked for it, and for no other.
+  if (!answer.promised || answer.region != from || answer.agent != agent_ || !IsHolderRun() || answer.epoch != item_->epoch)
+    return false;
+  const auto round = std::find_if(rounds_.begin(), rounds_.end(), [&](const Round& r) {
+    return r.asked == answer.asked && r.epoch == answer.epoch && r.binding == answer.binding;
+  });
+  if (round == rounds_.end()) return false;
+  round->granted[from] = answer.granted;
+  // SAFETY: all candidates, in this one round; an empty set is nobody's word.
+  Duration least = Length();
+  const std::vector<RegionName> asked = Asked();
+  for (const RegionName& region : asked) {
+    const auto granted = round->granted.find(region);
+    if (granted == round->granted.end()) return false;
+    least = std::min(least, granted->second);
+  }
+  if (asked.empty()) return false;
+  if (!round->binding) {
+    if (!probed_ || round->asked.boot > probed_->boot) probed_ = round->asked;
+    return false;
+  }
+  Extend(round->asked, least, promise_deadline_);
+  return true;
+}
+
+void Lease::NoteQuestion(const PromiseQuestion& question) {
+  record_.highest = std::max(record_.highest, question.epoch);
+  record_.longest_promise = std::max(record_.longest_promise, std::min(question.length, settings_.length));
+}
+
+std::string Lease::PromiseRefusal(const PromiseQuestion& q, bool in_recovery, Instant now) const {
+  if (q.holder == self_) return "it asks itself";
+  if (q.epoch < record_.highest) return "epoch " + std::to_string(record_.highest.number) + " is known";
+  // SAFETY: a restarted agent must still know to whom, and for how long at most, it gave its word.
+  if (saved_.highest < q.epoch || saved_.longest_promise < std::min(q.length, settings_.length)) return "not on disk yet";
+  if (!had_record_ && !store_read_) return "this region has no record of earlier epochs and has not read the store";
+  if (!IsOver(StartupEnd(), now)) return "this run began too recently";
+  if (claim_) return "a takeover of its own is under way";
+  if (item_ && item_->epoch == q.epoch && item_->holder != q.holder) return "'" + item_->holder.text + "' holds that epoch";
+  if (item_ && item_->epoch == q.epoch && item_->released) return "that epoch was released";
+  // SAFETY: a writable database's agent promises nothing: it is, or may be, a primary itself.
+  if (!in_recovery) return "the database here does not run as a standby";
+  return {};
+}
+
+PromiseAnswer Lease::Promise(const PromiseQuestion& question, bool in_recovery, Instant now) {
+  PromiseAnswer answer;
+  answer.region = self_;
+  answer.agent = question.agent;
+  answer.epoch = question.epoch;
+  answer.asked = question.asked;
+  answer.binding = question.binding;
+  answer.refusal = PromiseRefusal(question, in_recovery, now);
+  answer.highest = saved_.highest;
+  answer.promised = answer.refusal.empty();
+  if (!answer.promised) return answer;
+  answer.granted = std::min(question.length, settings_.length);
+  if (!question.binding) return answer;
+  const Instant until = now + Scale(answer.granted, 1 + LeaseSettings::kRho);
+  if (!promised_until_) promised_until_ = until;
+  promised_until_->boot = std::max(promised_until_->boot, until.boot);
+  promised_until_->raw = std::max(promised_until_->raw, until.raw);
+  return answer;
+}
+
 void Lease::OnChange(const LeaseChange& change, ChangeFate fate, std::uint64_t version, Incarnation incarnation, Instant arrived) {
+  // SAFETY: of several that expect the same item the first may be the one that was applied: its beginning counts.
+  if (fate == ChangeFate::kUnknown && (!unanswered_ || change.version > unanswered_->version)) unanswered_ = change;
   if (fate != ChangeFate::kCommitted) return;  // refused or unknown: the watch shows what stands there
   if (change.item.epoch < record_.highest || incarnation < record_.incarnation) return;
   if (incarnation == incarnation_ && version < version_) return;
   // SAFETY: an answer to a question of an epoch that was released since says nothing any more.
   if (change.item.epoch <= record_.released && !change.item.released) return;
   Accept(change.item, version, incarnation, arrived);
-  if (IsHolderRun()) Extend(change);
+  if (IsHolderRun()) ExtendByStore(change);
 }
 
 void Lease::BeginRelease() {
@@ -179,11 +301,7 @@ TakeoverAnswer Lease::MayTakeOver(Instant now, Duration extra) const {
   if (item_->holder == self_) return {TakeoverBar::kHolder, {}};
   if (!item_->IsCandidate(self_)) return {TakeoverBar::kNotCandidate, {}};
   if (claim_ && !claim_again_) return {TakeoverBar::kClaimUnresolved, {}};
-  // SAFETY: a run that has just begun does not know what an earlier one promised.
-  if (!had_record_) {
-    const Instant end = started_ + WaitLength();
-    if (!IsOver(end, now)) return {TakeoverBar::kStartup, TimeLeft(end, now)};
-  }
+  if (!IsOver(StartupEnd(), now)) return {TakeoverBar::kStartup, TimeLeft(StartupEnd(), now)};
   if (promised_until_ && !IsOver(*promised_until_, now)) return {TakeoverBar::kPromise, TimeLeft(*promised_until_, now)};
   if (item_->released) {
     if (item_->released->heir == self_) return {TakeoverBar::kNone, {}};
@@ -202,13 +320,18 @@ std::optional<Instant> Lease::HolderSurelyEnded() const {
   return *counter_seen_ + WaitLength();
 }
 
-LeaseChange Lease::BeginClaim(Instant now) {
+LeaseChange Lease::BeginClaim(Instant now, std::string attested) {
+  if (!attested.empty()) {
+    promised_until_.reset();
+    waits_waived_ = true;
+  }
   LeaseChange claim{now, version_, incarnation_, *item_, true};
   claim.item.epoch = Next(item_->epoch);
   claim.item.holder = self_;
   claim.item.holder_agent = agent_;
   claim.item.counter = 0;
   claim.item.released.reset();
+  claim.item.attested = std::move(attested);
   // The old primary's region is no candidate until it has rejoined, and neither is the new holder.
   auto& candidates = claim.item.candidates;
   candidates.erase(
@@ -240,12 +363,13 @@ void Lease::OnClaim(ChangeFate fate, std::uint64_t version, Incarnation incarnat
   claim_.reset();
   if (incarnation == incarnation_ && version < version_) return;
   Accept(claim.item, version, incarnation, arrived);
-  if (IsHolderRun()) Extend(claim);
+  if (IsHolderRun()) ExtendByStore(claim);
 }
 
 bool Lease::MayPromote(Instant now, Epoch epoch) const {
   // SAFETY: looked at again at this very moment: promises given, or time lost, while the claim travelled count.
   if (promised_until_ && !IsOver(*promised_until_, now)) return false;
+  if (!waits_waived_ && !IsOver(StartupEnd(), now)) return false;
   return item_ && item_->epoch == epoch && HoldsAt(now) && !UnsavedRecord();
 }
 

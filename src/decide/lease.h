@@ -7,14 +7,17 @@
 // Versions of the store are compared on every change of the item: a version stands for the whole item (epoch, holder,
 // counter, candidates, released) and never comes back, so comparing it compares them all.
 //
-// This part carries the lease by the store path. The second path (promises of the candidates) joins at OnPromise…;
-// MayTakeOver and MayPromote already ask for the promise that this agent gave last.
+// Two paths carry the lease: the store's item (Renewal, OnChange) and the promises of all candidates (BeginRound, OnPromise).
+// Either is enough; each extends the deadline from before its own question.
 //
 // Thread rule: one owner.
 
+#include <deque>
+#include <map>
 #include <optional>
 #include <string>
 
+#include "decide/promise.h"
 #include "model/agent_record.h"
 #include "model/lease_item.h"
 #include "model/policy.h"
@@ -84,18 +87,41 @@ class Lease {
   [[nodiscard]] bool IsHolder() const;
   /// True when the item names this very run of the agent.
   [[nodiscard]] bool IsHolderRun() const;
-  /// The moment until which the database may be writable. Nothing: no lease.
+  /// The moment until which the database may be writable: the later of the two paths'. Nothing: no lease.
   [[nodiscard]] std::optional<Instant> Deadline() const { return deadline_; }
+  /// How far each path alone has carried it.
+  [[nodiscard]] std::optional<Instant> StoreDeadline() const { return store_deadline_; }
+  [[nodiscard]] std::optional<Instant> PromiseDeadline() const { return promise_deadline_; }
   [[nodiscard]] bool HoldsAt(Instant now) const;
 
-  /// The next renewal (also the adoption by a new run in the same region). Nothing: not the holder, or released.
+  /// The next renewal in the store (also the adoption by a new run in the same region). Nothing: not the holder, released, or the
+  /// deadline has passed and the store has not been heard within one length: read it first, which binds nobody.
   [[nodiscard]] std::optional<LeaseChange> Renewal(Instant now) const;
-  /// A renewal that also changes the candidates.
-  [[nodiscard]] std::optional<LeaseChange> Membership(Instant now, std::vector<RegionName> candidates) const;
+  /// A renewal that also changes the candidates. From here until its fate is known "all candidates" means those before and after.
+  [[nodiscard]] std::optional<LeaseChange> BeginMembership(Instant now, std::vector<RegionName> candidates);
   /// The first item of a service: epoch 1. Only when the store has none and this region has never seen one.
   [[nodiscard]] std::optional<LeaseChange> Founding(Instant now) const;
   /// What became of a renewal, membership change or founding.
   void OnChange(const LeaseChange& change, ChangeFate fate, std::uint64_t version, Incarnation incarnation, Instant arrived);
+
+  // ---- holding: the promise path ----
+
+  /// Begins a round: the question for every region of Asked(). Nothing: not the holder, or nobody is to be asked. After the
+  /// deadline it is a probe, which binds nobody, until all have answered one within a length of the lease.
+  [[nodiscard]] std::optional<PromiseQuestion> BeginRound(Instant now);
+  /// Whose promises are needed: the candidates, and those that are being made one.
+  [[nodiscard]] std::vector<RegionName> Asked() const;
+  /// @return true: all have promised in that round, and the deadline was counted from its beginning
+  bool OnPromise(const RegionName& from, const PromiseAnswer& answer);
+
+  // ---- promising ----
+
+  /// Takes from the question what must be on disk before the word is given: save UnsavedRecord() before Promise().
+  void NoteQuestion(const PromiseQuestion& question);
+  /// @param in_recovery  this region's database runs as a standby, as it was last seen
+  [[nodiscard]] PromiseAnswer Promise(const PromiseQuestion& question, bool in_recovery, Instant now);
+  /// Until when this region's own word binds it. Nothing: it gave none.
+  [[nodiscard]] std::optional<Instant> PromisedUntil() const { return promised_until_; }
 
   // ---- releasing ----
 
@@ -111,7 +137,8 @@ class Lease {
   /// When the holder's lease has surely ended by this agent's own clock: the loss is bounded by it.
   [[nodiscard]] std::optional<Instant> HolderSurelyEnded() const;
   /// The claim of the next epoch. Call only when MayTakeOver says kNone; from here until its fate is known nothing is promised.
-  [[nodiscard]] LeaseChange BeginClaim(Instant now);
+  /// @param attested  who says that the old primary is off; it stands in for the waits, its own promise's among them. Empty: nobody
+  [[nodiscard]] LeaseChange BeginClaim(Instant now, std::string attested = {});
   /// The claim by a holder that released and whose heir did not come: the aborted switchover goes on under the next epoch.
   [[nodiscard]] std::optional<LeaseChange> BeginReclaim(Instant now);
   void OnClaim(ChangeFate fate, std::uint64_t version, Incarnation incarnation, Instant arrived);
@@ -128,15 +155,29 @@ class Lease {
 
  private:
   void Accept(LeaseItem item, std::uint64_t version, Incarnation incarnation, Instant arrived);
-  void Extend(const LeaseChange& change);
+  void Extend(Instant asked, Duration length, std::optional<Instant>& path);
+  void ExtendByStore(const LeaseChange& change);
+  void EndReign();
   [[nodiscard]] std::optional<LeaseChange> Change(Instant now) const;
   [[nodiscard]] Duration WaitLength() const;
+  [[nodiscard]] Instant StartupEnd() const;
+  [[nodiscard]] std::string PromiseRefusal(const PromiseQuestion& question, bool in_recovery, Instant now) const;
+
+  /// One round of questions: a deadline comes from one round, never from a mixture.
+  struct Round {
+    Instant asked;
+    Epoch epoch;
+    bool binding = true;
+    std::map<RegionName, Duration> granted;
+  };
+  static constexpr std::size_t kMostRounds = 16;
 
   const RegionName self_;
   const AgentId agent_;
   const LeaseSettings settings_;
   const bool had_record_;
   const Instant started_;
+  const Duration earlier_promise_;  // the longest that an earlier run may have given
 
   AgentRecord record_;
   AgentRecord saved_;
@@ -147,7 +188,16 @@ class Lease {
   std::optional<Instant> counter_seen_;
   std::optional<Instant> released_seen_;
   std::optional<Instant> deadline_;
-  std::optional<Instant> promised_until_;  // given by the promise path; the store path never sets it
+  std::optional<Instant> store_deadline_;
+  std::optional<Instant> promise_deadline_;
+  std::optional<Instant> store_heard_;     // when its last answer arrived
+  std::optional<LeaseChange> unanswered_;  // the last renewal whose answer was lost: a reading may show that it was applied
+  std::deque<Round> rounds_;               // the newest last
+  std::optional<Instant> probed_;          // the newest round of probes that all have answered, by its beginning
+  std::vector<RegionName> joining_;        // of a membership change whose fate is not known
+  std::uint64_t joining_version_ = 0;      // the version that it replaces
+  std::optional<Instant> promised_until_;
+  bool waits_waived_ = false;              // by a person's word, for the claim of this run
   std::optional<LeaseChange> claim_;       // sent; while it is here nothing is promised
   bool claim_unknown_ = false;             // no answer came
   bool claim_again_ = false;               // and a later reading showed it not applied

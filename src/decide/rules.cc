@@ -37,9 +37,15 @@ Epoch EpochElsewhere(const Snapshot& s) {
   return highest;
 }
 
+/// The holder asked for this region's promise lately: it is alive, whatever its counter in the store says.
+bool PromisedLately(const Snapshot& s) {
+  return s.lease.promised_left && *s.lease.promised_left > Length(s) - Length(s) / 6 * kSuspectPeriods;
+}
+
 /// The holder shows signs of loss: its counter or its agent is silent.
 bool HolderSuspect(const Snapshot& s) {
   if (!s.lease.item || s.lease.item->released) return s.lease.item.has_value();
+  if (PromisedLately(s)) return false;
   if (s.lease.counter_age && *s.lease.counter_age > Length(s) / 6 * kSuspectPeriods) return true;
   const auto holder = s.peers.find(s.lease.item->holder);
   return holder != s.peers.end() && !holder->second.answers && (!holder->second.age || *holder->second.age > kPeerSilence / 2);
@@ -51,6 +57,7 @@ std::string HolderSigns(const Snapshot& s) {
                      (s.lease.counter_age ? FormatDuration(*s.lease.counter_age) + " ago" : "at an unknown time");
   const auto holder = s.peers.find(s.lease.item->holder);
   if (holder != s.peers.end()) text += holder->second.answers ? ", its agent answers" : ", its agent does not answer";
+  if (s.lease.promised_left) text += ", and it has this region's promise for " + FormatDuration(*s.lease.promised_left);
   return text;
 }
 
@@ -380,7 +387,9 @@ Verdict VerdictOfPeer(const Snapshot& s, const RegionName& name, const PeerFacts
   const bool holder = s.lease.item && s.lease.item->holder == name;
   if (holder) {
     if (s.lease.item->released) return Verdict::kLost;
-    const bool ran_out = s.lease.counter_age && *s.lease.counter_age > Length(s);
+    // The store's counter is one of two paths: a holder that asked for a promise, or is seen writable now, is not lost by it.
+    const bool seen = PromisedLately(s) || (peer.answers && peer.database && peer.database->IsWritable());
+    const bool ran_out = s.lease.counter_age && *s.lease.counter_age > Length(s) && !seen;
     if (ran_out) return s.lease.store_answers ? Verdict::kLost : Verdict::kUnknown;
     if (HolderSuspect(s)) return Verdict::kSuspect;
   }
