@@ -49,7 +49,7 @@ inline constexpr std::size_t kMostDatagramsInFlight = 256;
 
 /// What is answered on the lane of datagrams (UDP, the same address and port).
 struct DatagramRules {
-  RegionName self;                                        ///< questions to another region are dropped
+  RegionName self;                                         ///< questions to another region are dropped
   std::function<bool(const std::string& method)> answers;  ///< its handlers are idempotent; empty: the UDP port stays closed
 };
 

@@ -15,6 +15,8 @@
 #include <thread>
 
 #include "adapters/peers/call_once.h"
+#include "adapters/peers/datagram.h"
+#include "adapters/peers/datagram_line.h"
 #include "adapters/peers/peer_client.h"
 #include "adapters/peers/wire.h"
 #include "serve/http_server.h"
@@ -59,6 +61,11 @@ CallHandler HandlerOf(Desk& desk) {
   return [where](std::string method, Json parameters) { return Handle(where, std::move(method), std::move(parameters)); };
 }
 
+/// Everything but "test.refuse" may be asked by datagram.
+DatagramRules OnDatagrams() {
+  return {kWest, [](const std::string& method) { return method != "test.refuse"; }};
+}
+
 Health Healthy() { return {Json{{"status", "ok"}, {"region", "us-west-2"}}, true}; }
 
 /// A port that nobody listens on (a moment ago).
@@ -84,7 +91,7 @@ class Peer : public testing::Test {
  protected:
   void StartServer(std::uint16_t port = 0, HttpTimes times = {}) {
     auto listening = HttpServer::Listen(context_.get_executor(), Endpoint{"127.0.0.1", port}, Secret(kToken), HandlerOf(desk_),
-                                        Healthy, metrics_, Log(), times);
+                                        Healthy, metrics_, Log(), times, OnDatagrams());
     ASSERT_TRUE(listening.ok()) << listening.error().Text();
     server_ = std::move(*listening);
     address_ = server_->Address();
@@ -545,7 +552,7 @@ class ServerProcess {
     Desk desk(context.get_executor());
     Metrics metrics("test");
     const auto server = HttpServer::Listen(context.get_executor(), Endpoint{"127.0.0.1", 0}, Secret(kToken), HandlerOf(desk),
-                                           Healthy, metrics, Log());
+                                           Healthy, metrics, Log(), HttpTimes(), OnDatagrams());
     if (!server.ok()) return;
     const std::uint16_t port = (*server)->Address().port;
     if (::write(out, &port, sizeof port) != sizeof port) return;
@@ -582,6 +589,273 @@ TEST_F(Peer, MakesANewConnectionAfterTwoSilentTimeoutsAndRecovers) {
   process.Signal(SIGCONT);
   const Result<Json> answer = Call(*client, "test.echo");
   EXPECT_TRUE(answer.ok()) << answer.error().Text();
+}
+
+// ---- datagrams ----
+
+class Datagrams : public Peer {
+ protected:
+  Result<Json> Ask(PeerClient& client, const char* method, Json parameters = Json::object(), Duration timeout = 5s) {
+    return Run(client.Call(kWest, method, std::move(parameters), timeout, Lane::kDatagram));
+  }
+  [[nodiscard]] asio::ip::udp::endpoint Target() const { return {asio::ip::make_address(address_.host), address_.port}; }
+  [[nodiscard]] bool Counted(const std::string& outcome, int times) const {
+    return metrics_.Text().find("lifeboat_datagrams_total{outcome=\"" + outcome + "\"} " + std::to_string(times) + "\n") !=
+           std::string::npos;
+  }
+  static std::string Sealed(peers::Direction direction, std::uint64_t id, const RegionName& from, const RegionName& to,
+                            const std::string& text, const char* token = kToken) {
+    return *peers::Seal(peers::Datagram{direction, id, from, to, text}, Secret(token));
+  }
+};
+
+/// An agent's port that answers by hand.
+struct ByHand {
+  explicit ByHand(asio::io_context& context) : socket(context, {asio::ip::address_v4::loopback(), 0}) { socket.non_blocking(true); }
+  [[nodiscard]] Endpoint Address() const { return {"127.0.0.1", socket.local_endpoint().port()}; }
+  /// The question that has arrived; nothing: none.
+  std::optional<peers::Datagram> Receive() {
+    std::array<char, 4096> bytes{};
+    boost::system::error_code failure;
+    const std::size_t size = socket.receive_from(asio::buffer(bytes), asker, 0, failure);
+    if (failure) return std::nullopt;
+    const Result<peers::Datagram> question = peers::Open(std::string_view(bytes.data(), size), Secret(kToken));
+    return question.ok() ? std::optional(*question) : std::nullopt;
+  }
+  void Send(const std::string& bytes) { socket.send_to(asio::buffer(bytes), asker); }
+  asio::ip::udp::socket socket;
+  asio::ip::udp::endpoint asker;
+};
+
+TEST_F(Datagrams, CarryAQuestionAndItsAnswerOrError) {
+  StartServer();
+  const auto client = Client(address_);
+  const Result<Json> echo = Ask(*client, "test.echo", Json{{"n", 7}});
+  ASSERT_TRUE(echo.ok()) << echo.error().Text();
+  EXPECT_EQ(echo->dump(), R"({"n":7})");
+  EXPECT_EQ(RetryOf(Ask(*client, "test.nothing")), Retry::kNotFound);
+  EXPECT_EQ(RetryOf(Ask(*client, "test.throw")), Retry::kUnknownOutcome);
+  EXPECT_EQ(server_->Connections(), 0U);
+  EXPECT_TRUE(Counted("taken", 3));
+}
+
+TEST_F(Datagrams, AskOnlyWhatIsRegisteredForTheLane) {
+  StartServer();
+  const auto client = Client(address_);
+  const Result<Json> answer = Ask(*client, "test.refuse");
+  EXPECT_EQ(RetryOf(answer), Retry::kNotFound);
+  EXPECT_THAT(answer.error().message, HasSubstr("not answered on datagrams"));
+  EXPECT_EQ(RetryOf(Call(*client, "test.refuse")), Retry::kRefused);
+}
+
+TEST_F(Datagrams, WithAnotherTokenStayUnanswered) {
+  StartServer();
+  const auto stranger = Client(address_, "another-token-altogether");
+  EXPECT_EQ(RetryOf(Ask(*stranger, "test.wait", Json::object(), 100ms)), Retry::kUnknownOutcome);
+  EXPECT_EQ(desk_.waiting, 0);
+  EXPECT_TRUE(Counted("not_authenticated", 1));
+}
+
+TEST_F(Datagrams, ThatAreChangedOnTheWayStayUnanswered) {
+  StartServer();
+  asio::ip::udp::socket sender(context_, {asio::ip::address_v4::loopback(), 0});
+  const std::string good = Sealed(peers::Direction::kQuestion, 1, kEast, kWest, R"({"method":"test.wait"})");
+  int sent = 0;
+  for (std::size_t at = 4; at < good.size(); ++at, ++sent) {  // after the magic: those are malformed
+    std::string changed = good;
+    changed[at] = static_cast<char>(changed[at] ^ 1);
+    sender.send_to(asio::buffer(changed), Target());
+  }
+  EXPECT_TRUE(RunUntil([&] { return Counted("not_authenticated", sent); }));
+  for (const std::string& garbage : {std::string(), std::string("LBD\x01"), good.substr(0, 30), good + std::string(1300, 'x')}) {
+    sender.send_to(asio::buffer(garbage), Target());
+  }
+  EXPECT_TRUE(RunUntil([&] { return Counted("malformed", 4); }));
+  EXPECT_EQ(desk_.waiting, 0);
+  sender.send_to(asio::buffer(good), Target());
+  EXPECT_TRUE(RunUntil([&] { return desk_.waiting == 1; }));
+  desk_.held.cancel();
+}
+
+TEST_F(Datagrams, ToAnotherRegionOrAnswersThatNobodyAskedForAreDropped) {
+  StartServer();
+  asio::ip::udp::socket sender(context_, {asio::ip::address_v4::loopback(), 0});
+  const std::string elsewhere = Sealed(peers::Direction::kQuestion, 1, kEast, RegionName("eu-west-1"), R"({"method":"test.wait"})");
+  const std::string answer = Sealed(peers::Direction::kAnswer, 1, kEast, kWest, R"({"method":"test.wait"})");
+  sender.send_to(asio::buffer(elsewhere), Target());
+  sender.send_to(asio::buffer(answer), Target());
+  EXPECT_TRUE(RunUntil([&] { return Counted("other_region", 1) && Counted("malformed", 1); }));
+  EXPECT_EQ(desk_.waiting, 0);
+}
+
+TEST_F(Datagrams, ThatComeTwiceAreAnsweredTwiceAndTheFirstAnswerCounts) {
+  StartServer();
+  asio::ip::udp::socket sender(context_, {asio::ip::address_v4::loopback(), 0});
+  const std::string question = Sealed(peers::Direction::kQuestion, 5, kEast, kWest, R"({"method":"test.echo","params":{"n":1}})");
+  sender.send_to(asio::buffer(question), Target());
+  sender.send_to(asio::buffer(question), Target());
+  sender.non_blocking(true);
+  int answers = 0;
+  EXPECT_TRUE(RunUntil([&] {
+    std::array<char, 2048> bytes{};
+    boost::system::error_code failure;
+    const std::size_t size = sender.receive(asio::buffer(bytes), 0, failure);
+    if (!failure && peers::Open(std::string_view(bytes.data(), size), Secret(kToken))->id == 5) ++answers;
+    return answers == 2;
+  }));
+
+  ByHand agent(context_);
+  const auto client = Client(agent.Address());
+  const auto call = Spawn(client->Call(kWest, "test.echo", Json::object(), 10s, Lane::kDatagram));
+  std::optional<peers::Datagram> asked;
+  ASSERT_TRUE(RunUntil([&] {
+    if (!asked) asked = agent.Receive();
+    return asked.has_value();
+  }));
+  agent.Send(Sealed(peers::Direction::kAnswer, asked->id, kWest, kEast, R"({"ok":1})"));
+  agent.Send(Sealed(peers::Direction::kAnswer, asked->id, kWest, kEast, R"({"ok":2})"));
+  ASSERT_TRUE(RunUntil([&] { return call->has_value(); }));
+  EXPECT_EQ((**call)->dump(), "1");
+}
+
+TEST_F(Datagrams, AreAnsweredOnlyByTheRegionAndThePortThatWereAsked) {
+  ByHand agent(context_);
+  ByHand other(context_);
+  const auto client = Client(agent.Address());
+  const auto call = Spawn(client->Call(kWest, "test.echo", Json::object(), 10s, Lane::kDatagram));
+  std::optional<peers::Datagram> asked;
+  ASSERT_TRUE(RunUntil([&] {
+    if (!asked) asked = agent.Receive();
+    return asked.has_value();
+  }));
+  EXPECT_EQ(asked->from, kEast);
+  EXPECT_EQ(asked->to, kWest);
+  const RegionName third("eu-west-1");
+  const std::string good = R"({"ok":"good"})";
+  other.asker = agent.asker;
+  other.Send(Sealed(peers::Direction::kAnswer, asked->id, kWest, kEast, R"({"ok":"another port"})"));
+  agent.Send(Sealed(peers::Direction::kAnswer, asked->id, third, kEast, R"({"ok":"another region"})"));
+  agent.Send(Sealed(peers::Direction::kAnswer, asked->id, kWest, third, R"({"ok":"for another"})"));
+  agent.Send(Sealed(peers::Direction::kAnswer, asked->id + 1, kWest, kEast, R"({"ok":"another question"})"));
+  agent.Send(Sealed(peers::Direction::kQuestion, asked->id, kWest, kEast, R"({"ok":"a question"})"));
+  agent.Send(Sealed(peers::Direction::kAnswer, asked->id, kWest, kEast, R"({"ok":"another token"})", "another-token-altogether"));
+  agent.Send(Sealed(peers::Direction::kAnswer, asked->id, kWest, kEast, good));
+  ASSERT_TRUE(RunUntil([&] { return call->has_value(); }));
+  EXPECT_EQ((**call)->dump(), R"("good")");
+}
+
+TEST_F(Datagrams, ThatAreTooLargeAreRefusedWithBothSizes) {
+  StartServer();
+  const auto client = Client(address_);
+  const Result<Json> answer = Ask(*client, "test.echo", Json{{"x", std::string(1300, 'x')}});
+  ASSERT_EQ(RetryOf(answer), Retry::kFail);
+  EXPECT_THAT(answer.error().message, HasSubstr("does not fit into a datagram of '1232' bytes"));
+  EXPECT_TRUE(Ask(*client, "test.echo", Json{{"x", std::string(kMostDatagramBytes - 8, 'x')}}).ok());
+  EXPECT_EQ(RetryOf(Ask(*client, "test.large")), Retry::kUnknownOutcome);  // worked on, and the answer cannot travel
+}
+
+TEST_F(Datagrams, WhoseAnswerIsLostAreAnUnknownOutcomeAndSentOnce) {
+  ByHand agent(context_);
+  const auto client = Client(agent.Address());
+  EXPECT_EQ(RetryOf(Ask(*client, "test.echo", Json::object(), 100ms)), Retry::kUnknownOutcome);
+  EXPECT_TRUE(agent.Receive().has_value());
+  EXPECT_FALSE(agent.Receive().has_value());
+  EXPECT_EQ(RetryOf(Ask(*client, "test.echo", Json::object(), 0s)), Retry::kRetry);
+  EXPECT_FALSE(agent.Receive().has_value());
+}
+
+TEST_F(Datagrams, ToAPortWhereNobodyListensFailAtOnceAndTheNextReachesWhoeverListensThen) {
+  StartServer();
+  const auto client = Client(address_);
+  EXPECT_TRUE(Ask(*client, "test.echo").ok());
+  server_.reset();
+  const auto began = SteadyClock::now();
+  for (int n = 0; n < 5; ++n) EXPECT_EQ(RetryOf(Ask(*client, "test.echo")), Retry::kUnknownOutcome);
+  EXPECT_LT(SteadyClock::now() - began, 2s);
+  StartServer(address_.port);
+  const Result<Json> answer = Ask(*client, "test.echo");
+  EXPECT_TRUE(answer.ok()) << answer.error().Text();
+}
+
+TEST_F(Datagrams, OverlapAndASlowOneHoldsUpNoOther) {
+  StartServer();
+  const auto client = Client(address_);
+  std::vector<std::shared_ptr<std::optional<Result<Json>>>> slow;
+  for (int n = 0; n < 20; ++n) slow.push_back(Spawn(client->Call(kWest, "test.wait", Json{{"n", n}}, 15s, Lane::kDatagram)));
+  ASSERT_TRUE(RunUntil([this] { return desk_.waiting == 20; }));
+  EXPECT_TRUE(Ask(*client, "test.echo").ok());
+  desk_.held.cancel();
+  for (int n = 0; n < 20; ++n) {
+    ASSERT_TRUE(RunUntil([&] { return slow[static_cast<std::size_t>(n)]->has_value(); }));
+    const Result<Json>& answer = **slow[static_cast<std::size_t>(n)];
+    ASSERT_TRUE(answer.ok());
+    EXPECT_EQ(NumberAt(*answer, "n", 99), static_cast<std::uint64_t>(n));
+  }
+}
+
+TEST_F(Datagrams, AreDroppedBeyondTheLimitOfEitherSide) {
+  StartServer();
+  const auto client = Client(address_);
+  std::vector<std::shared_ptr<std::optional<Result<Json>>>> held;
+  for (std::size_t n = 0; n < peers::kMostDatagramsWaiting; ++n) {
+    held.push_back(Spawn(client->Call(kWest, "test.wait", Json::object(), 15s, Lane::kDatagram)));
+    context_.restart();
+    context_.poll();
+  }
+  ASSERT_TRUE(RunUntil([this] { return desk_.waiting == static_cast<int>(kMostDatagramsInFlight); }));
+  EXPECT_EQ(RetryOf(Ask(*client, "test.echo")), Retry::kRetry);
+  const auto second = Client(address_);
+  EXPECT_EQ(RetryOf(Ask(*second, "test.echo", Json::object(), 100ms)), Retry::kUnknownOutcome);
+  EXPECT_TRUE(Counted("busy", 1));
+  desk_.held.cancel();
+  for (const auto& call : held) ASSERT_TRUE(RunUntil([&call] { return call->has_value() && (*call)->ok(); }));
+  EXPECT_TRUE(Ask(*second, "test.echo").ok());
+}
+
+TEST_F(Datagrams, LeaveFromTheirRegionsAddressAndReachAnother) {
+  asio::ip::udp::socket agent(context_, {asio::ip::make_address("127.0.0.6"), 0});
+  const std::map<RegionName, Endpoint> regions = {{kEast, Endpoint{"127.0.0.5", 7400}},
+                                                  {kWest, Endpoint{"127.0.0.6", agent.local_endpoint().port()}}};
+  PeerClient client(context_.get_executor(), kEast, regions, Secret(kToken), Log());
+  EXPECT_EQ(RetryOf(Ask(client, "test.echo", Json::object(), 50ms)), Retry::kUnknownOutcome);
+  std::array<char, 2048> bytes{};
+  asio::ip::udp::endpoint from;
+  agent.receive_from(asio::buffer(bytes), from);
+  EXPECT_EQ(from.address().to_string(), "127.0.0.5");
+  PeerClient outside(context_.get_executor(), kEast, {{kWest, Endpoint{"192.0.2.1", 7400}}}, Secret(kToken), Log());
+  EXPECT_EQ(RetryOf(Ask(outside, "test.echo")), Retry::kFail);
+}
+
+TEST_F(Datagrams, EndWithTheirClient) {
+  StartServer();
+  auto client = Client(address_);
+  const auto call = Spawn(client->Call(kWest, "test.wait", Json::object(), 15s, Lane::kDatagram));
+  ASSERT_TRUE(RunUntil([this] { return desk_.waiting == 1; }));
+  client.reset();
+  ASSERT_TRUE(RunUntil([&call] { return call->has_value(); }));
+  EXPECT_EQ(RetryOf(**call), Retry::kUnknownOutcome);
+  desk_.held.cancel();
+}
+
+TEST_F(Datagrams, RoundTripForTheRecord) {
+  ServerProcess process;
+  const auto client = Client(process.Address());
+  const auto ask = [](PeerClient* asked) -> Task<std::vector<double>> {
+    std::vector<double> micros;
+    for (int n = 0; n < 5000; ++n) {
+      Json parameters{{"n", n}, {"item", std::string(400, 'x')}};
+      const auto began = SteadyClock::now();
+      const Result<Json> answer = co_await asked->Call(kWest, "test.echo", std::move(parameters), 5s, Lane::kDatagram);
+      if (!answer.ok()) co_return std::vector<double>();
+      micros.push_back(std::chrono::duration<double, std::micro>(SteadyClock::now() - began).count());
+    }
+    co_return micros;
+  };
+  std::vector<double> micros = Run(ask(client.get()));
+  ASSERT_EQ(micros.size(), 5000U);
+  std::sort(micros.begin(), micros.end());
+  RecordProperty("datagram_round_trip_median_us", std::to_string(micros[2500]));
+  std::cout << "datagram round trip median " << micros[2500] << " us, 99% " << micros[4950] << " us\n";
 }
 
 // ---- how fast, for the record: nothing here is judged by time ----

@@ -155,7 +155,8 @@ void DatagramLine::Stop() {
   stopped_ = true;
   boost::system::error_code ignored;  // closed is closed
   if (socket_) socket_->close(ignored);
-  for (const auto& [id, waiting] : waiting_) waiting->Settle(UnknownOutcome("the connection to " + Who() + " was closed", kLookAgain));
+  for (const auto& [id, waiting] : waiting_)
+    waiting->Settle(UnknownOutcome("the connection to " + Who() + " was closed", kLookAgain));
 }
 
 }  // namespace lifeboat::peers

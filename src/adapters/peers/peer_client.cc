@@ -264,7 +264,8 @@ Task<Result<std::shared_ptr<peers::FramedSocket>>> PeerClient::Channel::Dial(std
   if (bad_address) co_return Fail("the agent's address of '" + region_.text + "' is not an IP address: '" + endpoint_.host + "'");
   // The token would travel in the clear. Private networks are judged where the configuration is read (peers.allow_plaintext).
   if (ReachOf(endpoint_.host) == AddressReach::kPublic) {
-    co_return Fail(Who() + " is beyond loopback, and agents do not speak TLS", "use a loopback address or a tunnel that ends on one");
+    co_return Fail(Who() + " is beyond loopback, and agents do not speak TLS",
+                   "use a loopback address or a tunnel that ends on one");
   }
   const tcp::endpoint target(address, endpoint_.port);
   BindSource(attempt->stream.socket(), target, *identity_);

@@ -1,6 +1,8 @@
 #include "adapters/store/remote_store.h"
 
 #include <algorithm>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -21,6 +23,8 @@ constexpr Duration kWayBack = std::chrono::milliseconds(250);
 
 /// What the host may spend of `timeout`.
 Duration HostsShare(Duration timeout) { return std::max(timeout - kWayBack, timeout / 2); }
+
+constexpr std::size_t kLongestAsk = 64;
 
 bool IsNumber(const Json& value) { return value.is_number_unsigned(); }
 
@@ -107,14 +111,6 @@ bool MayBeAskedTwice(const Transaction& transaction) {
                      [&compared](const Transaction::Put& put) { return compared(put.key); });
 }
 
-/// True when the store holds exactly what `transaction` puts.
-bool StandsThere(const Transaction& transaction, const std::vector<Record>& current) {
-  return std::all_of(transaction.puts.begin(), transaction.puts.end(), [&current](const Transaction::Put& put) {
-    return std::any_of(current.begin(), current.end(),
-                       [&put](const Record& record) { return record.key == put.key && record.value == put.value; });
-  });
-}
-
 Json TransactionResultToJson(const TransactionResult& result) {
   return Json{{"committed", result.committed},
               {"version", result.version.number},
@@ -157,14 +153,49 @@ Task<Result<Json>> AnswerCommit(Store& store, Json question) {
   co_return TransactionResultToJson(*result);
 }
 
-/// SAFETY: asked twice, the second finds the version that the first one made, and changes nothing
-/// (RemoteStoreTest.ARenewalThatArrivesTwiceChangesTheStoreOnce).
-Task<Result<Json>> AnswerRenew(Store& store, Json question) {
+/// The latest renewals, by the number that their asker gave them: a second copy of a question gets the first one's answer.
+class LatestRenewals {
+ public:
+  struct Entry {
+    std::string ask;
+    std::optional<Result<Json>> answer;  ///< nothing: under way
+  };
+
+  /// Nothing: it has not come before (or so many have come since that nobody waits for it any more).
+  [[nodiscard]] std::shared_ptr<Entry> Find(const std::string& ask) const {
+    const auto found = std::find_if(entries_.begin(), entries_.end(), [&ask](const auto& entry) { return entry->ask == ask; });
+    return found == entries_.end() ? nullptr : *found;
+  }
+  [[nodiscard]] std::shared_ptr<Entry> Add(std::string ask) {
+    entries_.push_back(std::make_shared<Entry>(Entry{std::move(ask), std::nullopt}));
+    if (entries_.size() > kMostKept) entries_.pop_front();
+    return entries_.back();
+  }
+
+ private:
+  static constexpr std::size_t kMostKept = 256;
+  std::deque<std::shared_ptr<Entry>> entries_;
+};
+
+/// SAFETY: a second copy changes nothing, since it compares the versions that the first one replaced, and is never answered
+/// "not committed" when the first was (RemoteStoreTest.ARenewalThatArrivesTwiceChangesTheStoreOnce).
+Task<Result<Json>> AnswerRenew(Store& store, std::shared_ptr<LatestRenewals> latest, Json question) {
   std::optional<Transaction> transaction = TransactionFromJson(question);
-  if (!transaction || !MayBeAskedTwice(*transaction)) co_return NotUnderstood(kStoreRenew);
+  const std::string ask = TextAt(question, "ask");
+  if (!transaction || !MayBeAskedTwice(*transaction) || ask.empty() || ask.size() > kLongestAsk)
+    co_return NotUnderstood(kStoreRenew);
+  if (const auto earlier = latest->Find(ask)) {
+    if (earlier->answer) co_return *earlier->answer;
+    co_return UnknownOutcome("this very change is under way", "read it again");
+  }
+  const auto entry = latest->Add(ask);
   Result<TransactionResult> result = co_await store.Commit(std::move(*transaction), TimeoutIn(question));
-  if (!result) co_return result.error();
-  co_return TransactionResultToJson(*result);
+  if (result) {
+    entry->answer = TransactionResultToJson(*result);
+  } else {
+    entry->answer = result.error();
+  }
+  co_return *entry->answer;
 }
 
 Task<Result<Json>> AnswerWatch(Store& store, Json question) {
@@ -179,10 +210,10 @@ Task<Result<Json>> AnswerWatch(Store& store, Json question) {
   co_return ReadingToJson(*reading);
 }
 
-Task<Result<Json>> AnswerStore(Store& store, std::string method, Json question) {
+Task<Result<Json>> AnswerStore(Store& store, std::shared_ptr<LatestRenewals> latest, std::string method, Json question) {
   if (method == kRead) co_return co_await AnswerRead(store, std::move(question));
   if (method == kCommit) co_return co_await AnswerCommit(store, std::move(question));
-  if (method == kStoreRenew) co_return co_await AnswerRenew(store, std::move(question));
+  if (method == kStoreRenew) co_return co_await AnswerRenew(store, std::move(latest), std::move(question));
   if (method == kWatch) co_return co_await AnswerWatch(store, std::move(question));
   co_return NotFound("the store has no method '" + method + "'");
 }
@@ -210,30 +241,23 @@ Task<Result<Reading>> RemoteStore::Read(std::string prefix, Duration timeout) {
 Task<Result<TransactionResult>> RemoteStore::Commit(Transaction transaction, Duration timeout) {
   if (Result<Unit> sound = CheckTransaction(transaction); !sound) co_return sound.error();
   Json question = TransactionToJson(transaction, timeout);
-  const bool fits = question.dump().size() <= kMostDatagramBytes;
-  if (fits && MayBeAskedTwice(transaction)) co_return co_await Renew(std::move(transaction), std::move(question), timeout);
-  const Result<Json> answer = co_await peers_.Call(host_, kCommit, std::move(question), timeout, Lane::kLease);
-  co_return Understand(answer);
-}
-
-Task<Result<TransactionResult>> RemoteStore::Renew(Transaction transaction, Json question, Duration timeout) {
-  const Result<Json> answer = co_await peers_.Call(host_, kStoreRenew, std::move(question), timeout, Lane::kDatagram);
-  Result<TransactionResult> result = Understand(answer);
-  // SAFETY: "not committed" may be the answer to a second copy, after the first was applied and its answer lost.
-  if (result && !result->committed && StandsThere(transaction, result->current)) {
-    co_return UnknownOutcome("the store in '" + host_.text + "' holds this very change already", "read it again");
+  std::string method = kCommit;
+  Lane lane = Lane::kLease;
+  if (MayBeAskedTwice(transaction)) {
+    question["ask"] = RandomHex(8);
+    if (question.dump().size() <= kMostDatagramBytes) {
+      method = kStoreRenew;
+      lane = Lane::kDatagram;
+    }
   }
-  co_return result;
-}
-
-Result<TransactionResult> RemoteStore::Understand(const Result<Json>& answer) const {
-  if (!answer) return answer.error().Within("the store in '" + host_.text + "'");
+  const Result<Json> answer = co_await peers_.Call(host_, std::move(method), std::move(question), timeout, lane);
+  if (!answer) co_return answer.error().Within("the store in '" + host_.text + "'");
   std::optional<TransactionResult> result = TransactionResultFromJson(*answer);
   // SAFETY: an answer that cannot be read may have been "committed": the caller must look again
   // (RemoteStoreTest.CallsAGarbledAnswerToACommitUnknown).
   if (!result)
-    return UnknownOutcome("the store in '" + host_.text + "' answered a change with something that is not understood");
-  return std::move(*result);
+    co_return UnknownOutcome("the store in '" + host_.text + "' answered a change with something that is not understood");
+  co_return std::move(*result);
 }
 
 Task<Result<Reading>> RemoteStore::Watch(std::string prefix, Version after, Incarnation incarnation, Duration timeout) {
@@ -249,7 +273,9 @@ bool IsStoreMethod(const std::string& method) {
 }
 
 CallHandler MakeStoreHandler(Store& store) {
-  return [&store](std::string method, Json question) { return AnswerStore(store, std::move(method), std::move(question)); };
+  return [&store, latest = std::make_shared<LatestRenewals>()](std::string method, Json question) {
+    return AnswerStore(store, latest, std::move(method), std::move(question));
+  };
 }
 
 }  // namespace lifeboat

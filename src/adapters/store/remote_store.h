@@ -3,7 +3,7 @@
 // A store that another region's agent hosts, reached through the door to the agents, and the answering side of it.
 // docs/formats/store.md has the methods. Volatile changes (renewals) go as datagrams when they fit, so that none stands behind the
 // lost packets of another; everything else goes on the lane of the lease.
-// Thread rule: one executor, as everything that an agent does; plain forwarding, no state.
+// Thread rule: one executor, as everything that an agent does; plain forwarding. The handler remembers the latest renewals.
 
 #include <string>
 
@@ -23,8 +23,6 @@ class RemoteStore : public Store {
 
  private:
   Task<Result<Reading>> Ask(std::string method, Json question, Duration timeout);
-  Task<Result<TransactionResult>> Renew(Transaction transaction, Json question, Duration timeout);
-  [[nodiscard]] Result<TransactionResult> Understand(const Result<Json>& answer) const;
 
   Peers& peers_;
   RegionName host_;
