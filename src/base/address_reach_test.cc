@@ -6,7 +6,8 @@ namespace lifeboat {
 namespace {
 
 TEST(AddressReach, OnlyTheMachineItselfIsLoopback) {
-  for (const char* host : {"127.0.0.1", "127.77.3.2", "::1", "::ffff:127.0.0.1"}) EXPECT_EQ(ReachOf(host), AddressReach::kLoopback) << host;
+  for (const char* host : {"127.0.0.1", "127.77.3.2", "::1", "::ffff:127.0.0.1"})
+    EXPECT_EQ(ReachOf(host), AddressReach::kLoopback) << host;
 }
 
 TEST(AddressReach, PrivateNetworksEndWhereTheyEnd) {

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <set>
 
 #include "cli/ask.h"
 #include "cli/table.h"
@@ -20,6 +21,9 @@ struct LabState {
   std::string part;
   std::string database_failure = "restart";
   std::string automation = "act";
+  std::string network = "auto";
+  std::string other;
+  bool one_way = false;
   double lease_seconds = 3;
   bool json = false;
   lab::DemoOptions demo;
@@ -29,6 +33,10 @@ struct LabState {
   /// The command that does `verb` to this very lab.
   [[nodiscard]] std::string Command(const std::string& verb) const {
     return "lifeboat lab " + verb + (Folder() == lab::DefaultFolder() ? "" : " --lab " + Folder().string());
+  }
+  [[nodiscard]] lab::LabPlace Place() const {
+    if (network == "auto") return lab::LabPlace::kAuto;
+    return network == "namespaces" ? lab::LabPlace::kNamespaces : lab::LabPlace::kLoopback;
   }
   [[nodiscard]] lab::LabKnobs Knobs() const {
     lab::LabKnobs knobs;
@@ -50,6 +58,7 @@ int Up(const LabState& state) {
   lab::LabOptions options;
   options.folder = state.Folder();
   options.knobs = state.Knobs();
+  options.place = state.Place();
   const auto up = lab::Up(
       options,
       [&](const std::string& text) {
@@ -77,6 +86,39 @@ int Up(const LabState& state) {
   return 0;
 }
 
+// "CUT us-east-1 <> us-west-2, us-east-1 > clients".
+std::string CutsText(const Json& cuts) {
+  std::set<std::pair<std::string, std::string>> links;
+  for (const Json& cut : cuts) links.emplace(TextAt(cut, "from"), TextAt(cut, "to"));
+  std::string text;
+  for (const auto& [from, to] : links) {
+    const bool both = links.contains({to, from});
+    if (both && to < from) continue;  // told already, from the other end
+    text += (text.empty() ? "CUT " : ", ") + from + (both ? " <> " : " > ") + to;
+  }
+  return text.empty() ? "nothing is cut" : text;
+}
+
+int Cuts(const Result<lab::CutReport>& done, const LabState& state) {
+  if (!done.ok()) return Fail(done.error(), state);
+  Json cuts = Json::array();
+  for (const lab::CutLink& link : done->links) cuts.push_back({{"from", link.from}, {"to", link.to}});
+  if (state.json)
+    std::printf("%s\n", Json{{"cuts", cuts}, {"at_ns", done->in_force_wall_ns}}.dump().c_str());
+  else
+    std::printf("%s, since %s\n", CutsText(cuts).c_str(), FormatWallTime({done->in_force_wall_ns}).c_str());
+  return 0;
+}
+
+int Signalled(const Result<lab::KillReport>& done, const LabState& state, const char* verb) {
+  if (!done.ok()) return Fail(done.error(), state);
+  if (state.json)
+    std::printf("%s\n", Json{{verb, done->killed}, {"at_ns", done->wall_ns}}.dump().c_str());
+  else
+    std::printf("%s %zu processes at %s\n", verb, done->killed.size(), FormatWallTime({done->wall_ns}).c_str());
+  return 0;
+}
+
 int Status(const LabState& state) {
   const auto status = lab::Status(state.Folder());
   if (!status.ok()) return Fail(status.error(), state);
@@ -89,10 +131,18 @@ int Status(const LabState& state) {
     for (const Json& process : MemberAt(region, "processes")) {
       const bool alive = FlagAt(process, "alive");
       table.Add({TextAt(region, "name"), TextAt(process, "name"), alive ? std::to_string(NumberAt(process, "pid")) : "-",
-                 alive ? "lives" : "not running"});
+                 !alive                      ? "not running"
+                 : FlagAt(process, "frozen") ? "FROZEN"
+                                             : "lives"});
     }
   }
   std::printf("lab in %s\n%s", state.Folder().c_str(), table.Text().c_str());
+  if (MemberAt(*status, "cuts").is_null())
+    std::printf("\nnetwork: namespaces; what is cut only root can see\n");
+  else if (!MemberAt(*status, "cuts").empty())
+    std::printf("\nnetwork: %s\n", CutsText(MemberAt(*status, "cuts")).c_str());
+  else
+    std::printf("\nnetwork: %s, nothing is cut\n", TextAt(*status, "network").c_str());
   const Json& service = MemberAt(*status, "service");
   if (service.is_object())
     std::printf("\n%s: %s\n", TextAt(service, "service").c_str(), TextAt(service, "sentence").c_str());
@@ -131,6 +181,28 @@ void AddKnobs(CLI::App* command, const std::shared_ptr<LabState>& state) {
       ->capture_default_str();
 }
 
+using Adder = std::function<CLI::App*(const char*, const char*, std::function<int()>)>;
+
+void AddFaults(const Adder& add, const std::shared_ptr<LabState>& state) {
+  CLI::App* cut = add("cut", "drop all packets between two regions, or between one and everybody, without a word",
+                      [state] { return Cuts(lab::Cut(state->Folder(), state->region, state->other, state->one_way), *state); });
+  cut->add_option("region", state->region, "a region, or 'clients'")->required();
+  cut->add_option("other", state->other, "the other end (default: all other regions, and the clients)");
+  cut->add_flag("--one-way", state->one_way, "only the packets from the first to the second");
+  CLI::App* heal = add("heal", "let packets through again: between two, between one and everybody, or (none named) everywhere",
+                       [state] { return Cuts(lab::Heal(state->Folder(), state->region, state->other), *state); });
+  heal->add_option("region", state->region, "a region, or 'clients'");
+  heal->add_option("other", state->other, "the other end");
+  CLI::App* freeze = add("freeze", "let a part of a region stand still (SIGSTOP), or all of it",
+                         [state] { return Signalled(lab::Freeze(state->Folder(), state->region, state->part), *state, "frozen"); });
+  freeze->add_option("region", state->region, "the region")->required();
+  freeze->add_option("part", state->part, "agent, guard, database, postmaster, knot or supervisor (default: everything)");
+  CLI::App* thaw = add("thaw", "let go on what stands still: a part, a region, or (none named) everything",
+                       [state] { return Signalled(lab::Thaw(state->Folder(), state->region, state->part), *state, "thawed"); });
+  thaw->add_option("region", state->region, "the region");
+  thaw->add_option("part", state->part, "the part");
+}
+
 }  // namespace
 
 void AddLabCommands(CLI::App& app, int& exit_code) {
@@ -145,12 +217,17 @@ void AddLabCommands(CLI::App& app, int& exit_code) {
     command->callback([&exit_code, run = std::move(run)] { exit_code = run(); });
     return command;
   };
-  AddKnobs(add("up", "build and start it, and wait until the service is whole", [state] { return Up(*state); }), state);
+  CLI::App* up = add("up", "build and start it, and wait until the service is whole", [state] { return Up(*state); });
+  AddKnobs(up, state);
+  up->add_option("--network", state->network, "each region in a network namespace of its own (needs root), or all on loopback")
+      ->check(CLI::IsMember({"auto", "namespaces", "loopback"}))
+      ->capture_default_str();
   add("status", "its processes, and what the agents say", [state] { return Status(*state); });
   CLI::App* kill =
       add("kill", "kill all processes of a region at one instant, or one part of it", [state] { return Kill(*state); });
   kill->add_option("region", state->region, "the region")->required();
   kill->add_option("part", state->part, "agent, guard, database, postmaster, knot or supervisor (default: everything)");
+  AddFaults(add, state);
   CLI::App* start = add("start", "start a region again",
                         [state] { return Simple(lab::Start(state->Folder(), state->region), *state, "started"); });
   start->add_option("region", state->region, "the region")->required();

@@ -66,16 +66,20 @@ bool IsSpokenFor(int slot) {
 
 }  // namespace
 
-Result<Slot> Slot::Take(std::optional<int> first) {
+Result<Slot> Slot::Take(std::optional<int> first, const std::function<Result<bool>(int)>& also) {
   std::random_device random;
   const int begin = first ? *first - 1 : static_cast<int>(random() % kSlots);
   for (int tried = 0; tried < kSlots; ++tried) {
     const int number = (begin + tried) % kSlots + 1;
     if (IsSpokenFor(number)) continue;
     const int held = Bind("127.77." + std::to_string(number) + ".1", kReservation, SOCK_STREAM);
-    if (held >= 0) return Slot(number, held);
+    if (held < 0) continue;
+    Slot slot(number, held);
+    const Result<bool> free = also ? also(number) : Result<bool>(true);
+    if (!free) return free.error();
+    if (*free) return slot;
   }
-  return Fail("no loopback addresses are free for a lab", "end the labs that are not needed with 'lifeboat lab down'");
+  return Fail("no addresses are free for a lab", "end the labs that are not needed with 'lifeboat lab down'");
 }
 
 Slot::Slot(Slot&& other) noexcept

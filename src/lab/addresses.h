@@ -3,6 +3,7 @@
 // Loopback addresses of a lab: 127.77.<slot>.{1,2,3}, one a region, and ports that are free on them. Several labs run at
 // once, each in a slot of its own. Thread rule: any thread.
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,8 +18,10 @@ namespace lifeboat::lab {
 class Slot {
  public:
   /// @param first  where the search begins, 1 to 254; nothing: anywhere
-  /// @error kFail: no slot is free
-  [[nodiscard]] static Result<Slot> Take(std::optional<int> first = std::nullopt);
+  /// @param also  further things that a slot needs; false passes it over
+  /// @error kFail: no slot is free; else that of `also`
+  [[nodiscard]] static Result<Slot> Take(std::optional<int> first = std::nullopt,
+                                         const std::function<Result<bool>(int)>& also = {});
   Slot(Slot&& other) noexcept;
   Slot& operator=(Slot&&) = delete;
   Slot(const Slot&) = delete;

@@ -18,6 +18,7 @@ namespace {
 constexpr Duration kPause = 20ms;            // between two tries to connect, as the peers' client pauses
 constexpr Duration kConnectTimeout = 500ms;  // of one try of fresh and ttl
 constexpr Duration kResolveTimeout = 200ms;
+constexpr Duration kAnswerTimeout = 1s;  // of one row of fresh and ttl
 constexpr int kStopLookMs = 100;  // how often a waiting client looks whether it should stop
 
 void SleepUntil(std::int64_t ns) {
@@ -271,10 +272,16 @@ RowFate Client::WriteRow(const Connection& connection, std::uint64_t n, const st
     SetProblem(OneLine(PQerrorMessage(connection.get())));
     return RowFate::kInDoubt;
   }
+  // A cut that falls between the kernel's receipt and the server's answer leaves nothing for the kernel to give up on.
+  const std::int64_t deadline_ns = MonotonicNs() + kAnswerTimeout.count();
   while (PQisBusy(connection.get()) != 0) {
     pollfd wait{PQsocket(connection.get()), POLLIN, 0};
     const int ready = ::poll(&wait, 1, kStopLookMs);
     if (ready == 0 && stop.stop_requested()) return RowFate::kInDoubt;
+    if (ready == 0 && options_.mode != ClientMode::kMultihost && MonotonicNs() > deadline_ns) {
+      SetProblem("no answer within " + FormatDuration(kAnswerTimeout));
+      return RowFate::kInDoubt;
+    }
     if (ready > 0 && PQconsumeInput(connection.get()) != 1) {
       SetProblem(OneLine(PQerrorMessage(connection.get())));
       return RowFate::kInDoubt;

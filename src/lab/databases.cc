@@ -42,12 +42,13 @@ std::string ServerConfig(const LabInfo& lab) {
          "include_if_exists = 'lifeboat.conf'\n";
 }
 
-std::string HostRules() {
+std::string HostRules(const LabInfo& lab) {
+  const std::string network = lab.network ? lab.network->subnet + ".0/24" : "127.0.0.0/8";
   return "# Written by 'lifeboat lab up'. The socket lies in a folder of mode 0700.\n"
          "local all all trust\n"
          "local replication all trust\n"
-         "host all all 127.0.0.0/8 scram-sha-256\n"
-         "host replication all 127.0.0.0/8 scram-sha-256\n";
+         "host all all " +
+         network + " scram-sha-256\nhost replication all " + network + " scram-sha-256\n";
 }
 
 std::string RegionConfig(const LabInfo& lab, const LabRegion& region) {
@@ -124,7 +125,7 @@ Result<Unit> BuildDatabases(const LabInfo& lab, const Passwords& passwords, cons
                              "--locale=C", "-A", "trust"},  // pg_hba.conf is replaced below
                             (folder / "run").string(), owner, kToolTimeout);
   if (!made) return made.error();
-  for (const auto& [name, text] : {std::pair{"postgresql.conf", ServerConfig(lab)}, std::pair{"pg_hba.conf", HostRules()}}) {
+  for (const auto& [name, text] : {std::pair{"postgresql.conf", ServerConfig(lab)}, std::pair{"pg_hba.conf", HostRules(lab)}}) {
     if (auto written = WriteOwned(data / name, text, 0600, owner); !written) return written;
   }
   if (auto filled = FillServer(lab, first.name.text, passwords, owner); !filled) return filled;

@@ -146,6 +146,79 @@ Result<KillReport> KillAtOneInstant(const std::filesystem::path& folder, Duratio
   return report;
 }
 
+namespace {
+
+KillReport ReportNow() {
+  KillReport report;
+  report.monotonic_ns = MonotonicNs();
+  report.wall_ns = ReadWallClock().ns;
+  return report;
+}
+
+Result<ProcessIdentity> FindOne(const std::filesystem::path& folder, pid_t pid) {
+  const auto identity = IdentifyProcess(pid);
+  const std::vector<pid_t> within = ProcessesWithin(folder.string());
+  if (identity && std::find(within.begin(), within.end(), pid) != within.end()) return *identity;
+  return NotFound("no process " + std::to_string(pid) + " lives beneath '" + folder.string() + "'");
+}
+
+}  // namespace
+
+KillReport FreezeAtOneInstant(const std::filesystem::path& folder) {
+  const std::set<pid_t> spared = OurAncestors();
+  KillReport report = ReportNow();
+  std::vector<ProcessIdentity> all;
+  for (std::size_t known = 1; known != all.size();) {  // until a look finds no process that was started meanwhile
+    known = all.size();
+    for (const ProcessIdentity& process : Beneath(folder, spared)) {
+      if (std::find(all.begin(), all.end(), process) == all.end()) all.push_back(process);
+    }
+    SignalAll(all, SIGSTOP);
+    if (all.empty()) break;
+  }
+  for (const ProcessIdentity& process : all) report.killed.push_back(process.pid);
+  return report;
+}
+
+KillReport ThawAll(const std::filesystem::path& folder) {
+  KillReport report = ReportNow();
+  std::vector<ProcessIdentity> frozen;
+  for (const ProcessIdentity& process : Beneath(folder, {})) {
+    if (IsFrozen(process.pid)) frozen.push_back(process);
+  }
+  SignalAll(frozen, SIGCONT);
+  for (const ProcessIdentity& process : frozen) report.killed.push_back(process.pid);
+  return report;
+}
+
+Result<KillReport> FreezeOne(const std::filesystem::path& folder, pid_t pid) {
+  const auto process = FindOne(folder, pid);
+  if (!process) return process.error();
+  KillReport report = ReportNow();
+  if (auto sent = SignalProcess(*process, SIGSTOP); !sent) return sent.error();
+  report.killed.push_back(pid);
+  return report;
+}
+
+Result<KillReport> ThawOne(const std::filesystem::path& folder, pid_t pid) {
+  const auto process = FindOne(folder, pid);
+  if (!process) return process.error();
+  KillReport report = ReportNow();
+  if (!IsFrozen(pid)) return report;
+  if (auto sent = SignalProcess(*process, SIGCONT); !sent) return sent.error();
+  report.killed.push_back(pid);
+  return report;
+}
+
+// @source proc_pid_stat(5): T stopped by a signal
+bool IsFrozen(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const std::size_t after_name = text.rfind(')');
+  return after_name != std::string::npos && after_name + 2 < text.size() && text[after_name + 2] == 'T';
+}
+
 Result<KillReport> KillOne(const std::filesystem::path& folder, pid_t pid, Duration timeout) {
   const auto identity = IdentifyProcess(pid);
   const std::vector<pid_t> within = ProcessesWithin(folder.string());

@@ -1,8 +1,8 @@
 #pragma once
 
-// The loss of a region, as the lab plays it: every process that lives beneath a folder ends at one instant. Processes are
-// found by their working directory and by a variable that they inherit, never by a name, which a server that is not ours may share.
-// Thread rule: any thread; blocks.
+// The loss of a region, as the lab plays it: every process that lives beneath a folder ends, or stands still, at one instant.
+// Processes are found by their working directory and by a variable that they inherit, never by a name, which a server that is not
+// ours may share. Thread rule: any thread; blocks.
 
 #include <sys/types.h>
 
@@ -31,5 +31,16 @@ struct KillReport {
 
 /// The same for one process of known pid, which must live beneath `folder`. @error kNotFound: it does not
 [[nodiscard]] Result<KillReport> KillOne(const std::filesystem::path& folder, pid_t pid, Duration timeout);
+
+/// Stops (SIGSTOP) all processes beneath `folder`, those that are started meanwhile among them; they stay as they are until they
+/// are told to go on. `killed` names them.
+[[nodiscard]] KillReport FreezeAtOneInstant(const std::filesystem::path& folder);
+/// Lets all processes beneath `folder` go on (SIGCONT) that stand still.
+[[nodiscard]] KillReport ThawAll(const std::filesystem::path& folder);
+/// The same for one process, which must live beneath `folder`. @error kNotFound: it does not
+[[nodiscard]] Result<KillReport> FreezeOne(const std::filesystem::path& folder, pid_t pid);
+[[nodiscard]] Result<KillReport> ThawOne(const std::filesystem::path& folder, pid_t pid);
+/// True while the process stands still.
+[[nodiscard]] bool IsFrozen(pid_t pid);
 
 }  // namespace lifeboat::lab

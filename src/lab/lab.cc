@@ -49,6 +49,40 @@ Result<Unit> CheckFolder(const fs::path& folder) {
   return Done();
 }
 
+constexpr const char* kSubnets = "10.177.";  // one a lab, by its slot
+constexpr std::uint16_t kAgentPort = 7400;   // the same in every namespace
+constexpr std::uint16_t kPostgresPort = 5432;
+constexpr std::uint16_t kDnsPort = 5353;  // 53 is for root
+
+// Nothing: the regions share the loopback network.
+Result<std::optional<LabNetwork>> ChooseNetwork(const LabOptions& options, const std::string& subnet, const Progress& progress) {
+  if (options.place == LabPlace::kLoopback) return std::optional<LabNetwork>();
+  const auto possible = CanMakeNetworks();
+  if (possible) return std::optional<LabNetwork>(NameNetwork(subnet));
+  if (options.place == LabPlace::kNamespaces) return possible.error();
+  progress("the regions share the loopback network (" + possible.error().message + "): cuts between them cannot be shown");
+  return std::optional<LabNetwork>();
+}
+
+std::string SubnetOf(int slot) { return kSubnets + std::to_string(slot); }
+
+Result<Slot> TakeSlot(LabPlace place) {
+  if (place == LabPlace::kLoopback || ::geteuid() != 0) return Slot::Take();
+  return Slot::Take(std::nullopt, [](int number) { return SubnetIsFree(SubnetOf(number)); });
+}
+
+// Addresses and ports in namespaces of their own: nobody else is there.
+void DescribeNetwork(LabInfo& info) {
+  int host = 0;
+  for (LabRegion& region : info.regions) {
+    region.address = info.network->subnet + "." + std::to_string(++host);
+    region.agent_port = kAgentPort;
+    region.netns = NamespaceOf(*info.network, region.name.text);
+  }
+  info.postgres_port = kPostgresPort;
+  info.dns = {info.Witness().address, kDnsPort};
+}
+
 Result<LabInfo> Describe(const LabOptions& options, const fs::path& folder, const std::optional<RunAs>& owner, Slot& slot) {
   LabInfo info;
   info.folder = folder;
@@ -129,9 +163,11 @@ Result<Unit> StartSupervisor(const LabInfo& lab, const std::string& region, cons
   options.log_file = (folder / "log" / "supervisor.log").string();
   options.run_as = owner;
   options.environment = {{kPlaceVariable, folder.string()}};
-  const auto spawned =
-      SpawnDetached({lab.Program().string(), "lab", "supervise", "--region", region, "--lab", lab.folder.string()}, options);
-  return spawned ? Done() : Result<Unit>(spawned.error());
+  return InNamespace(lab.Find(region)->netns, [&]() -> Result<Unit> {
+    const auto spawned =
+        SpawnDetached({lab.Program().string(), "lab", "supervise", "--region", region, "--lab", lab.folder.string()}, options);
+    return spawned ? Done() : Result<Unit>(spawned.error());
+  });
 }
 
 // Marker first, so that whatever happens next can be undone by Down.
@@ -180,6 +216,28 @@ Result<LabRegion> FindRegion(const LabInfo& lab, const std::string& region) {
   return Refused("the lab has no region '" + region + "'", "its regions are " + known);
 }
 
+Result<Unit> HasDatabase(const LabInfo& lab, const std::string& region) {
+  const auto found = FindRegion(lab, region);
+  if (!found) return found.error();
+  if (found->kind == RegionKind::kData) return Done();
+  return Refused("region '" + region + "' holds no database", "it is the witness");
+}
+
+// The pid of a part that is watched by the supervisor, or of itself.
+Result<pid_t> RunningPart(const LabInfo& lab, const std::string& region, const std::string& part) {
+  const auto found = FindRegion(lab, region);
+  if (!found) return found.error();
+  const std::vector<const char*> parts = PartsOf(*found);
+  if (std::find(parts.begin(), parts.end(), part) == parts.end()) {
+    std::string known = found->kind == RegionKind::kData ? "'database'" : "";
+    for (const char* each : parts) known += (known.empty() ? "'" : ", '") + std::string(each) + "'";
+    return Refused("region '" + region + "' has no part '" + part + "'", "its parts are " + known);
+  }
+  const auto pid = PidOf(lab, region, part);
+  if (pid && LivesIn(lab.FolderOf(region), *pid)) return *pid;
+  return NotFound("'" + part + "' does not run in region '" + region + "'", "'lifeboat lab status' shows what runs");
+}
+
 // Agents that observe start nothing: the lab is built by agents that act, which then read another configuration. Guards
 // first, so that none that still acts is left by its agent.
 Result<Unit> BeginToObserve(const LabInfo& lab, const std::optional<RunAs>& owner) {
@@ -202,13 +260,19 @@ Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const Go
   const auto owner = OwnerFor();
   if (!owner) return owner.error();
   if (auto made = MakeRoot(folder, *owner); !made) return made.error();
-  auto slot = Slot::Take();
+  auto slot = TakeSlot(options.place);
   if (!slot) return slot.error();
-  const auto lab = Describe(options, folder, *owner, *slot);
+  auto network = ChooseNetwork(options, SubnetOf(slot->number()), progress);
+  if (!network) return network.error();
+  auto lab = Describe(options, folder, *owner, *slot);
   if (!lab) return lab.error();
+  lab->network = std::move(network).value();
+  if (lab->network) DescribeNetwork(*lab);
   if (auto made = MakeFolders(*lab, *owner); !made) return made.error();
   if (auto written = WriteOwned(folder / "lab.json", LabJson(*lab), 0644, *owner); !written) return written.error();
 
+  // Named above, on the disk, before it is made: Down finds it whatever happens next.
+  if (auto made = lab->network ? MakeNetwork(*lab) : Done(); !made) return made.error();
   const Passwords passwords = MakePasswords();
   progress("creates two PostgreSQL servers, one the copy of the other");
   auto copied = std::async(std::launch::async, [&] { return CopyProgram(options, *lab, *owner); });
@@ -246,14 +310,24 @@ Result<Json> Status(const fs::path& folder) {
     for (const char* part : PartsOf(region)) {
       const auto pid = PidOf(*lab, region.name.text, part);
       const bool alive = pid && LivesIn(lab->FolderOf(region.name.text), *pid);
-      processes.push_back({{"name", part}, {"pid", alive ? Json(*pid) : Json()}, {"alive", alive}});
+      processes.push_back(
+          {{"name", part}, {"pid", alive ? Json(*pid) : Json()}, {"alive", alive}, {"frozen", alive && IsFrozen(*pid)}});
     }
     regions.push_back(
         {{"name", region.name.text}, {"kind", ToString(region.kind)}, {"address", region.address}, {"processes", processes}});
   }
+  const auto links = ReadCuts(*lab);
+  Json cuts = links ? Json::array() : Json();
+  for (const CutLink& link : links ? *links : std::vector<CutLink>()) cuts.push_back({{"from", link.from}, {"to", link.to}});
   const auto service = AskAny(*lab, "status", Json::object(), 2s);
-  return Json{{"folder", lab->folder.string()},        {"config", lab->Config().string()}, {"owner", lab->owner},
-              {"postgres_port", lab->postgres_port},   {"dns", lab->dns.Text()},           {"regions", regions},
+  return Json{{"folder", lab->folder.string()},
+              {"config", lab->Config().string()},
+              {"owner", lab->owner},
+              {"postgres_port", lab->postgres_port},
+              {"dns", lab->dns.Text()},
+              {"regions", regions},
+              {"network", lab->network ? "namespaces" : "loopback"},
+              {"cuts", cuts},
               {"service", service ? *service : Json()}};
 }
 
@@ -267,23 +341,59 @@ Result<KillReport> Kill(const fs::path& folder, const std::string& region) {
 Result<KillReport> Kill(const fs::path& folder, const std::string& region, const std::string& part) {
   const auto lab = ReadLab(folder);
   if (!lab) return lab.error();
-  const auto found = FindRegion(*lab, region);
-  if (!found) return found.error();
-  if (part == "database" && found->kind == RegionKind::kData) {
+  if (part == "database") {
+    if (auto has = HasDatabase(*lab, region); !has) return has.error();
     auto killed = KillAtOneInstant(lab->FolderOf(region) / "data", kKillTimeout);
     if (killed && killed->killed.empty()) return NotFound("no database runs in region '" + region + "'");
     return killed;
   }
-  const std::vector<const char*> parts = PartsOf(*found);
-  if (std::find(parts.begin(), parts.end(), part) == parts.end()) {
-    std::string known = found->kind == RegionKind::kData ? "'database'" : "";
-    for (const char* each : parts) known += (known.empty() ? "'" : ", '") + std::string(each) + "'";
-    return Refused("region '" + region + "' has no part '" + part + "'", "its parts are " + known);
-  }
-  const auto pid = PidOf(*lab, region, part);
-  if (!pid || !LivesIn(lab->FolderOf(region), *pid))
-    return NotFound("'" + part + "' does not run in region '" + region + "'", "'lifeboat lab status' shows what runs");
+  const auto pid = RunningPart(*lab, region, part);
+  if (!pid) return pid.error();
   return KillOne(lab->FolderOf(region), *pid, kKillTimeout);
+}
+
+Result<CutReport> Cut(const fs::path& folder, const std::string& a, const std::string& b, bool one_way) {
+  const auto lab = ReadLab(folder);
+  if (!lab) return lab.error();
+  const auto links = LinksBetween(*lab, a, b, one_way);
+  if (!links) return links.error();
+  return AddCuts(*lab, *links);
+}
+
+Result<CutReport> Heal(const fs::path& folder, const std::string& a, const std::string& b) {
+  const auto lab = ReadLab(folder);
+  if (!lab) return lab.error();
+  return RemoveCuts(*lab, a, b);
+}
+
+Result<KillReport> Freeze(const fs::path& folder, const std::string& region, const std::string& part) {
+  const auto lab = ReadLab(folder);
+  if (!lab) return lab.error();
+  if (const auto found = FindRegion(*lab, region); !found) return found.error();
+  if (part.empty() || part == "database") {
+    if (auto has = part.empty() ? Done() : HasDatabase(*lab, region); !has) return has.error();
+    KillReport frozen = FreezeAtOneInstant(part.empty() ? lab->FolderOf(region) : lab->FolderOf(region) / "data");
+    if (frozen.killed.empty()) return NotFound("nothing of it runs in region '" + region + "'");
+    return frozen;
+  }
+  const auto pid = RunningPart(*lab, region, part);
+  if (!pid) return pid.error();
+  return FreezeOne(lab->FolderOf(region), *pid);
+}
+
+Result<KillReport> Thaw(const fs::path& folder, const std::string& region, const std::string& part) {
+  const auto lab = ReadLab(folder);
+  if (!lab) return lab.error();
+  if (region.empty()) return ThawAll(lab->folder);
+  if (const auto found = FindRegion(*lab, region); !found) return found.error();
+  if (part.empty()) return ThawAll(lab->FolderOf(region));
+  if (part == "database") {
+    if (auto has = HasDatabase(*lab, region); !has) return has.error();
+    return ThawAll(lab->FolderOf(region) / "data");
+  }
+  const auto pid = RunningPart(*lab, region, part);
+  if (!pid) return pid.error();
+  return ThawOne(lab->FolderOf(region), *pid);
 }
 
 Result<Unit> Start(const fs::path& folder, const std::string& region) {
@@ -310,6 +420,10 @@ Result<Unit> Down(const fs::path& folder) {
   const fs::path real = fs::canonical(folder, problem);
   if (problem) return Fail("'" + folder.string() + "': " + problem.message());
   if (auto killed = KillAtOneInstant(real, kKillTimeout); !killed) return killed.error();
+  std::vector<std::string> namespaces;
+  if (const auto network = ReadNetwork(real, namespaces)) {
+    if (auto removed = RemoveNetwork(*network, namespaces); !removed) return removed.error();
+  }
   for (const auto& entry : fs::directory_iterator(real, problem)) {  // the marker goes last: a second Down can end the work
     if (entry.path().filename() != kMarker) fs::remove_all(entry.path(), problem);
     if (problem)

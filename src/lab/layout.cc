@@ -22,8 +22,11 @@ namespace {
 std::string Milliseconds(Duration d) { return std::to_string(Millis(d)) + "ms"; }
 
 Json RegionJson(const LabRegion& region) {
-  return {
-      {"name", region.name.text}, {"kind", ToString(region.kind)}, {"address", region.address}, {"agent_port", region.agent_port}};
+  return {{"name", region.name.text},
+          {"kind", ToString(region.kind)},
+          {"address", region.address},
+          {"agent_port", region.agent_port},
+          {"netns", region.netns}};
 }
 
 LabRegion RegionFromJson(const Json& json) {
@@ -32,7 +35,23 @@ LabRegion RegionFromJson(const Json& json) {
   region.kind = TextAt(json, "kind") == ToString(RegionKind::kWitness) ? RegionKind::kWitness : RegionKind::kData;
   region.address = TextAt(json, "address");
   region.agent_port = static_cast<std::uint16_t>(NumberAt(json, "agent_port"));
+  region.netns = TextAt(json, "netns");
   return region;
+}
+
+Json NetworkJson(const std::optional<LabNetwork>& network) {
+  if (!network) return {};
+  return {{"id", network->id},
+          {"subnet", network->subnet},
+          {"bridge", network->bridge},
+          {"host_link", network->host_link},
+          {"host_address", network->host_address}};
+}
+
+std::optional<LabNetwork> NetworkFromJson(const Json& json) {
+  if (!json.is_object()) return std::nullopt;
+  return LabNetwork{TextAt(json, "id"), TextAt(json, "subnet"), TextAt(json, "bridge"), TextAt(json, "host_link"),
+                    TextAt(json, "host_address")};
 }
 
 }  // namespace
@@ -97,6 +116,7 @@ Result<LabInfo> ReadLab(const fs::path& folder) {
   info.dns = {TextAt(*json, "dns_address"), static_cast<std::uint16_t>(NumberAt(*json, "dns_port"))};
   info.bin_directory = TextAt(*json, "bin_directory");
   for (const Json& region : MemberAt(*json, "regions")) info.regions.push_back(RegionFromJson(region));
+  info.network = NetworkFromJson(MemberAt(*json, "network"));
   info.knobs.lease = std::chrono::milliseconds(NumberAt(*json, "lease_ms"));
   info.knobs.margin = std::chrono::milliseconds(NumberAt(*json, "margin_ms"));
   info.knobs.rto = std::chrono::milliseconds(NumberAt(*json, "rto_ms"));
@@ -108,6 +128,16 @@ Result<LabInfo> ReadLab(const fs::path& folder) {
                                     : DatabaseFailure::kRestart;
   if (info.regions.empty()) return Fail("'" + (folder / "lab.json").string() + "' names no region");
   return info;
+}
+
+std::optional<LabNetwork> ReadNetwork(const fs::path& folder, std::vector<std::string>& namespaces) {
+  const auto text = ReadSmallFile((folder / "lab.json").string());
+  const auto json = text ? ParseJson(*text, "lab.json") : Result<Json>(text.error());
+  if (!json) return std::nullopt;  // cut off while it was written: nothing that it names was made yet
+  std::optional<LabNetwork> network = NetworkFromJson(MemberAt(*json, "network"));
+  for (const Json& region : MemberAt(*json, "regions")) namespaces.push_back(TextAt(region, "netns"));
+  if (network) namespaces.push_back(network->bridge);
+  return network;
 }
 
 std::string LabJson(const LabInfo& info) {
@@ -122,6 +152,7 @@ std::string LabJson(const LabInfo& info) {
                      {"dns_port", info.dns.port},
                      {"bin_directory", info.bin_directory},
                      {"regions", regions},
+                     {"network", NetworkJson(info.network)},
                      {"lease_ms", Millis(info.knobs.lease)},
                      {"margin_ms", Millis(info.knobs.margin)},
                      {"rto_ms", Millis(info.knobs.rto)},
@@ -155,6 +186,8 @@ std::string LabConfig(const LabInfo& info) {
           << "\n      log_file: " << (folder / "log" / "postgresql.log").string() << "\n";
     }
   }
+  // SAFETY: the token travels readable, on a bridge that exists on this machine only.
+  if (info.network) out << "\npeers:\n  allow_plaintext: true\n";
   out << "\nfirst_primary: " << info.FirstPrimary().name.text << "\n\nlogin:\n  database: " << kDatabase
       << "\n  superuser: postgres\n  replication_user: lifeboat_replication\n"
       << "  canary_user: lifeboat_canary\n  password_file: " << info.PasswordFile().string() << "\n\n"

@@ -35,8 +35,18 @@ inline constexpr const char* kDnsName = "orders-db.lifeboat.test.";
 struct LabRegion {
   RegionName name;
   RegionKind kind = RegionKind::kData;
-  std::string address;  ///< loopback address of its own
+  std::string address;  ///< of its own: loopback, or of its namespace
   std::uint16_t agent_port = 0;
+  std::string netns;  ///< network namespace; empty: the host's
+};
+
+/// What the lab calls its own network where regions live in namespaces (lab/network.h).
+struct LabNetwork {
+  std::string id;            ///< part of every name
+  std::string subnet;        ///< "10.177.S": the first three numbers of all addresses
+  std::string bridge;        ///< namespace that holds the bridge and drops what is cut
+  std::string host_link;     ///< interface in the host's namespace
+  std::string host_address;  ///< of clients and commands
 };
 
 /// What may differ from lab to lab.
@@ -59,6 +69,7 @@ struct LabInfo {
   Endpoint dns;
   std::string bin_directory;  ///< of PostgreSQL
   std::vector<LabRegion> regions;
+  std::optional<LabNetwork> network;  ///< nothing: all regions share the loopback network
   LabKnobs knobs;
 
   [[nodiscard]] const LabRegion* Find(const std::string& region) const;
@@ -73,6 +84,9 @@ struct LabInfo {
   /// libpq connection string of a data region's server over TCP, as `user`.
   [[nodiscard]] std::string Conninfo(const std::string& region, const std::string& user) const;
 };
+
+/// The network that a half-built or broken lab.json names, as far as it can be read, and all its namespaces: for Down.
+[[nodiscard]] std::optional<LabNetwork> ReadNetwork(const std::filesystem::path& folder, std::vector<std::string>& namespaces);
 
 /// $LIFEBOAT_LAB, or /tmp/lifeboat-lab-<uid>.
 [[nodiscard]] std::filesystem::path DefaultFolder();
