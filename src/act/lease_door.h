@@ -20,9 +20,9 @@ class LeaseDoor {
   [[nodiscard]] virtual bool Detached() const = 0;
 
   /// Takes the next epoch, together with `extra` (compares and puts of an execution) in one transaction.
-  /// `attested`: a person vouches that the old primary is off, which stands in for waiting its lease out.
+  /// `attested`: the person who vouches that the old primary is off, which stands in for waiting its lease out. Empty: nobody.
   /// @return the new epoch @error kRefused: the lease has not run out, or somebody else moved; kUnknownOutcome
-  virtual Task<Result<Epoch>> Claim(Transaction extra, bool attested) = 0;
+  virtual Task<Result<Epoch>> Claim(Transaction extra, std::string attested) = 0;
   /// Ends `epoch` in favour of `heir`: the word is on disk first. The database must be stopped.
   virtual Task<Result<Unit>> Release(Epoch epoch, RegionName heir, std::string token) = 0;
   /// Goes on under the next epoch after a release whose heir did not come. @return the new epoch

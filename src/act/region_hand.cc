@@ -6,6 +6,8 @@ namespace lifeboat {
 
 namespace {
 Json LsnObject(const char* key, Lsn lsn) { return {{key, lsn.Text()}}; }
+/// A slot that was asked for is kept for so long, also when somebody asks for another's: its standby may not stream yet.
+constexpr Duration kSlotPatience = 5min;
 }  // namespace
 
 RegionHand::RegionHand(RegionName self, Doors doors) : self_(std::move(self)), doors_(std::move(doors)) {}
@@ -19,6 +21,9 @@ Task<Result<Json>> RegionHand::Do(std::string verb, Json parameters, Duration ti
       {"reopen", &RegionHand::Reopen},
       {"release", &RegionHand::ReleaseLease},
       {"freeze", &RegionHand::Freeze},
+      {"cut", &RegionHand::Cut},
+      {"cede", &RegionHand::Cede},
+      {"mark", &RegionHand::Mark},
       {"claim", &RegionHand::ClaimLease},
       {"promote", &RegionHand::Promote},
       {"slots", &RegionHand::Slots},
@@ -193,12 +198,61 @@ Task<Result<Json>> RegionHand::Freeze(Json parameters, Duration timeout) {
   co_return LsnObject("flushed", *flushed);
 }
 
+Task<Result<Json>> RegionHand::Cut(Json parameters, Duration timeout) {
+  const auto epoch = CheckEpoch(parameters);
+  if (!epoch.ok()) co_return epoch.error();
+  const auto safe = CheckNotHolder();
+  if (!safe.ok()) co_return safe.error();
+  const DatabaseState state = co_await doors_.database->Observe(timeout);
+  if (!state.IsStandby()) {
+    co_return Refused("the database of '" + self_.text + "' is not a running standby" +
+                      (state.problem.empty() ? "" : " (" + state.problem + ")"));
+  }
+  // A late question must not cut it off from the new primary, which it follows already.
+  const auto target = doors_.databases.find(RegionName(TextAt(parameters, "target")));
+  if (target != doors_.databases.end() && state.upstream == target->second.host)
+    co_return Refused("'" + self_.text + "' follows '" + target->first.text + "' already");
+  auto flushed = co_await doors_.database->StopReceiving(timeout);
+  if (!flushed.ok()) co_return flushed.error();
+  const GuardState guard = co_await doors_.guard->Look(timeout);
+  co_return Json{{"flushed", flushed->Text()},
+                 {"system_id", state.system_id.text},
+                 {"detached", doors_.lease.Detached()},
+                 {"guard", guard.reachable}};
+}
+
+Task<Result<Json>> RegionHand::Cede(Json parameters, Duration timeout) {
+  const auto epoch = CheckEpoch(parameters);
+  if (!epoch.ok()) co_return epoch.error();
+  const DatabaseState state = co_await doors_.database->Observe(timeout);
+  // SAFETY: given away without a stop only where it was never opened: nothing here has accepted a write under this epoch.
+  const auto item = doors_.lease.Item();
+  const bool released = item && item->released && item->epoch == *epoch;
+  if (!released && state.process_alive && !state.IsStandby()) {
+    co_return Refused("the database of '" + self_.text + "' is not a running standby" +
+                      (state.problem.empty() ? "" : " (" + state.problem + ")"));
+  }
+  const auto fence = co_await doors_.database->HasFence();
+  if (!fence.ok()) co_return fence.error();
+  if (!*fence) co_return Refused("the data directory of '" + self_.text + "' has no standby.signal: a restart would be writable");
+  const RegionName heir(TextAt(parameters, "heir"));
+  auto done = co_await doors_.lease.Release(*epoch, heir, TextAt(parameters, "token"));
+  if (!done.ok()) co_return done.error();
+  co_return Json::object();
+}
+
+Task<Result<Json>> RegionHand::Mark(Json, Duration timeout) {
+  auto mark = co_await doors_.database->ReadPromotionMark(timeout);
+  if (!mark.ok()) co_return mark.error();
+  co_return Json{{"epoch", mark->epoch.number}, {"uuid", mark->uuid}, {"region", mark->region.text}};
+}
+
 Task<Result<Json>> RegionHand::ClaimLease(Json parameters, Duration) {
   const auto item = doors_.lease.Item();
   const Epoch wanted{NumberAt(parameters, "epoch")};
   if (item && item->holder == self_ && item->epoch == wanted) co_return Json{{"epoch", wanted.number}};
   Transaction nothing;
-  auto epoch = co_await doors_.lease.Claim(std::move(nothing), false);
+  auto epoch = co_await doors_.lease.Claim(std::move(nothing), "");
   if (!epoch.ok()) co_return epoch.error();
   co_return Json{{"epoch", epoch->number}};
 }
@@ -266,7 +320,13 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
     PromotionMark fresh{*epoch, RandomUuid(), self_};
     auto written = co_await doors_.database->WritePromotionMark(fresh, timeout);
     if (!written.ok()) co_return written.error();
-    co_return Json{{"fork", fork->Text()}, {"uuid", fresh.uuid}};
+    mark = std::move(fresh);
+  }
+  // The other standbys live by their slots here from now on.
+  std::vector<RegionName> others = doors_.lease.Item() ? doors_.lease.Item()->candidates : std::vector<RegionName>();
+  if (!others.empty()) {
+    auto slots = co_await doors_.database->EnsureSlots(std::move(others), timeout);
+    if (!slots.ok()) doors_.log.Warn("replication slots could not be put right", {{"problem", slots.error().message}});
   }
   co_return Json{{"fork", fork->Text()}, {"uuid", mark->uuid}};
 }
@@ -277,7 +337,10 @@ Task<Result<Json>> RegionHand::Slots(Json parameters, Duration timeout) {
   if (!doors_.lease.Holds(*epoch))
     co_return Refused("'" + self_.text + "' does not hold a valid lease of epoch " + std::to_string(epoch->number));
   std::vector<RegionName> wanted = doors_.lease.Item()->candidates;
-  wanted.emplace_back(TextAt(parameters, "region"));
+  slots_asked_[RegionName(TextAt(parameters, "region"))] = doors_.clock.Now();
+  for (const auto& [region, at] : slots_asked_) {
+    if (AgeAt(at, doors_.clock.Now()) < kSlotPatience) wanted.push_back(region);
+  }
   auto done = co_await doors_.database->EnsureSlots(std::move(wanted), timeout);
   if (!done.ok()) co_return done.error();
   co_return Json::object();

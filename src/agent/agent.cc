@@ -38,7 +38,10 @@ Agent::Agent(asio::any_io_executor io, const Settings& settings, RegionName self
       keeper_(io,
               LeaseKeeper::Options{self_, id_, settings.service, settings.lease, settings.policy.automation,
                                    settings.policy.failover_after, region_.state_directory + "/record.json"},
-              record, doors.clock, doors.store, doors.files, doors.guard, log_, [this] { Kick(); }),
+              record,
+              LeaseKeeper::Doors{doors.clock, doors.store, doors.files, doors.peers, doors.guard,
+                                 [this] { return world_.database() && world_.database()->IsStandby(); }, [this] { Kick(); }},
+              log_),
       world_(io, self_, KindsOf(settings),
              World::Doors{doors.clock, doors.peers, doors.traffic, doors.canary, doors.database, doors.guard}, log_,
              [this] { Kick(); }),
@@ -61,6 +64,7 @@ Agent::~Agent() = default;
 void Agent::Start() {
   Spawn(io_, keeper_.WatchLoop());
   Spawn(io_, keeper_.RenewLoop());
+  Spawn(io_, keeper_.FeedLoop());
   world_.Start();
   Spawn(io_, ExecutionLoop());
   Spawn(io_, HeadsLoop());
@@ -87,6 +91,7 @@ LeaseFacts Agent::ObserveLease(Instant now) const {
   facts.takeover_bar = ToString(may.bar);
   facts.may_take_over = may.bar == TakeoverBar::kNone;
   facts.takeover_left = may.left;
+  if (const auto until = lease.PromisedUntil(); until && !IsOver(*until, now)) facts.promised_left = TimeLeft(*until, now);
   return facts;
 }
 

@@ -98,6 +98,7 @@ class Agent {
   Task<Result<Json>> Executions(std::string method, Json parameters);
   Task<Result<Json>> EvidenceCalls(std::string method, Json parameters);
   Task<Result<Json>> Forward(RegionName region, std::string method, Json parameters, Duration timeout);
+  [[nodiscard]] Json LeasePaths() const;
   [[nodiscard]] Json RegionStatus(const RegionSettings& region) const;
   [[nodiscard]] ExecutionId NewExecutionId() const;
   [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by,

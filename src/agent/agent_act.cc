@@ -281,7 +281,7 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
     Json takeover = {{"at_ns", now.ns}, {"epoch", execution.epoch.number}, {"region", self_.text}};
     beginning->puts.push_back({settings_.service + "/last_takeover", takeover.dump()});
   }
-  auto claimed = co_await keeper_.Claim(*std::move(beginning), !attested_by.empty());
+  auto claimed = co_await keeper_.Claim(*std::move(beginning), attested_by);
   if (!claimed.ok()) co_return claimed.error();
   execution.facts["claimed_ns"] = doors_.clock.Wall().ns;
   journal_.Began(execution, keeper_.LastClaimVersion());

@@ -23,6 +23,7 @@ Error NoDataRegion(const Settings& settings, const RegionName& asked) {
 }  // namespace
 
 Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
+  if (method == "lease.promise") co_return co_await keeper_.OnQuestion(std::move(parameters));
   if (method == "agent.gossip") co_return co_await Gossip();
   if (method == "status") {
     // An execution of another region may have ended since the last look at the journal.
@@ -82,6 +83,7 @@ Task<Result<Json>> Agent::Gossip() {
                  {"detached", keeper_.Detached()},
                  {"heartbeat_seen", world_.heartbeat_seen()},
                  {"evidence", evidence_head_},
+                 {"lease", keeper_.lease().IsHolderRun() ? LeasePaths() : Json(nullptr)},
                  {"rule", decision_.rule},
                  {"decision", decision_.sentence},
                  {"reason", decision_.reason},
@@ -193,6 +195,33 @@ Json Agent::RegionStatus(const RegionSettings& region) const {
   return json;
 }
 
+/// Which path carries the lease, and for how long each alone would. Only the holder knows; the others pass on what it said last.
+Json Agent::LeasePaths() const {
+  Json paths = {{"path", "unknown"}, {"store_left_ms", nullptr}, {"promises_left_ms", nullptr}, {"refusals", Json::object()}};
+  const Lease& held = keeper_.lease();
+  if (!held.IsHolderRun()) {
+    if (!held.item()) return paths;
+    const auto holder = world_.peers().find(held.item()->holder);
+    const bool said = holder != world_.peers().end() && holder->second.answers;
+    const Json& words = said ? MemberAt(holder->second.said, "lease") : paths;
+    return words.is_object() ? words : paths;
+  }
+  const Instant now = doors_.clock.Now();
+  const auto left = [&](const std::optional<Instant>& until) { return until ? TimeLeft(*until, now) : Duration(-1); };
+  const Duration by_store = left(held.StoreDeadline());
+  const Duration by_promises = left(held.PromiseDeadline());
+  if (by_store > 0s) paths["store_left_ms"] = Millis(by_store);
+  if (by_promises > 0s) paths["promises_left_ms"] = Millis(by_promises);
+  paths["path"] = by_store > 0s && by_promises > 0s ? "store and promises"
+                  : by_store > 0s                   ? "store"
+                  : by_promises > 0s                ? "promises"
+                                                    : "none";
+  for (const auto& [region, why] : keeper_.Refusals()) {
+    if (!why.empty()) paths["refusals"][region.text] = why;
+  }
+  return paths;
+}
+
 Json Agent::Status() const {
   const Snapshot& s = snapshot_;
   Json regions = Json::array();
@@ -205,7 +234,8 @@ Json Agent::Status() const {
                 {"left_ms", s.lease.held_by_this_run ? Json(Millis(s.lease.left)) : Json(nullptr)},
                 {"valid_here", s.lease.valid},
                 {"takeover_bar", s.lease.takeover_bar},
-                {"path", "store"}};
+                {"promised_ms", s.lease.promised_left ? Json(Millis(*s.lease.promised_left)) : Json(nullptr)}};
+  lease.update(LeasePaths());
   if (s.lease.item) {
     lease.update(ToJson(*s.lease.item));
     lease["counter_age_ms"] = s.lease.counter_age ? Json(Millis(*s.lease.counter_age)) : Json(nullptr);

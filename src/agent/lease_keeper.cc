@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/spawn.h"
+
 namespace lifeboat {
 
 namespace {
@@ -9,6 +11,8 @@ constexpr Duration kReadTimeout = 700ms;
 constexpr Duration kShortestRenewalTimeout = 100ms;
 constexpr Duration kWatchTimeout = 1s;
 constexpr Duration kGuardTimeout = 200ms;
+constexpr Duration kLongestPromiseWait = 1s;
+constexpr Duration kForbidTimeout = 5s;
 constexpr int kRenewalsPerLease = 6;
 
 ChangeFate FateOf(const Result<TransactionResult>& result) {
@@ -17,23 +21,31 @@ ChangeFate FateOf(const Result<TransactionResult>& result) {
 }
 }  // namespace
 
-LeaseKeeper::LeaseKeeper(boost::asio::any_io_executor io, Options options, std::optional<AgentRecord> record, Clock& clock,
-                         Store& store, Files& files, Guard* guard, Log log, std::function<void()> changed)
+LeaseKeeper::LeaseKeeper(boost::asio::any_io_executor io, Options options, std::optional<AgentRecord> record, Doors doors, Log log)
     : io_(std::move(io)),
       options_(std::move(options)),
-      clock_(clock),
-      store_(store),
-      files_(files),
-      guard_(guard),
+      clock_(doors.clock),
+      store_(doors.store),
+      files_(doors.files),
+      peers_(doors.peers),
+      guard_(doors.guard),
+      in_recovery_(std::move(doors.in_recovery)),
+      changed_(std::move(doors.changed)),
       log_(std::move(log)),
-      changed_(std::move(changed)),
-      lease_(options_.self, options_.agent, options_.lease, record, clock.Now()) {}
+      lease_(options_.self, options_.agent, options_.lease, record, clock_.Now()),
+      saved_(io_),
+      feed_(io_) {}
 
 Task<Result<Unit>> LeaseKeeper::SaveRecord() {
+  // SAFETY: one at a time: an older record must not be the last that reaches the disk.
+  while (lease_.UnsavedRecord() && saving_) co_await saved_.Wait();
   const auto unsaved = lease_.UnsavedRecord();
   if (!unsaved) co_return Done();
+  saving_ = true;
   const std::string text = ToJson(*unsaved).dump(2) + "\n";
   auto written = co_await files_.Write(options_.record_file, text);
+  saving_ = false;
+  saved_.Ring();
   if (!written.ok()) {
     log_.Error("the agent's record cannot be written", {{"problem", written.error().message}});
     co_return written.error();
@@ -134,30 +146,44 @@ Task<Result<Unit>> LeaseKeeper::Send(LeaseChange change) {
   ++renewals_good_;
   store_problem_.clear();
   renewal_took_ = AgeAt(change.asked, arrived);
-  co_return co_await FeedGuard();
+  if (change.durable) co_return co_await FeedGuard();
+  Feed();
+  co_return Done();
 }
 
 Task<Result<Unit>> LeaseKeeper::FeedGuard() {
   const auto deadline = lease_.Deadline();
   if (!guard_ || !deadline) co_return Done();
-  auto fed = co_await guard_->Permit(lease_.item()->epoch, *deadline, kGuardTimeout);
+  auto fed = co_await guard_->Permit(lease_.item()->epoch, *deadline, lease_.Length(), kGuardTimeout);
   // A guard that still acts, since it was not restarted with 'observe' yet, is fed: it would end a database that serves.
   if (options_.automation != Automation::kAct) co_return Done();
   if (!fed.ok()) log_.Warn("the guard was not fed", {{"problem", fed.error().message}});
   co_return fed;
 }
 
+void LeaseKeeper::Feed() {
+  feed_wanted_ = true;
+  feed_.Ring();
+}
+
+Task<> LeaseKeeper::FeedLoop() {
+  while (true) {
+    if (!feed_wanted_) co_await feed_.Wait();
+    feed_wanted_ = false;
+    (void)co_await FeedGuard();
+  }
+}
+
 Task<> LeaseKeeper::RenewLoop() {
   while (true) {
     const Instant began = clock_.Now();
     // Adoption of an earlier run's lease is decide's to propose; a renewal is for the run that holds it.
-    if (lease_.IsHolderRun() && !changing_) {
-      const auto renewal = lease_.Renewal(began);
-      if (renewal) {
-        const bool held = lease_.HoldsAt(began);
-        auto sent = co_await Send(*renewal);
-        if (sent.ok() != held || !sent.ok()) changed_();
+    if (lease_.IsHolderRun()) {
+      // Rounds overlap: each is questions of its own, and a lost one delays no other.
+      if (const auto question = lease_.BeginRound(began)) {
+        for (const RegionName& region : lease_.Asked()) Spawn(io_, AskPromise(region, *question));
       }
+      if (!changing_ && !renewing_) Spawn(io_, RenewInStore());
     }
     const Duration period = lease_.Length() / kRenewalsPerLease;
     const Duration spent = AgeAt(began, clock_.Now());
@@ -165,8 +191,68 @@ Task<> LeaseKeeper::RenewLoop() {
   }
 }
 
+Task<> LeaseKeeper::RenewInStore() {
+  renewing_ = true;
+  const bool held = lease_.HoldsAt(clock_.Now());
+  auto renewal = lease_.Renewal(clock_.Now());
+  if (!renewal) {
+    // After the deadline: the store is heard first.
+    auto heard = co_await Read(kReadTimeout);
+    if (heard.ok() && lease_.IsHolderRun() && !changing_) renewal = lease_.Renewal(clock_.Now());
+  }
+  bool sent = false;
+  if (renewal) {
+    auto answer = co_await Send(*renewal);
+    sent = answer.ok();
+  }
+  renewing_ = false;
+  if (sent != held || !sent) changed_();
+}
+
+Task<> LeaseKeeper::AskPromise(RegionName region, PromiseQuestion question) {
+  const Duration timeout = std::min<Duration>(question.length, kLongestPromiseWait);
+  Json parameters = ToJson(question);
+  auto answered = co_await peers_.Call(region, "lease.promise", std::move(parameters), timeout, Lane::kDatagram);
+  if (!answered.ok()) {
+    refusals_[region] = answered.error().message;
+    co_return;
+  }
+  const auto answer = PromiseAnswerFromJson(*answered);
+  if (!answer.ok()) {
+    refusals_[region] = answer.error().message;
+    co_return;
+  }
+  refusals_[region] = answer->refusal;
+  const bool held = lease_.HoldsAt(clock_.Now());
+  const Lease::Heard heard = lease_.OnPromise(region, *answer, clock_.Now());
+  if (heard == Lease::Heard::kExtended) Feed();
+  if (heard == Lease::Heard::kJump) co_await OnJump(region);
+  if (held != lease_.HoldsAt(clock_.Now())) changed_();
+  (void)co_await SaveRecord();  // only where a higher epoch was heard of
+}
+
+/// SAFETY: the deadlines that the gate and the guard were given are on clocks that stood still: only ending the server is sure.
+Task<> LeaseKeeper::OnJump(RegionName region) {
+  log_.Error("this machine's clocks stood still: it was paused from outside; the database is stopped", {{"seen_by", region.text}});
+  if (guard_ && options_.automation == Automation::kAct) (void)co_await guard_->Forbid(lease_.item()->epoch, kForbidTimeout);
+}
+
+Task<Result<Json>> LeaseKeeper::OnQuestion(Json parameters) {
+  const auto question = PromiseQuestionFromJson(parameters);
+  if (!question.ok()) co_return question.error();
+  lease_.NoteQuestion(*question);
+  // Once per epoch and length; a question after that touches no disk.
+  (void)co_await SaveRecord();
+  co_return ToJson(lease_.Promise(*question, in_recovery_(), clock_.Now()));
+}
+
 Task<Result<Unit>> LeaseKeeper::RenewNow() {
-  const auto renewal = lease_.Renewal(clock_.Now());
+  auto renewal = lease_.Renewal(clock_.Now());
+  if (!renewal && lease_.IsHolder()) {
+    auto heard = co_await Read(kReadTimeout);
+    if (!heard.ok()) co_return heard;
+    renewal = lease_.Renewal(clock_.Now());
+  }
   if (!renewal) co_return Refused("this region does not hold the lease");
   auto sent = co_await Send(*renewal);
   changed_();
@@ -217,14 +303,15 @@ Task<Result<Epoch>> LeaseKeeper::SendClaim(LeaseChange claim, Transaction extra)
   co_return wanted;
 }
 
-Task<Result<Epoch>> LeaseKeeper::Claim(Transaction extra, bool attested) {
+Task<Result<Epoch>> LeaseKeeper::Claim(Transaction extra, std::string attested) {
   const TakeoverAnswer may = lease_.MayTakeOver(clock_.Now(), options_.failover_after);
-  const bool waived = attested && may.bar == TakeoverBar::kCounterFresh;
+  const bool wait = may.bar == TakeoverBar::kCounterFresh || may.bar == TakeoverBar::kPromise || may.bar == TakeoverBar::kStartup;
+  const bool waived = !attested.empty() && wait;
   if (may.bar != TakeoverBar::kNone && !waived) {
     const std::string left = may.left > 0s ? ", " + FormatDuration(may.left) + " left" : "";
     co_return Refused("this region may not take over: " + std::string(ToString(may.bar)) + left);
   }
-  LeaseChange claim = lease_.BeginClaim(clock_.Now());
+  LeaseChange claim = lease_.BeginClaim(clock_.Now(), waived ? std::move(attested) : std::string());
   co_return co_await SendClaim(std::move(claim), std::move(extra));
 }
 
@@ -247,7 +334,7 @@ Task<Result<Unit>> LeaseKeeper::Release(Epoch epoch, RegionName heir, std::strin
     co_return Refused("this region does not hold epoch " + std::to_string(epoch.number));
   }
   if (guard_ && options_.automation == Automation::kAct) {
-    auto forbidden = co_await guard_->Forbid(epoch, 5s);
+    auto forbidden = co_await guard_->Forbid(epoch, kForbidTimeout);
     if (!forbidden.ok()) co_return forbidden.error();
   }
   lease_.BeginRelease();
@@ -280,7 +367,7 @@ Task<Result<Unit>> LeaseKeeper::ChangeCandidate(RegionName region, bool is_candi
     candidates.erase(std::remove(candidates.begin(), candidates.end(), region), candidates.end());
   }
   changing_ = true;
-  const auto change = lease_.Membership(clock_.Now(), std::move(candidates));
+  const auto change = lease_.BeginMembership(clock_.Now(), std::move(candidates));
   Result<Unit> sent = Refused("this region does not hold the lease, so it cannot name candidates");
   if (change) sent = co_await Send(*change);
   changing_ = false;

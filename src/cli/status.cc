@@ -39,6 +39,23 @@ std::string BehindText(const Json& region) {
   return FormatDuration(Milliseconds(rpo)) + ", " + FormatBytes({NumberAt(region, "backlog_bytes")});
 }
 
+/// Which path carries the lease, and for how long each alone would.
+std::string CarriedText(const Json& lease) {
+  const std::string path = TextAt(lease, "path");
+  if (path.empty() || path == "unknown") return {};
+  if (path == "none") return ", not carried by anything now";
+  std::string text = ", carried by ";
+  const auto part = [&](const char* name, const char* key) {
+    const Json& left = MemberAt(lease, key);
+    if (!left.is_number()) return std::string();
+    return std::string(name) + " (" + FormatDuration(Milliseconds(left)) + " left)";
+  };
+  const std::string store = part("the store", "store_left_ms");
+  const std::string promises = part("the candidates' promises", "promises_left_ms");
+  text += store + (store.empty() || promises.empty() ? "" : " and ") + promises;
+  return text;
+}
+
 std::string LeaseText(const Json& status) {
   const Json& lease = MemberAt(status, "lease");
   if (!MemberAt(lease, "epoch").is_number())
@@ -48,7 +65,7 @@ std::string LeaseText(const Json& status) {
     text = "epoch " + std::to_string(NumberAt(lease, "epoch")) + " released by " + TextAt(lease, "holder") + " to " +
            TextAt(MemberAt(lease, "released"), "heir");
   text += ", seen to move " + Ago(MemberAt(lease, "counter_age_ms")) + ", length " +
-          FormatDuration(std::chrono::milliseconds(NumberAt(lease, "length_ms"))) + ", carried by the " + TextAt(lease, "path");
+          FormatDuration(std::chrono::milliseconds(NumberAt(lease, "length_ms")))+ CarriedText(lease);
   std::string candidates;
   for (const Json& candidate : MemberAt(lease, "candidates"))
     candidates += (candidates.empty() ? "" : ", ") + candidate.get<std::string>();

@@ -93,6 +93,8 @@ void Lease::Accept(LeaseItem item, std::uint64_t version, Incarnation incarnatio
   store_heard_ = arrived;
   record_.highest = std::max(record_.highest, item_->epoch);
   record_.incarnation = incarnation;
+  // SAFETY: the store's word ends the epoch for good, and with it the promises for it, but none for a later one.
+  if (item_->released && promised_epoch_ <= item_->epoch) promised_until_.reset();
   if (version > joining_version_) joining_.clear();  // applied, or something else stands where it expected the old item
 
   if (unanswered_ && *item_ == unanswered_->item && IsHolderRun()) ExtendByStore(*unanswered_);  // its answer alone was lost
@@ -200,32 +202,54 @@ std::optional<PromiseQuestion> Lease::BeginRound(Instant now) {
   return PromiseQuestion{self_, agent_, item_->epoch, now, Length(), binding};
 }
 
-bool Lease::OnPromise(const RegionName& from, const PromiseAnswer& answer) {
+// Between two readings of their clock at most the time from the first question to the second arrival has passed here. If more has
+// passed there, this machine was paused together with its clocks, and every deadline on them lies too late.
+bool Lease::BetraysJump(const RegionName& from, const PromiseAnswer& answer, Instant arrived) {
+  if (answer.region != from || answer.agent != agent_ || answer.run.text.empty()) return false;
+  const auto known = clocks_.find(from);
+  bool jump = false;
+  if (known != clocks_.end() && known->second.run == answer.run) {
+    const Duration there = TimeLeft(answer.clock, known->second.theirs);  // the lesser of both clocks
+    const Duration here = AgeAt(known->second.asked, arrived);
+    jump = there > Scale(here, 1 + 2 * LeaseSettings::kRho) + std::chrono::milliseconds(20);
+  }
+  const bool newer = known == clocks_.end() || known->second.run != answer.run || answer.clock.boot > known->second.theirs.boot;
+  if (newer) clocks_[from] = {answer.run, answer.clock, answer.asked};
+  return jump;
+}
+
+Lease::Heard Lease::OnPromise(const RegionName& from, const PromiseAnswer& answer, Instant arrived) {
   record_.highest = std::max(record_.highest, answer.highest);
   if (!IsHolderRun()) EndReign();
+  if (BetraysJump(from, answer, arrived)) {
+    const bool held = deadline_.has_value();
+    EndReign();
+    store_heard_.reset();
+    return held ? Heard::kJump : Heard::kNothing;
+  }
   // SAFETY: an answer counts for the run, the epoch and the round that asked for it, and for no other.
   if (!answer.promised || answer.region != from || answer.agent != agent_ || !IsHolderRun() || answer.epoch != item_->epoch)
-    return false;
+    return Heard::kNothing;
   const auto round = std::find_if(rounds_.begin(), rounds_.end(), [&](const Round& r) {
     return r.asked == answer.asked && r.epoch == answer.epoch && r.binding == answer.binding;
   });
-  if (round == rounds_.end()) return false;
+  if (round == rounds_.end()) return Heard::kNothing;
   round->granted[from] = answer.granted;
   // SAFETY: all candidates, in this one round; an empty set is nobody's word.
   Duration least = Length();
   const std::vector<RegionName> asked = Asked();
   for (const RegionName& region : asked) {
     const auto granted = round->granted.find(region);
-    if (granted == round->granted.end()) return false;
+    if (granted == round->granted.end()) return Heard::kNothing;
     least = std::min(least, granted->second);
   }
-  if (asked.empty()) return false;
+  if (asked.empty()) return Heard::kNothing;
   if (!round->binding) {
     if (!probed_ || round->asked.boot > probed_->boot) probed_ = round->asked;
-    return false;
+    return Heard::kNothing;
   }
   Extend(round->asked, least, promise_deadline_);
-  return true;
+  return Heard::kExtended;
 }
 
 void Lease::NoteQuestion(const PromiseQuestion& question) {
@@ -255,12 +279,15 @@ PromiseAnswer Lease::Promise(const PromiseQuestion& question, bool in_recovery, 
   answer.epoch = question.epoch;
   answer.asked = question.asked;
   answer.binding = question.binding;
+  answer.run = agent_;
+  answer.clock = now;
   answer.refusal = PromiseRefusal(question, in_recovery, now);
   answer.highest = saved_.highest;
   answer.promised = answer.refusal.empty();
   if (!answer.promised) return answer;
   answer.granted = std::min(question.length, settings_.length);
   if (!question.binding) return answer;
+  promised_epoch_ = question.epoch;
   const Instant until = now + Scale(answer.granted, 1 + LeaseSettings::kRho);
   if (!promised_until_) promised_until_ = until;
   promised_until_->boot = std::max(promised_until_->boot, until.boot);

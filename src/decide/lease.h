@@ -111,8 +111,12 @@ class Lease {
   [[nodiscard]] std::optional<PromiseQuestion> BeginRound(Instant now);
   /// Whose promises are needed: the candidates, and those that are being made one.
   [[nodiscard]] std::vector<RegionName> Asked() const;
-  /// @return true: all have promised in that round, and the deadline was counted from its beginning
-  bool OnPromise(const RegionName& from, const PromiseAnswer& answer);
+  enum class Heard {
+    kNothing,   ///< nothing that changes the deadline
+    kExtended,  ///< all have promised in that round, and the deadline was counted from its beginning
+    kJump,      ///< more time has passed elsewhere than here: this machine's clocks stood still, and the lease is void
+  };
+  Heard OnPromise(const RegionName& from, const PromiseAnswer& answer, Instant arrived);
 
   // ---- promising ----
 
@@ -172,6 +176,14 @@ class Lease {
   };
   static constexpr std::size_t kMostRounds = 16;
 
+  /// A reading of another region's clock, with the own time before which it was surely not taken.
+  struct ClockSample {
+    AgentId run;
+    Instant theirs;
+    Instant asked;
+  };
+  [[nodiscard]] bool BetraysJump(const RegionName& from, const PromiseAnswer& answer, Instant arrived);
+
   const RegionName self_;
   const AgentId agent_;
   const LeaseSettings settings_;
@@ -196,7 +208,9 @@ class Lease {
   std::optional<Instant> probed_;          // the newest round of probes that all have answered, by its beginning
   std::vector<RegionName> joining_;        // of a membership change whose fate is not known
   std::uint64_t joining_version_ = 0;      // the version that it replaces
+  std::map<RegionName, ClockSample> clocks_;
   std::optional<Instant> promised_until_;
+  Epoch promised_epoch_;  // for which the last promise was given
   bool waits_waived_ = false;              // by a person's word, for the claim of this run
   std::optional<LeaseChange> claim_;       // sent; while it is here nothing is promised
   bool claim_unknown_ = false;             // no answer came

@@ -169,15 +169,19 @@ PromiseAnswer YesOf(const RegionName& region, const PromiseQuestion& question) {
   return answer;
 }
 
+bool Extends(Lease& lease, const RegionName& from, const PromiseAnswer& answer) {
+  return lease.OnPromise(from, answer, answer.asked + 10ms) == Lease::Heard::kExtended;
+}
+
 TEST(LeasePromises, OfAllCandidatesCarryTheLeaseFromBeforeTheQuestion) {
   Lease lease = HolderOfTwo();
   const Instant t0 = kStart + 1s;
   const auto question = lease.BeginRound(t0);
   ASSERT_TRUE(question);
   EXPECT_TRUE(question->binding);
-  EXPECT_FALSE(lease.OnPromise(kWest, YesOf(kWest, *question)));
+  EXPECT_FALSE(Extends(lease, kWest, YesOf(kWest, *question)));
   EXPECT_FALSE(lease.HoldsAt(kStart + kHold)) << "one of two is nobody's word";
-  EXPECT_TRUE(lease.OnPromise(kNorth, YesOf(kNorth, *question)));
+  EXPECT_TRUE(Extends(lease, kNorth, YesOf(kNorth, *question)));
   EXPECT_TRUE(lease.HoldsAt(t0 + kHold - 1ns));
   EXPECT_FALSE(lease.HoldsAt(t0 + kHold));
   EXPECT_EQ(lease.PromiseDeadline(), t0 + kHold);
@@ -188,8 +192,8 @@ TEST(LeasePromises, OfTwoRoundsAreNeverMixed) {
   Lease lease = HolderOfTwo();
   const auto first = lease.BeginRound(kStart + 1s);
   const auto second = lease.BeginRound(kStart + 2s);
-  EXPECT_FALSE(lease.OnPromise(kWest, YesOf(kWest, *first)));
-  EXPECT_FALSE(lease.OnPromise(kNorth, YesOf(kNorth, *second)));
+  EXPECT_FALSE(Extends(lease, kWest, YesOf(kWest, *first)));
+  EXPECT_FALSE(Extends(lease, kNorth, YesOf(kNorth, *second)));
   EXPECT_EQ(lease.PromiseDeadline(), std::nullopt);
 }
 
@@ -200,16 +204,16 @@ TEST(LeasePromises, CountForTheRunAndTheEpochAndTheRegionThatAreMeant) {
   const auto question = lease.BeginRound(kStart + 1s);
   PromiseAnswer other_run = YesOf(kWest, *question);
   other_run.agent = AgentId("east-run-0");
-  EXPECT_FALSE(lease.OnPromise(kWest, other_run));
+  EXPECT_FALSE(Extends(lease, kWest, other_run));
   PromiseAnswer other_epoch = YesOf(kWest, *question);
   other_epoch.epoch = {0};
-  EXPECT_FALSE(lease.OnPromise(kWest, other_epoch));
-  EXPECT_FALSE(lease.OnPromise(kNorth, YesOf(kWest, *question))) << "another agent passes on west's answer";
-  EXPECT_FALSE(lease.OnPromise(kNorth, YesOf(kNorth, *question))) << "north is no candidate";
+  EXPECT_FALSE(Extends(lease, kWest, other_epoch));
+  EXPECT_FALSE(Extends(lease, kNorth, YesOf(kWest, *question))) << "another agent passes on west's answer";
+  EXPECT_FALSE(Extends(lease, kNorth, YesOf(kNorth, *question))) << "north is no candidate";
   PromiseAnswer probe = YesOf(kWest, *question);
   probe.binding = false;
-  EXPECT_FALSE(lease.OnPromise(kWest, probe)) << "a probe's answer binds nobody";
-  EXPECT_TRUE(lease.OnPromise(kWest, YesOf(kWest, *question)));
+  EXPECT_FALSE(Extends(lease, kWest, probe)) << "a probe's answer binds nobody";
+  EXPECT_TRUE(Extends(lease, kWest, YesOf(kWest, *question)));
 }
 
 TEST(LeasePromises, TheLeastLengthGrantedCounts) {
@@ -217,8 +221,8 @@ TEST(LeasePromises, TheLeastLengthGrantedCounts) {
   const auto question = lease.BeginRound(kStart + 2s);
   PromiseAnswer brief = YesOf(kNorth, *question);
   brief.granted = 2s;
-  lease.OnPromise(kNorth, brief);
-  EXPECT_TRUE(lease.OnPromise(kWest, YesOf(kWest, *question)));
+  Extends(lease, kNorth, brief);
+  EXPECT_TRUE(Extends(lease, kWest, YesOf(kWest, *question)));
   EXPECT_EQ(lease.PromiseDeadline(), kStart + 2s + 1990ms - 150ms);
 }
 
@@ -235,11 +239,11 @@ TEST(LeasePromises, AfterTheDeadlineOnlyProbesAreSentUntilAllHaveAnsweredOne) {
   const auto probe = lease.BeginRound(kStart + 10s);
   ASSERT_TRUE(probe);
   EXPECT_FALSE(probe->binding);
-  EXPECT_FALSE(lease.OnPromise(kWest, YesOf(kWest, *probe)));
+  EXPECT_FALSE(Extends(lease, kWest, YesOf(kWest, *probe)));
   EXPECT_FALSE(lease.HoldsAt(kStart + 10s));
   const auto question = lease.BeginRound(kStart + 10500ms);
   EXPECT_TRUE(question->binding);
-  EXPECT_TRUE(lease.OnPromise(kWest, YesOf(kWest, *question)));
+  EXPECT_TRUE(Extends(lease, kWest, YesOf(kWest, *question)));
   EXPECT_TRUE(lease.HoldsAt(kStart + 11s)) << "a blip needs no person";
   // Answers lost again: a length later nobody is bound any more.
   EXPECT_FALSE(lease.BeginRound(kStart + 14s)->binding);
@@ -252,11 +256,11 @@ TEST(LeasePromises, ARegionThatIsBeingMadeACandidateMustPromiseToo) {
   const auto before = lease.BeginRound(kStart + 900ms);
   const auto change = lease.BeginMembership(kStart + 1s, {kWest, kNorth});
   ASSERT_TRUE(change);
-  EXPECT_FALSE(lease.OnPromise(kWest, YesOf(kWest, *before))) << "the store may have taken the change already";
+  EXPECT_FALSE(Extends(lease, kWest, YesOf(kWest, *before))) << "the store may have taken the change already";
   const auto during = lease.BeginRound(kStart + 1100ms);
-  EXPECT_FALSE(lease.OnPromise(kWest, YesOf(kWest, *during)));
+  EXPECT_FALSE(Extends(lease, kWest, YesOf(kWest, *during)));
   lease.OnChange(*change, ChangeFate::kUnknown, 0, {1}, kStart + 2s);
-  EXPECT_TRUE(lease.OnPromise(kNorth, YesOf(kNorth, *during)));
+  EXPECT_TRUE(Extends(lease, kNorth, YesOf(kNorth, *during)));
   // Another change stands in its place: it can no longer be applied, and north is not asked any more.
   LeaseItem other = ItemOf(1, kEast, kEastRun, 3);
   ASSERT_TRUE(lease.OnItem(other, 12, {1}, kStart + 2s).ok());
@@ -277,17 +281,59 @@ TEST(LeasePromises, AHigherEpochInAnAnswerEndsTheLeaseAtOnce) {
   PromiseAnswer no = YesOf(kWest, *question);
   no.promised = false;
   no.highest = {2};
-  lease.OnPromise(kWest, no);
+  Extends(lease, kWest, no);
   EXPECT_FALSE(lease.HoldsAt(kStart + 1s));
   EXPECT_FALSE(lease.Renewal(kStart + 1s));
+}
+
+TEST(LeasePromises, ATimeThatPassedElsewhereAndNotHereVoidsTheLease) {
+  // given a holder whose candidate's clock was read once
+  Lease lease = Holder();
+  const auto renewal = lease.Renewal(kStart);
+  lease.OnChange(*renewal, ChangeFate::kCommitted, 11, {1}, kStart);
+  const auto first = lease.BeginRound(kStart);
+  PromiseAnswer answer = YesOf(kWest, *first);
+  answer.run = kWestRun;
+  answer.clock = {500s, 900s};
+  EXPECT_EQ(lease.OnPromise(kWest, answer, kStart + 10ms), Lease::Heard::kExtended);
+  // when half a second passes here, and as much there, nothing is amiss
+  const auto second = lease.BeginRound(kStart + 500ms);
+  answer = YesOf(kWest, *second);
+  answer.run = kWestRun;
+  answer.clock = {500500ms, 900500ms};
+  EXPECT_EQ(lease.OnPromise(kWest, answer, kStart + 510ms), Lease::Heard::kExtended);
+  // when ten seconds pass there within another half second here, this machine was paused together with its clocks
+  const auto third = lease.BeginRound(kStart + 1s);
+  answer = YesOf(kWest, *third);
+  answer.run = kWestRun;
+  answer.clock = {510s, 910s};
+  EXPECT_EQ(lease.OnPromise(kWest, answer, kStart + 1010ms), Lease::Heard::kJump);
+  // then the lease is void until the store, or all candidates, have been heard anew
+  EXPECT_FALSE(lease.HoldsAt(kStart + 1010ms));
+  EXPECT_FALSE(lease.Renewal(kStart + 1010ms));
+  EXPECT_FALSE(lease.BeginRound(kStart + 1500ms)->binding);
+}
+
+TEST(LeasePromises, ANewRunOfTheOtherAgentIsNoJump) {
+  Lease lease = Holder();
+  const auto renewal = lease.Renewal(kStart);
+  lease.OnChange(*renewal, ChangeFate::kCommitted, 11, {1}, kStart);
+  PromiseAnswer answer = YesOf(kWest, *lease.BeginRound(kStart));
+  answer.run = kWestRun;
+  answer.clock = {500s, 900s};
+  lease.OnPromise(kWest, answer, kStart + 10ms);
+  answer = YesOf(kWest, *lease.BeginRound(kStart + 500ms));
+  answer.run = AgentId("west-run-2");
+  answer.clock = {9000s, 9900s};
+  EXPECT_EQ(lease.OnPromise(kWest, answer, kStart + 510ms), Lease::Heard::kExtended);
 }
 
 TEST(LeasePromises, AfterAReleaseALateAnswerOpensNothing) {
   Lease lease = HolderOfTwo();
   const auto question = lease.BeginRound(kStart + 1s);
-  lease.OnPromise(kWest, YesOf(kWest, *question));
+  Extends(lease, kWest, YesOf(kWest, *question));
   lease.BeginRelease();
-  EXPECT_FALSE(lease.OnPromise(kNorth, YesOf(kNorth, *question)));
+  EXPECT_FALSE(Extends(lease, kNorth, YesOf(kNorth, *question)));
   EXPECT_FALSE(lease.HoldsAt(kStart + 1s));
 }
 
@@ -307,6 +353,21 @@ TEST(LeasePromiser, IsBoundFromTheArrivalOfTheQuestionAndDoesNotTakeOver) {
   EXPECT_EQ(answer.bar, TakeoverBar::kPromise);
   EXPECT_EQ(answer.left, 2s);
   EXPECT_EQ(lease.MayTakeOver(arrived + kWait, 0s).bar, TakeoverBar::kNone);
+}
+
+TEST(LeasePromiser, IsFreedByTheReleaseOfThatEpochInTheStoreAndByNoEarlierOne) {
+  Lease lease = Candidate();
+  ASSERT_TRUE(Ask(lease, QuestionOf(1, kStart), kStart + 1s).promised);
+  LeaseItem released = ItemOf(1, kEast, kEastRun, 2);
+  released.released = Release{kWest, "token"};
+  Lease late = Candidate();
+  ASSERT_TRUE(Ask(late, QuestionOf(2, kStart), kStart + 1s).promised);  // to the holder of the next epoch
+
+  ASSERT_TRUE(lease.OnItem(released, 11, {1}, kStart + 1s).ok());
+  EXPECT_EQ(lease.MayTakeOver(kStart + 1s, 0s).bar, TakeoverBar::kNone);
+  EXPECT_FALSE(Ask(lease, QuestionOf(1, kStart), kStart + 1s).promised);
+  EXPECT_FALSE(late.OnItem(released, 11, {1}, kStart + 1s).ok());
+  EXPECT_TRUE(late.PromisedUntil());
 }
 
 TEST(LeasePromiser, IsNotBoundByAProbe) {

@@ -36,7 +36,7 @@ Result<PromiseQuestion> PromiseQuestionFromJson(const Json& json) {
 Json ToJson(const PromiseAnswer& a) {
   return {{"region", a.region.text},     {"agent", a.agent.text},   {"epoch", a.epoch.number},          {"asked", InstantToJson(a.asked)},
           {"binding", a.binding},        {"promised", a.promised},  {"granted_ms", Millis(a.granted)}, {"highest", a.highest.number},
-          {"refusal", a.refusal}};
+          {"refusal", a.refusal},        {"run", a.run.text},       {"clock", InstantToJson(a.clock)}};
 }
 
 Result<PromiseAnswer> PromiseAnswerFromJson(const Json& json) {
@@ -55,6 +55,8 @@ Result<PromiseAnswer> PromiseAnswerFromJson(const Json& json) {
   a.granted = std::chrono::milliseconds(NumberAt(json, "granted_ms"));
   a.highest = {NumberAt(json, "highest")};
   a.refusal = TextAt(json, "refusal");
+  a.run = AgentId(TextAt(json, "run"));
+  a.clock = InstantFromJson(MemberAt(json, "clock")).value_or(Instant{});
   return a;
 }
 

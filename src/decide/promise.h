@@ -32,6 +32,8 @@ struct PromiseAnswer {
   Duration granted{};     ///< from the arrival of the question; never more than was asked for
   Epoch highest;          ///< that the answering region has on its disk
   std::string refusal;    ///< why not; empty: promised
+  AgentId run;            ///< the run that answers; its clock is compared with itself alone
+  Instant clock;          ///< of the answering region: two answers betray an asking machine whose own clocks stood still
   friend bool operator==(const PromiseAnswer&, const PromiseAnswer&) = default;
 };
 

@@ -26,11 +26,12 @@ class QuietGuard final : public Guard {
  public:
   bool reachable = true;
   int forbidden = 0;
-  Task<Result<Unit>> Permit(Epoch, Instant, Duration) override { co_return Answer(); }
+  Task<Result<Unit>> Permit(Epoch, Instant, Duration, Duration) override { co_return Answer(); }
   Task<Result<Unit>> Forbid(Epoch, Duration) override {
     ++forbidden;
     co_return Answer();
   }
+  Task<Result<Unit>> Close(Epoch, Duration) override { co_return Refused("there is no gate in force"); }
   Task<GuardState> Look(Duration) override {
     GuardState state;
     state.reachable = reachable;
@@ -164,7 +165,7 @@ class ActProcess final : public Hands {
     if (e.kind == PlanKind::kFailover) {
       auto beginning = co_await journal.Beginning(e, true);
       if (!beginning.ok()) co_return;
-      auto claimed = co_await lease().Claim(*std::move(beginning), false);
+      auto claimed = co_await lease().Claim(*std::move(beginning), "");
       if (!claimed.ok()) co_return;
       journal.Began(e, lease().claim_version);
     } else {

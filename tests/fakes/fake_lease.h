@@ -35,9 +35,9 @@ class FakeLease final : public LeaseDoor {
   [[nodiscard]] bool MayPromote(Epoch epoch) const override { return Holds(epoch); }
   [[nodiscard]] bool Detached() const override { return detached; }
 
-  Task<Result<Epoch>> Claim(Transaction extra, bool attested) override {
+  Task<Result<Epoch>> Claim(Transaction extra, std::string attested) override {
     const bool heir = shared_.item.released && shared_.item.released->heir == self_;
-    if (!heir && !shared_.lapsed && !attested) co_return Refused("this region may not take over: lease not yet run out");
+    if (!heir && !shared_.lapsed && attested.empty()) co_return Refused("this region may not take over: lease not yet run out");
     if (shared_.store && !extra.puts.empty()) {
       shared_.claimed = [&shared = shared_, self = self_] { Take(shared, self); };
       auto result = co_await shared_.store->Commit(std::move(extra), 1s);
