@@ -34,6 +34,7 @@ int RunGuardOf(const CommonOptions& options, const std::string& log_file) {
   auto log = Log::Open(log_file, {{"service", settings->service}, {"region", options.region}});
   if (!log.ok()) return EndWith(log.error(), options);
   GuardOptions guard = GuardOptionsFor(region->state_directory, region->database->data_directory, *log);
+  guard.gate_file = region->database->gate_file;
   guard.observe = settings->policy.automation != Automation::kAct;
   return RunGuard(guard);
 }

@@ -21,6 +21,8 @@ const char* Sentence(GuardEvent event) {
     case GuardEvent::kWritableSeen: return "a writable server without a permission is being killed";
     case GuardEvent::kStopped: return "the guard is being stopped while something is permitted: it fences first";
     case GuardEvent::kKilled: return "no process of the data directory is left; 'ms' is what the kill took";
+    case GuardEvent::kGateOpens: return "the gate opens";
+    case GuardEvent::kGateCloses: return "the lease has run out: the gate is closed";
     case GuardEvent::kBlind: return "the processes could not be read from /proc; trying on";
   }
   return "";
@@ -72,10 +74,14 @@ void DiskWorker::Fence() {
   wake_.notify_one();
 }
 
-void DiskWorker::Tell(GuardEvent event, Epoch epoch, Duration duration) {
+void DiskWorker::Tell(GuardEvent event, Epoch epoch, Duration duration) { Add(Line{event, epoch, duration, std::nullopt}); }
+
+void DiskWorker::TellEnd(GuardEvent event, Epoch epoch, Instant closed_at) { Add(Line{event, epoch, Duration(0), closed_at}); }
+
+void DiskWorker::Add(const Line& line) {
   const std::lock_guard lock(mutex_);
   if (line_count_ == lines_.size()) return;
-  lines_[(first_line_ + line_count_) % lines_.size()] = Line{event, epoch, duration};
+  lines_[(first_line_ + line_count_) % lines_.size()] = line;
   ++line_count_;
   wake_.notify_one();
 }
@@ -94,7 +100,14 @@ Result<Unit> DiskWorker::WriteLine(const Line& line) const {
   Json fields = Json::object();
   if (line.epoch.number != 0) fields["epoch"] = line.epoch.number;
   if (line.duration != Duration(0)) fields["ms"] = std::chrono::duration<double, std::milli>(line.duration).count();
-  if (line.event == GuardEvent::kStarted || line.event == GuardEvent::kPermitted) {
+  if (line.closed_at) {
+    const WallTime at{ReadWallClock().ns - (ReadClocks().boot - line.closed_at->boot).count()};
+    fields["closed_at"] = FormatWallTime(at);
+    fields["closed_at_ns"] = at.ns;
+  }
+  const bool good =
+      line.event == GuardEvent::kStarted || line.event == GuardEvent::kPermitted || line.event == GuardEvent::kGateOpens;
+  if (good) {
     log_.Info(Sentence(line.event), fields);
   } else {
     log_.Warn(Sentence(line.event), fields);

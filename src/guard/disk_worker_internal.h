@@ -6,6 +6,7 @@
 #include <array>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -17,7 +18,18 @@
 namespace lifeboat {
 
 /// What the log tells; the numbers mean what the line says.
-enum class GuardEvent { kPermitted, kDeadline, kForbidden, kWritableSeen, kStopped, kKilled, kBlind, kStarted };
+enum class GuardEvent {
+  kPermitted,
+  kDeadline,
+  kForbidden,
+  kWritableSeen,
+  kStopped,
+  kKilled,
+  kBlind,
+  kStarted,
+  kGateOpens,
+  kGateCloses
+};
 
 class DiskWorker {
  public:
@@ -35,6 +47,8 @@ class DiskWorker {
   void Fence();
   /// Drops the line when a hundred wait already: the log must never hold up the guard.
   void Tell(GuardEvent event, Epoch epoch, Duration duration);
+  /// @param closed_at  since when nothing is permitted: docs/formats/gate.md, how a checker judges
+  void TellEnd(GuardEvent event, Epoch epoch, Instant closed_at);
 
   struct Finished {
     Epoch recorded;  ///< the highest that is on disk through this worker
@@ -48,7 +62,9 @@ class DiskWorker {
     GuardEvent event = GuardEvent::kStarted;
     Epoch epoch;
     Duration duration{};
+    std::optional<Instant> closed_at;
   };
+  void Add(const Line& line);
 
   void Run(std::stop_token stop);
   [[nodiscard]] Result<Unit> WriteLine(const Line& line) const;

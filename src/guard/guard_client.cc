@@ -73,9 +73,24 @@ Result<Unit> Read(const Answer& answer, Epoch epoch) {
     case GuardAnswer::kObserves:
       return Refused("the guard only observes: it was started with 'automation: observe'",
                      "restart the guard with the present configuration");
+    case GuardAnswer::kNoGate: return Refused("there is no gate in force that could be closed for epoch " + number);
     case GuardAnswer::kNotUnderstood: break;
   }
   return Fail("the guard did not understand the question", "agent and guard must be of one version");
+}
+
+const char* Sentence(guard_protocol::GateStanding standing) {
+  using enum guard_protocol::GateStanding;
+  switch (standing) {
+    case kNotConfigured: return "no gate_file is configured";
+    case kNoFile: return "the gate file cannot be used; the guard's log says why";
+    case kNotAttached: return "no server runs that has loaded lifeboat_gate with this gate file";
+    case kTurnedOff: return "turned off by setting lifeboat.gate";
+    case kClosed: return "closed";
+    case kOpen: return "open";
+    case kClosedForGood: return "closed for good: the epoch was released";
+  }
+  return "not known";
 }
 
 }  // namespace
@@ -94,12 +109,13 @@ Task<Result<Answer>> GuardClient::Ask(Question question, Duration timeout) {
   co_return *heard;
 }
 
-Task<Result<Unit>> GuardClient::Permit(Epoch epoch, Instant deadline, Duration timeout) {
+Task<Result<Unit>> GuardClient::Permit(Epoch epoch, Instant deadline, Duration length, Duration timeout) {
   Question question;
   question.kind = guard_protocol::Kind::kPermit;
   question.epoch = epoch.number;
   question.deadline_boot = deadline.boot.count();
   question.deadline_raw = deadline.raw.count();
+  question.length = length.count();
   question.boot_id = guard_protocol::PackBootId(boot_id_);
   const Result<Answer> answer = co_await Ask(question, timeout);
   if (!answer) co_return answer.error();
@@ -109,6 +125,15 @@ Task<Result<Unit>> GuardClient::Permit(Epoch epoch, Instant deadline, Duration t
 Task<Result<Unit>> GuardClient::Forbid(Epoch epoch, Duration timeout) {
   Question question;
   question.kind = guard_protocol::Kind::kForbid;
+  question.epoch = epoch.number;
+  const Result<Answer> answer = co_await Ask(question, timeout);
+  if (!answer) co_return answer.error();
+  co_return Read(*answer, epoch);
+}
+
+Task<Result<Unit>> GuardClient::Close(Epoch epoch, Duration timeout) {
+  Question question;
+  question.kind = guard_protocol::Kind::kClose;
   question.epoch = epoch.number;
   const Result<Answer> answer = co_await Ask(question, timeout);
   if (!answer) co_return answer.error();
@@ -126,6 +151,8 @@ Task<GuardState> GuardClient::Look(Duration timeout) {
   state.left = Duration(answer->left);
   state.worst_kill = Duration(answer->worst_kill);
   state.kills = answer->kills;
+  state.gate = guard_protocol::IsInForce(answer->gate);
+  state.gate_state = Sentence(answer->gate);
   co_return state;
 }
 

@@ -20,10 +20,11 @@ class GuardClient final : public Guard {
   /// @error kRetry: it is not there, did not answer in time, or is still killing; asking again is always safe
   /// @error kRefused: a lower epoch, or a deadline that has passed, is too far, or is of another boot
   /// @error kFail: it cannot write its record
-  Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration timeout) override;
+  Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration length, Duration timeout) override;
   /// @error kRetry: not there, or some are left after `timeout` (it goes on killing); kRefused: a lower epoch;
   ///        kFail: nothing is left, but the fence or the record could not be written
   Task<Result<Unit>> Forbid(Epoch epoch, Duration timeout) override;
+  Task<Result<Unit>> Close(Epoch epoch, Duration timeout) override;
   Task<GuardState> Look(Duration timeout) override;
 
  private:

@@ -20,14 +20,15 @@ GuardCore::GuardCore(Epoch recorded, std::optional<Permission> kept, Duration fl
     : recorded_(recorded), highest_(recorded), next_look_(now), next_kill_(now), next_fence_(now), worst_kill_(floor) {
   // SAFETY: what was kept is taken up only as it would be granted now (GuardCore.AKeptPermissionGoesOnUntilItsDeadline,
   // GuardCore.AKeptPermissionOfALowerEpochIsNone).
-  if (kept && kept->epoch == recorded && Consider(kept->epoch, kept->deadline, now) == GuardAnswer::kDone) {
+  if (kept && kept->epoch == recorded && Consider(*kept, now) == GuardAnswer::kDone) {
     permission_ = kept;
     phase_ = Phase::kArmed;
     must_look_ = false;
   }
 }
 
-GuardAnswer GuardCore::Consider(Epoch epoch, Instant deadline, Instant now) {
+GuardAnswer GuardCore::Consider(const Permission& permission, Instant now) {
+  const auto& [epoch, deadline, length] = permission;
   // SAFETY: an old primary's agent that wakes up late is refused (GuardCore.ALowerEpochIsRefused).
   if (epoch < highest_ || epoch.number == 0) return GuardAnswer::kLowerEpoch;
   if (HasPassed(deadline, now)) return GuardAnswer::kDeadlinePassed;
@@ -35,19 +36,22 @@ GuardAnswer GuardCore::Consider(Epoch epoch, Instant deadline, Instant now) {
   if (deadline.boot - now.boot > LeaseSettings::kLongest || deadline.raw - now.raw > LeaseSettings::kLongest) {
     return GuardAnswer::kDeadlineTooFar;
   }
+  if (length < Duration(0) || length > LeaseSettings::kLongest) return GuardAnswer::kDeadlineTooFar;
   // A deadline that passed before this very question is one that was missed by the timers so far: kill first.
   if (phase_ == Phase::kArmed && HasPassed(permission_->deadline, now)) return GuardAnswer::kStillKilling;
+  if (phase_ == Phase::kClosed && HasPassed(kill_at_, now)) return GuardAnswer::kStillKilling;
   if (phase_ == Phase::kKilling || phase_ == Phase::kAfterFence || phase_ == Phase::kFencing) return GuardAnswer::kStillKilling;
   highest_ = epoch;
   return GuardAnswer::kDone;
 }
 
-GuardAnswer GuardCore::Permit(Epoch epoch, Instant deadline, Instant now) {
-  if (const GuardAnswer answer = Consider(epoch, deadline, now); answer != GuardAnswer::kDone) return answer;
+GuardAnswer GuardCore::Permit(const Permission& permission, Instant now) {
+  const auto& [epoch, deadline, length] = permission;
+  if (const GuardAnswer answer = Consider(permission, now); answer != GuardAnswer::kDone) return answer;
   // SAFETY: only an epoch that is on disk is permitted, so that a restarted guard refuses lower ones.
   if (epoch > recorded_) return GuardAnswer::kNotRecorded;
   if (permission_ && permission_->epoch == epoch && !IsLater(deadline, permission_->deadline)) return GuardAnswer::kDone;
-  permission_ = Permission{epoch, deadline};
+  permission_ = permission;
   phase_ = Phase::kArmed;
   must_look_ = false;
   fired_ = false;
@@ -63,8 +67,16 @@ GuardAnswer GuardCore::Forbid(Epoch epoch, Instant now) {
   return GuardAnswer::kDone;
 }
 
+GuardAnswer GuardCore::Close(Epoch epoch, bool gate) {
+  if (epoch < highest_) return GuardAnswer::kLowerEpoch;
+  if (!gate) return GuardAnswer::kNoGate;
+  // SAFETY: for good: a late answer to an earlier renewal must not open it again (GuardCore.AClosedEpochIsNeverOpenedAgain).
+  closed_ = epoch;
+  return GuardAnswer::kDone;
+}
+
 void GuardCore::Abandon(Instant now) {
-  if (phase_ == Phase::kArmed) {
+  if (phase_ == Phase::kArmed || phase_ == Phase::kClosed) {
     BeginKill(now, now);
   } else if (phase_ == Phase::kIdle) {
     must_look_ = true;
@@ -94,7 +106,12 @@ GuardCore::Action GuardCore::Tick(Instant now) {
     case Phase::kArmed:
       // SAFETY: either clock ends it (GuardCore.TheDeadlinePassesByEitherClock).
       if (!HasPassed(permission_->deadline, now)) return Action::kSleep;
+      if (gate_expected_) return Action::kProve;
       BeginKill(permission_->deadline, now);
+      return Action::kKill;
+    case Phase::kClosed:
+      if (!HasPassed(kill_at_, now)) return IsDue(next_prove_, now) ? Action::kProve : Action::kSleep;
+      BeginKill(kill_at_, now);
       return Action::kKill;
     case Phase::kKilling:
     case Phase::kAfterFence: return IsDue(next_kill_, now) ? Action::kKill : Action::kSleep;
@@ -116,6 +133,7 @@ Duration GuardCore::NextTick(Instant now) const {
       const Duration left = until(permission_->deadline);
       return left < 20ms ? left : left - left / 100;
     }
+    case Phase::kClosed: return std::min(until(kill_at_), until(next_prove_));
     case Phase::kKilling:
     case Phase::kFencing:
     case Phase::kAfterFence: return until(next_kill_);
@@ -175,12 +193,22 @@ void GuardCore::FencePlaced(bool placed, Instant now) {
   kill_since_ = now;
 }
 
+void GuardCore::SawGate(bool in_force, Instant now) {
+  const bool ran_out = phase_ == Phase::kArmed && HasPassed(permission_->deadline, now);
+  if (!ran_out && phase_ != Phase::kClosed) return;
+  // SAFETY: only a gate that is proven stands in for the kill (GuardCore.AGateThatIsNotProvenDelaysNoKill).
+  if (!in_force) return BeginKill(ran_out ? permission_->deadline : now, now);
+  if (ran_out) kill_at_ = permission_->deadline + permission_->length;
+  phase_ = Phase::kClosed;
+  next_prove_ = now + kProvePause;
+}
+
 GuardState GuardCore::State(Instant now) const {
   GuardState state;
   state.reachable = true;
   state.armed = phase_ == Phase::kArmed;
   state.fired = fired_;
-  if (permission_) state.left = TimeLeft(permission_->deadline, now);
+  if (state.armed) state.left = TimeLeft(permission_->deadline, now);
   state.worst_kill = worst_kill_;
   state.kills = kills_;
   return state;

@@ -5,7 +5,14 @@
 // Tick says; nothing else of the guard decides anything.
 //
 // idle ──Permit──▶ armed ──deadline or Forbid──▶ killing ──none left──▶ fencing ──placed, still none──▶ idle
-//   └──────────────a writable server is seen────────▶┘ ▲────────some came back────────┘
+//   │                │ ▲                          ▲ ▲ ▲────────some came back────────┘
+//   │        deadline│ │Permit                    │ │
+//   │                ▼ │                          │ │
+//   │              closed ──a further L, Forbid, or the gate is not in force──┘ │
+//   └──────────────a writable server is seen────────┘
+//
+// closed: the lease has run out, and a gate that is proven to be in force (docs/formats/gate.md) refuses every commit. The
+// server lives on for a further L, so that a blip needs neither a person nor a restart.
 //
 // Thread rule: one owner.
 
@@ -29,6 +36,7 @@ enum class GuardAnswer : std::uint32_t {
   kNotRecorded = 7,  ///< the epoch could not be written to disk
   kNotFenced = 8,    ///< nothing is left of the server, but the fence could not be placed
   kObserves = 9,     ///< policy.automation is 'observe': this guard ends nothing, so it permits nothing
+  kNoGate = 10,      ///< Close: no gate is proven to be in force
 };
 
 /// What a look at the server and its files says while nothing is permitted.
@@ -41,6 +49,7 @@ enum class ServerVerdict {
 struct Permission {
   Epoch epoch;
   Instant deadline;
+  Duration length{};  ///< of the lease: how much longer the server may live with its gate closed
   friend bool operator==(const Permission&, const Permission&) = default;
 };
 
@@ -55,12 +64,15 @@ class GuardCore {
   static constexpr Duration kLongestKillPause = std::chrono::milliseconds(20);
   /// After a fence that could not be placed.
   static constexpr Duration kFencePause = std::chrono::seconds(1);
+  /// While a closed gate alone holds a server, it is proven again this often.
+  static constexpr Duration kProvePause = std::chrono::milliseconds(20);
 
   enum class Action {
     kSleep,  ///< for NextTick()
     kLook,   ///< look at the server, then SawServer
     kKill,   ///< SIGKILL to every process of the data directory, then SawProcesses
     kFence,  ///< place the fence durably, then FencePlaced; the answer may take its time
+    kProve,  ///< find out whether the gate is in force in the server that runs, then SawGate
   };
 
   /// @param recorded  the highest epoch on disk
@@ -68,17 +80,22 @@ class GuardCore {
   ///                  no permission, and its server is then judged as any other that runs without one
   /// @param floor     what a kill costs at the least: two looks through /proc
   GuardCore(Epoch recorded, std::optional<Permission> kept, Duration floor, Instant now);
+  /// There may be a gate: at a deadline it is asked for (kProve) before anything is killed. Without this call there is none.
+  void ExpectGate() { gate_expected_ = true; }
 
   // ---- questions ----
 
   /// kDone: Permit would be granted, once the epoch is on disk. A higher epoch is heeded from here on.
-  [[nodiscard]] GuardAnswer Consider(Epoch epoch, Instant deadline, Instant now);
+  [[nodiscard]] GuardAnswer Consider(const Permission& permission, Instant now);
   /// Of one epoch the latest deadline counts; an earlier one (a message that was overtaken) is done and changes nothing.
   /// A higher epoch replaces the deadline, also by an earlier one.
-  [[nodiscard]] GuardAnswer Permit(Epoch epoch, Instant deadline, Instant now);
+  [[nodiscard]] GuardAnswer Permit(const Permission& permission, Instant now);
   /// kDone: it is being done; it is finished when IsQuiet(). A server that ran under a permission is killed, as it
   /// might become writable this instant; where nothing was permitted only a writable one is.
   [[nodiscard]] GuardAnswer Forbid(Epoch epoch, Instant now);
+  /// The gate stays closed for `epoch` and every lower one, whatever is permitted; the server lives on as permitted.
+  /// @param gate  whether the gate was proven to be in force just now
+  [[nodiscard]] GuardAnswer Close(Epoch epoch, bool gate);
   /// Kill at once whatever was permitted: the guard itself is being stopped.
   void Abandon(Instant now);
 
@@ -90,6 +107,8 @@ class GuardCore {
   /// @param count  processes that were found and killed in this round; negative: /proc could not be read
   void SawProcesses(std::int64_t count, Instant now);
   void FencePlaced(bool placed, Instant now);
+  /// The answer to kProve. @param in_force  proven; not known is false
+  void SawGate(bool in_force, Instant now);
   void Recorded(Epoch epoch) { recorded_ = std::max(recorded_, epoch); }
 
   // ---- facts ----
@@ -100,11 +119,20 @@ class GuardCore {
   /// Nothing is permitted, nothing is being killed, and the last look after a Forbid found nothing writable.
   [[nodiscard]] bool IsQuiet() const { return phase_ == Phase::kIdle && !must_look_; }
   [[nodiscard]] bool IsKilling() const { return phase_ == Phase::kKilling; }
+  /// The gate holds the server whose lease has run out.
+  [[nodiscard]] bool IsClosed() const { return phase_ == Phase::kClosed; }
+  /// Since when the kill that runs, or ran last, was due.
+  [[nodiscard]] Instant kill_since() const { return kill_since_; }
+  /// What the gate's file is to say: commits are allowed until the permission's own deadline, which the gate itself looks at.
+  [[nodiscard]] bool GateIsOpen() const { return phase_ == Phase::kArmed && permission_->epoch > closed_; }
+  /// The highest epoch that was closed for good. Kept by the shell across restarts of the guard.
+  [[nodiscard]] Epoch closed() const { return closed_; }
+  void KeepClosed(Epoch epoch) { closed_ = std::max(closed_, epoch); }
   [[nodiscard]] bool IsFenceMissing() const { return fence_missing_; }
   [[nodiscard]] GuardState State(Instant now) const;
 
  private:
-  enum class Phase { kIdle, kArmed, kKilling, kFencing, kAfterFence };
+  enum class Phase { kIdle, kArmed, kClosed, kKilling, kFencing, kAfterFence };
 
   void BeginKill(Instant since, Instant now);
   void EndKill(Instant now);
@@ -113,6 +141,10 @@ class GuardCore {
   Epoch highest_;
   Phase phase_ = Phase::kIdle;
   std::optional<Permission> permission_;
+  bool gate_expected_ = false;
+  Epoch closed_;
+  Instant kill_at_;     ///< kClosed
+  Instant next_prove_;  ///< kClosed
   bool must_look_ = true;
   bool fence_asked_ = false;
   bool fence_missing_ = false;

@@ -14,7 +14,7 @@ GuardCore Fresh(Epoch recorded = kSeven) { return GuardCore(recorded, std::nullo
 
 GuardCore Armed(Instant deadline) {
   GuardCore core = Fresh();
-  EXPECT_EQ(core.Permit(kSeven, deadline, kStart), GuardAnswer::kDone);
+  EXPECT_EQ(core.Permit({kSeven, deadline}, kStart), GuardAnswer::kDone);
   return core;
 }
 
@@ -69,7 +69,7 @@ TEST(GuardCore, ADeadlineThatHasPassedByEitherClockIsRefused) {
                         Case{1s, 0ns, GuardAnswer::kDeadlinePassed}, Case{-1ns, 1s, GuardAnswer::kDeadlinePassed},
                         Case{1s, -1ns, GuardAnswer::kDeadlinePassed}}) {
     GuardCore core = Fresh();
-    EXPECT_EQ(core.Permit(kSeven, {kStart.boot + c.boot, kStart.raw + c.raw}, kStart), c.expected);
+    EXPECT_EQ(core.Permit({kSeven, {kStart.boot + c.boot, kStart.raw + c.raw}}, kStart), c.expected);
   }
 }
 
@@ -77,49 +77,49 @@ TEST(GuardCore, ADeadlineBeyondAnyLeaseIsRefused) {
   for (const auto& [left, expected] : {std::pair(30s - 1ns, GuardAnswer::kDone), std::pair(Duration(30s), GuardAnswer::kDone),
                                        std::pair(30s + 1ns, GuardAnswer::kDeadlineTooFar)}) {
     GuardCore core = Fresh();
-    EXPECT_EQ(core.Permit(kSeven, kStart + left, kStart), expected);
+    EXPECT_EQ(core.Permit({kSeven, kStart + left}, kStart), expected);
     GuardCore one_clock = Fresh();
-    EXPECT_EQ(one_clock.Permit(kSeven, {kStart.boot + 3s, kStart.raw + left}, kStart), expected);
+    EXPECT_EQ(one_clock.Permit({kSeven, {kStart.boot + 3s, kStart.raw + left}}, kStart), expected);
   }
 }
 
 TEST(GuardCore, ALowerEpochIsRefused) {
   GuardCore core = Fresh();
-  EXPECT_EQ(core.Permit(Epoch{6}, kStart + 3s, kStart), GuardAnswer::kLowerEpoch);
+  EXPECT_EQ(core.Permit({Epoch{6}, kStart + 3s}, kStart), GuardAnswer::kLowerEpoch);
   EXPECT_EQ(core.Forbid(Epoch{6}, kStart), GuardAnswer::kLowerEpoch);
-  EXPECT_EQ(core.Permit(Epoch{7}, kStart + 3s, kStart), GuardAnswer::kDone);
-  EXPECT_EQ(GuardCore(Epoch{0}, std::nullopt, 0ns, kStart).Permit(Epoch{0}, kStart + 3s, kStart), GuardAnswer::kLowerEpoch);
+  EXPECT_EQ(core.Permit({Epoch{7}, kStart + 3s}, kStart), GuardAnswer::kDone);
+  EXPECT_EQ(GuardCore(Epoch{0}, std::nullopt, 0ns, kStart).Permit({Epoch{0}, kStart + 3s}, kStart), GuardAnswer::kLowerEpoch);
 }
 
 TEST(GuardCore, AHigherEpochIsPermittedOnlyOnceItIsOnDisk) {
   GuardCore core = Fresh();
-  EXPECT_EQ(core.Consider(Epoch{8}, kStart + 3s, kStart), GuardAnswer::kDone);
-  EXPECT_EQ(core.Permit(Epoch{8}, kStart + 3s, kStart), GuardAnswer::kNotRecorded);
+  EXPECT_EQ(core.Consider({Epoch{8}, kStart + 3s}, kStart), GuardAnswer::kDone);
+  EXPECT_EQ(core.Permit({Epoch{8}, kStart + 3s}, kStart), GuardAnswer::kNotRecorded);
   EXPECT_FALSE(core.State(kStart).armed);
-  EXPECT_EQ(core.Permit(Epoch{7}, kStart + 3s, kStart), GuardAnswer::kLowerEpoch) << "heeded from the question on";
+  EXPECT_EQ(core.Permit({Epoch{7}, kStart + 3s}, kStart), GuardAnswer::kLowerEpoch) << "heeded from the question on";
   core.Recorded(Epoch{8});
-  EXPECT_EQ(core.Permit(Epoch{8}, kStart + 3s, kStart), GuardAnswer::kDone);
+  EXPECT_EQ(core.Permit({Epoch{8}, kStart + 3s}, kStart), GuardAnswer::kDone);
 }
 
 TEST(GuardCore, ALaterDeadlineExtendsAndAnEarlierOneOfTheSameEpochChangesNothing) {
   GuardCore core = Armed(kStart + 3s);
-  EXPECT_EQ(core.Permit(kSeven, kStart + 5s, kStart), GuardAnswer::kDone);
-  EXPECT_EQ(core.Permit(kSeven, kStart + 4s, kStart), GuardAnswer::kDone);
+  EXPECT_EQ(core.Permit({kSeven, kStart + 5s}, kStart), GuardAnswer::kDone);
+  EXPECT_EQ(core.Permit({kSeven, kStart + 4s}, kStart), GuardAnswer::kDone);
   EXPECT_EQ(core.State(kStart).left, 5s);
-  EXPECT_EQ(core.Permit(kSeven, {kStart.boot + 6s, kStart.raw + 4s}, kStart), GuardAnswer::kDone);
+  EXPECT_EQ(core.Permit({kSeven, {kStart.boot + 6s, kStart.raw + 4s}}, kStart), GuardAnswer::kDone);
   EXPECT_EQ(core.permission()->deadline, kStart + 5s) << "two messages are never mixed";
 }
 
 TEST(GuardCore, AHigherEpochReplacesTheDeadlineAlsoByAnEarlierOne) {
   GuardCore core = Armed(kStart + 5s);
   core.Recorded(Epoch{8});
-  EXPECT_EQ(core.Permit(Epoch{8}, kStart + 1s, kStart), GuardAnswer::kDone);
+  EXPECT_EQ(core.Permit({Epoch{8}, kStart + 1s}, kStart), GuardAnswer::kDone);
   EXPECT_EQ(core.State(kStart).left, 1s);
 }
 
 TEST(GuardCore, AQuestionThatComesWithThePassedDeadlineIsTooLate) {
   GuardCore core = Armed(kStart + 3s);
-  EXPECT_EQ(core.Permit(kSeven, kStart + 6s, kStart + 3s), GuardAnswer::kStillKilling);
+  EXPECT_EQ(core.Permit({kSeven, kStart + 6s}, kStart + 3s), GuardAnswer::kStillKilling);
   EXPECT_EQ(core.Tick(kStart + 3s), Action::kKill);
 }
 
@@ -127,7 +127,7 @@ TEST(GuardCore, AKillIsFollowedByTheFenceAndAnotherLook) {
   GuardCore core = Armed(kStart + 3s);
   const Instant end = PlayKill(core, kStart + 3s);
   EXPECT_FALSE(core.IsQuiet());
-  EXPECT_EQ(core.Permit(kSeven, end + 3s, end), GuardAnswer::kStillKilling);
+  EXPECT_EQ(core.Permit({kSeven, end + 3s}, end), GuardAnswer::kStillKilling);
   PlayFence(core, end);
   EXPECT_TRUE(core.IsQuiet());
   EXPECT_TRUE(core.State(end).fired);
@@ -179,7 +179,7 @@ TEST(GuardCore, AfterFiringTheSameEpochMayBePermittedAgain) {
   GuardCore core = Armed(kStart + 3s);
   const Instant end = PlayKill(core, kStart + 3s);
   PlayFence(core, end);
-  EXPECT_EQ(core.Permit(kSeven, end + 3s, end), GuardAnswer::kDone);
+  EXPECT_EQ(core.Permit({kSeven, end + 3s}, end), GuardAnswer::kDone);
   EXPECT_TRUE(core.State(end).armed);
   EXPECT_FALSE(core.State(end).fired);
 }
@@ -239,6 +239,116 @@ TEST(GuardCore, AKeptPermissionGoesOnUntilItsDeadline) {
 TEST(GuardCore, AKeptPermissionOfALowerEpochIsNone) {
   GuardCore core(Epoch{8}, Permission{kSeven, kStart + 1s}, 0ns, kStart);
   EXPECT_FALSE(core.State(kStart).armed);
+}
+
+// ---- with a gate ----
+
+constexpr Duration kLength = 3s;
+
+GuardCore ArmedWithGate(Instant deadline) {
+  GuardCore core = Fresh();
+  core.ExpectGate();
+  EXPECT_EQ(core.Permit({kSeven, deadline, kLength}, kStart), GuardAnswer::kDone);
+  return core;
+}
+
+/// The deadline passes, and the gate is proven to be in force.
+GuardCore Closed(Instant deadline) {
+  GuardCore core = ArmedWithGate(deadline);
+  EXPECT_EQ(core.Tick(deadline), Action::kProve);
+  core.SawGate(true, deadline);
+  return core;
+}
+
+TEST(GuardCore, AProvenGateDelaysTheKillByAFurtherLengthOfTheLeaseByEitherClock) {
+  const Instant deadline = kStart + 1s;
+  struct Case {
+    Duration boot, raw;
+    Action expected;
+  };
+  for (const Case& c : {Case{-1ns, -1ns, Action::kProve}, Case{0ns, -1ns, Action::kKill}, Case{-1ns, 0ns, Action::kKill}}) {
+    GuardCore core = Closed(deadline);
+    EXPECT_TRUE(core.IsClosed());
+    EXPECT_FALSE(core.GateIsOpen());
+    EXPECT_FALSE(core.IsQuiet());
+    EXPECT_EQ(core.Tick(deadline), Action::kSleep);
+    EXPECT_EQ(core.Tick({deadline.boot + kLength + c.boot, deadline.raw + kLength + c.raw}), c.expected);
+  }
+}
+
+TEST(GuardCore, AGateThatIsNotProvenDelaysNoKill) {
+  const Instant deadline = kStart + 1s;
+  GuardCore core = ArmedWithGate(deadline);
+  EXPECT_EQ(core.Tick(deadline), Action::kProve);
+  core.SawGate(false, deadline);
+  EXPECT_TRUE(core.IsKilling());
+  EXPECT_EQ(core.Tick(deadline), Action::kKill);
+}
+
+TEST(GuardCore, AGateThatIsLostWhileItIsClosedEndsTheDelay) {
+  const Instant deadline = kStart + 1s;
+  GuardCore core = Closed(deadline);
+  const Instant later = deadline + GuardCore::kProvePause;
+  EXPECT_EQ(core.NextTick(deadline), GuardCore::kProvePause);
+  EXPECT_EQ(core.Tick(later), Action::kProve);
+  core.SawGate(true, later);
+  EXPECT_EQ(core.Tick(later), Action::kSleep);
+  EXPECT_EQ(core.Tick(later + GuardCore::kProvePause), Action::kProve);
+  core.SawGate(false, later + GuardCore::kProvePause);
+  EXPECT_TRUE(core.IsKilling());
+}
+
+TEST(GuardCore, APermissionOfTheSameEpochOpensAClosedGateAgainWithoutAKill) {
+  const Instant deadline = kStart + 1s;
+  GuardCore core = Closed(deadline);
+  const Instant later = deadline + 500ms;
+  EXPECT_EQ(core.Permit({kSeven, later + 3s, kLength}, later), GuardAnswer::kDone);
+  EXPECT_TRUE(core.GateIsOpen());
+  EXPECT_EQ(core.Tick(deadline + kLength), Action::kSleep);
+  EXPECT_EQ(core.Tick(later + 3s), Action::kProve);
+  EXPECT_EQ(core.State(later).kills, 0U);
+  // But not once its kill is due.
+  GuardCore late = Closed(deadline);
+  EXPECT_EQ(late.Permit({kSeven, deadline + 9s, kLength}, deadline + kLength), GuardAnswer::kStillKilling);
+}
+
+TEST(GuardCore, ForbidKillsBehindAClosedGateAtOnce) {
+  GuardCore core = Closed(kStart + 1s);
+  EXPECT_EQ(core.Forbid(Epoch{8}, kStart + 1s), GuardAnswer::kDone) << "a higher epoch is heard of";
+  EXPECT_EQ(core.Tick(kStart + 1s), Action::kKill);
+}
+
+TEST(GuardCore, AClosedEpochIsNeverOpenedAgain) {
+  GuardCore core = ArmedWithGate(kStart + 3s);
+  EXPECT_TRUE(core.GateIsOpen());
+  EXPECT_EQ(core.Close(Epoch{6}, true), GuardAnswer::kLowerEpoch);
+  EXPECT_EQ(core.Close(kSeven, false), GuardAnswer::kNoGate);
+  EXPECT_TRUE(core.GateIsOpen()) << "refused is unchanged";
+  EXPECT_EQ(core.Close(kSeven, true), GuardAnswer::kDone);
+  EXPECT_FALSE(core.GateIsOpen());
+  // The server lives on as permitted, but the answer to an earlier renewal opens nothing.
+  EXPECT_EQ(core.Permit({kSeven, kStart + 5s, kLength}, kStart), GuardAnswer::kDone);
+  EXPECT_FALSE(core.GateIsOpen());
+  EXPECT_EQ(core.Tick(kStart + 4s), Action::kSleep);
+  core.Recorded(Epoch{8});
+  EXPECT_EQ(core.Permit({Epoch{8}, kStart + 5s, kLength}, kStart), GuardAnswer::kDone);
+  EXPECT_TRUE(core.GateIsOpen());
+}
+
+TEST(GuardCore, WhatWasClosedStaysClosedForTheNextRun) {
+  GuardCore core(kSeven, Permission{kSeven, kStart + 1s, kLength}, 0ns, kStart);
+  core.ExpectGate();
+  core.KeepClosed(kSeven);
+  EXPECT_FALSE(core.GateIsOpen());
+}
+
+TEST(GuardCore, ALengthThatNoLeaseHasIsRefused) {
+  for (const auto& [length, expected] :
+       {std::pair(Duration(30s), GuardAnswer::kDone), std::pair(30s + 1ns, GuardAnswer::kDeadlineTooFar),
+        std::pair(Duration(-1ns), GuardAnswer::kDeadlineTooFar)}) {
+    GuardCore core = Fresh();
+    EXPECT_EQ(core.Permit({kSeven, kStart + 3s, length}, kStart), expected);
+  }
 }
 
 TEST(GuardCore, ItSleepsShortOfAFarDeadlineAndNotBeyondIt) {

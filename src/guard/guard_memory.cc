@@ -19,7 +19,7 @@
 namespace lifeboat {
 
 namespace {
-constexpr std::uint64_t kPermissionMagic = 0x314D524550474C42;  // "BLGPERM1"
+constexpr std::uint64_t kPermissionMagic = 0x324D524550474C42;  // "BLGPERM2"
 constexpr int kRecordVersion = 1;
 }  // namespace
 
@@ -48,6 +48,8 @@ struct KeptPermission::Slot {
   std::uint64_t epoch;
   std::int64_t deadline_boot;
   std::int64_t deadline_raw;
+  std::int64_t length;
+  std::uint64_t closed;
   std::array<char, 40> boot_id;
   std::uint64_t checksum;
 
@@ -89,26 +91,39 @@ KeptPermission::~KeptPermission() {
   if (slots_ != nullptr) munmap(slots_, sizeof(Slot) * 2);
 }
 
-std::optional<Permission> KeptPermission::Load() const {
+const KeptPermission::Slot* KeptPermission::Newest() const {
   const Slot* newest = nullptr;
   for (const Slot* slot : {&slots_[0], &slots_[1]}) {
     if (slot->IsWhole() && (newest == nullptr || slot->turn > newest->turn)) newest = slot;
   }
   // SAFETY: clocks of two boots are never compared (GuardMemory.APermissionOfAnotherBootIsNone).
-  if (newest == nullptr || newest->permitted == 0 || newest->boot_id != boot_id_) return std::nullopt;
-  return Permission{Epoch{newest->epoch}, Instant{Duration(newest->deadline_boot), Duration(newest->deadline_raw)}};
+  return newest != nullptr && newest->boot_id == boot_id_ ? newest : nullptr;
 }
 
-void KeptPermission::Save(const std::optional<Permission>& permission) {
+std::optional<Permission> KeptPermission::Load() const {
+  const Slot* newest = Newest();
+  if (newest == nullptr || newest->permitted == 0) return std::nullopt;
+  return Permission{Epoch{newest->epoch}, Instant{Duration(newest->deadline_boot), Duration(newest->deadline_raw)},
+                    Duration(newest->length)};
+}
+
+Epoch KeptPermission::LoadClosed() const {
+  const Slot* newest = Newest();
+  return newest == nullptr ? Epoch{} : Epoch{newest->closed};
+}
+
+void KeptPermission::Save(const std::optional<Permission>& permission, Epoch closed) {
   Slot next{};
   next.magic = kPermissionMagic;
   next.turn = ++turn_;
   next.boot_id = boot_id_;
+  next.closed = closed.number;
   if (permission) {
     next.permitted = 1;
     next.epoch = permission->epoch.number;
     next.deadline_boot = permission->deadline.boot.count();
     next.deadline_raw = permission->deadline.raw.count();
+    next.length = permission->length.count();
   }
   next.checksum = next.Checksum();
   Slot& into = slots_[turn_ % 2];

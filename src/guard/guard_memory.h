@@ -27,11 +27,14 @@ class KeptPermission {
 
   /// Nothing: none, one of another boot, or a damaged one.
   [[nodiscard]] std::optional<Permission> Load() const;
+  /// The highest epoch whose gate was closed for good in this boot; 0: none.
+  [[nodiscard]] Epoch LoadClosed() const;
   /// Memory alone is written: neither blocks nor allocates.
-  void Save(const std::optional<Permission>& permission);
+  void Save(const std::optional<Permission>& permission, Epoch closed);
 
  private:
   struct Slot;
+  [[nodiscard]] const Slot* Newest() const;
   KeptPermission(Slot* slots, const std::string& boot_id);
 
   Slot* slots_;  ///< two, written in turn: a guard killed in mid-write leaves the other one whole

@@ -21,7 +21,7 @@ class GuardMemory : public testing::Test {
   std::string folder_;
 };
 
-const Permission kPermission{Epoch{7}, Instant{1234567890123ns, 987654321098ns}};
+const Permission kPermission{Epoch{7}, Instant{1234567890123ns, 987654321098ns}, 3s};
 
 TEST_F(GuardMemory, ARecordComesBackAndAMissingOneIsEpochZero) {
   EXPECT_EQ(*ReadGuardRecord(folder_ + "/record"), Epoch{0});
@@ -39,25 +39,34 @@ TEST_F(GuardMemory, ARecordCutAtAnyByteIsAnErrorAndNeverEpochZero) {
 
 TEST_F(GuardMemory, APermissionOutlivesTheProcessThatKeptIt) {
   EXPECT_EQ(Open().Load(), std::nullopt);
-  Open().Save(kPermission);
+  Open().Save(kPermission, Epoch{});
   EXPECT_EQ(Open().Load(), kPermission);
   KeptPermission kept = Open();
-  kept.Save(Permission{Epoch{8}, kPermission.deadline + 1s});
+  kept.Save(Permission{Epoch{8}, kPermission.deadline + 1s}, Epoch{});
   EXPECT_EQ(Open().Load(), (Permission{Epoch{8}, kPermission.deadline + 1s}));
-  kept.Save(std::nullopt);
+  kept.Save(std::nullopt, Epoch{});
   EXPECT_EQ(Open().Load(), std::nullopt);
 }
 
+TEST_F(GuardMemory, AnEpochThatWasClosedForGoodIsKeptWithAndWithoutAPermissionAndOnlyInItsBoot) {
+  EXPECT_EQ(Open().LoadClosed(), Epoch{});
+  Open().Save(kPermission, Epoch{7});
+  EXPECT_EQ(Open().LoadClosed(), Epoch{7});
+  Open().Save(std::nullopt, Epoch{7});
+  EXPECT_EQ(Open().LoadClosed(), Epoch{7});
+  EXPECT_EQ(Open("boot-2").LoadClosed(), Epoch{});
+}
+
 TEST_F(GuardMemory, APermissionOfAnotherBootIsNone) {
-  Open("boot-1").Save(kPermission);
+  Open("boot-1").Save(kPermission, Epoch{});
   EXPECT_EQ(Open("boot-2").Load(), std::nullopt);
   EXPECT_EQ(Open("boot-1").Load(), kPermission);
 }
 
 TEST_F(GuardMemory, AWriteThatWasCutShortLeavesTheOneBefore) {
   const Permission later{Epoch{7}, kPermission.deadline + 1s};
-  Open().Save(kPermission);
-  Open().Save(later);
+  Open().Save(kPermission, Epoch{});
+  Open().Save(later, Epoch{});
   const std::size_t half = std::filesystem::file_size(folder_ + "/permission") / 2;
   int older = 0;
   for (std::size_t at = 0; at < half; ++at) {  // the second write went into the first slot

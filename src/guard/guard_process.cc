@@ -26,6 +26,7 @@
 #include "adapters/system/files.h"
 #include "adapters/system/process_scan.h"
 #include "guard/disk_worker_internal.h"
+#include "guard/gate_watch.h"
 #include "guard/guard_core.h"
 #include "guard/guard_memory.h"
 #include "guard/guard_protocol.h"
@@ -102,13 +103,23 @@ class GuardLoop {
     bool observe = false;
   };
 
-  GuardLoop(Parts parts, DiskWorker& disk, GuardCore core, std::string boot_id)
-      : parts_(std::move(parts)), disk_(disk), core_(std::move(core)), boot_id_(guard_protocol::PackBootId(boot_id)) {}
+  GuardLoop(Parts parts, DiskWorker& disk, GuardCore core, std::string boot_id, const GuardOptions& options)
+      : parts_(std::move(parts)),
+        disk_(disk),
+        core_(std::move(core)),
+        boot_id_(guard_protocol::PackBootId(boot_id)),
+        gate_(options.gate_file, options.data_directory, boot_id, parts_.files) {
+    if (gate_.IsConfigured()) core_.ExpectGate();
+    core_.KeepClosed(parts_.kept.LoadClosed());
+    UpdateGate();
+    if (!gate_.problem().empty()) options.log.Error("there is no gate", {{"problem", gate_.problem()}});
+  }
 
   [[nodiscard]] Result<Unit> Register() {
     for (const int descriptor : {parts_.listener.number(), parts_.timer.number(), parts_.signals.number(), disk_.event()}) {
       if (!Add(descriptor, descriptor)) return SystemError("cannot wait for events");
     }
+    if (gate_.event() >= 0 && !Add(gate_.event(), gate_.event())) return SystemError("cannot watch the gate file");
     return Done();
   }
 
@@ -116,6 +127,7 @@ class GuardLoop {
     for (;;) {
       Act();
       AnswerPending();
+      UpdateGate();
       if (MayEnd()) return;
       Wait();
     }
@@ -151,16 +163,42 @@ class GuardLoop {
         case GuardCore::Action::kLook: LookAtServer(now); break;
         case GuardCore::Action::kKill: Kill(); break;
         case GuardCore::Action::kFence: disk_.Fence(); break;
+        case GuardCore::Action::kProve: ProveGate(); break;
       }
+      if (was_armed && !core_.permission() && action == GuardCore::Action::kProve) PermissionEnded(GuardEvent::kDeadline);
       if (core_.State(now).kills != kills) disk_.Tell(GuardEvent::kKilled, core_.highest(), AgeAt(kill_began_, ReadClocks()));
     }
   }
 
   void PermissionEnded(GuardEvent why) {
-    kill_began_ = ReadClocks();
-    if (why == GuardEvent::kDeadline && last_deadline_) kill_began_ = *last_deadline_;
-    parts_.kept.Save(std::nullopt);
-    disk_.Tell(why, core_.highest(), Duration(0));
+    kill_began_ = core_.kill_since();
+    parts_.kept.Save(std::nullopt, core_.closed());
+    UpdateGate();
+    disk_.TellEnd(why, core_.highest(), why == GuardEvent::kDeadline && last_deadline_ ? *last_deadline_ : kill_began_);
+  }
+
+  // ---- the gate ----
+
+  /// Makes the gate file say what is permitted. Before every answer: whoever was told "done" may rely on it.
+  void UpdateGate() {
+    if (!gate_.IsConfigured()) return;
+    const GateWord before = gate_.Tell(core_);
+    const GateWord& after = gate_.word();
+    if (after.open && (!before.open || before.epoch != after.epoch)) disk_.Tell(GuardEvent::kGateOpens, after.epoch, Duration(0));
+    if (before.open && !after.open) {
+      const Instant now = ReadClocks();
+      disk_.TellEnd(GuardEvent::kGateCloses, before.epoch, HasPassed(before.deadline, now) ? before.deadline : now);
+    }
+  }
+
+  /// SAFETY: first the sessions are told that the gate is counted on, then it is proven again: a person who turns it off at this
+  /// very instant is either seen here or not heeded there (GatePostgres.TurningItOffBehindAClosedGateIsNotHeededAndKills).
+  void ProveGate() {
+    bool in_force = gate_.Prove();
+    UpdateGate();
+    in_force = in_force && gate_.Prove();
+    core_.SawGate(in_force, ReadClocks());
+    UpdateGate();
   }
 
   void Kill() {
@@ -213,6 +251,10 @@ class GuardLoop {
       if (read(descriptor, &count, sizeof count) < 0) return;
     } else if (descriptor == parts_.listener.number()) {
       Accept();
+    } else if (descriptor == gate_.event()) {
+      gate_.Acknowledge();
+      gate_.Prove();
+      UpdateGate();
     } else if (descriptor == disk_.event()) {
       TakeFromDisk();
     } else if (descriptor == parts_.signals.number()) {
@@ -278,15 +320,23 @@ class GuardLoop {
       return Reply(connection, question, GuardAnswer::kNotUnderstood);
     }
     switch (question.kind) {
-      case Kind::kLook: return Reply(connection, question, GuardAnswer::kDone);
+      case Kind::kLook: gate_.Prove(); return Reply(connection, question, GuardAnswer::kDone);
+      case Kind::kClose: return HearClose(connection, question);
       case Kind::kPermit: return HearPermit(connection, question);
       case Kind::kForbid: return HearForbid(connection, question);
     }
     Reply(connection, question, GuardAnswer::kNotUnderstood);
   }
 
-  static Instant DeadlineOf(const Question& question) {
-    return Instant{Duration(question.deadline_boot), Duration(question.deadline_raw)};
+  static Permission PermissionOf(const Question& question) {
+    return {Epoch{question.epoch}, Instant{Duration(question.deadline_boot), Duration(question.deadline_raw)},
+            Duration(question.length)};
+  }
+
+  void HearClose(Connection& connection, const Question& question) {
+    const GuardAnswer answer = core_.Close(Epoch{question.epoch}, !parts_.observe && gate_.Prove());
+    if (answer == GuardAnswer::kDone) parts_.kept.Save(core_.permission(), core_.closed());
+    Reply(connection, question, answer);
   }
 
   void HearPermit(Connection& connection, const Question& question) {
@@ -295,8 +345,8 @@ class GuardLoop {
     // SAFETY: whoever acts must know that nothing would stop its database.
     if (parts_.observe) return Reply(connection, question, GuardAnswer::kObserves);
     if (stopping_) return Reply(connection, question, GuardAnswer::kStillKilling);
-    const Epoch epoch{question.epoch};
-    const GuardAnswer answer = core_.Consider(epoch, DeadlineOf(question), ReadClocks());
+    Act();  // a deadline that passed a moment ago closes the gate first, and this question opens it again
+    const GuardAnswer answer = core_.Consider(PermissionOf(question), ReadClocks());
     if (answer != GuardAnswer::kDone) return Reply(connection, question, answer);
     Await(connection, question);
   }
@@ -333,10 +383,11 @@ class GuardLoop {
     if (epoch > core_.recorded() && !record_failed_) return std::nullopt;
     const bool was_armed = core_.permission().has_value();
     const Epoch before = was_armed ? core_.permission()->epoch : Epoch{};
-    const GuardAnswer answer = core_.Permit(epoch, DeadlineOf(question), ReadClocks());
+    const GuardAnswer answer = core_.Permit(PermissionOf(question), ReadClocks());
     if (answer != GuardAnswer::kDone) return answer;
     last_deadline_ = core_.permission()->deadline;
-    parts_.kept.Save(core_.permission());
+    parts_.kept.Save(core_.permission(), core_.closed());
+    gate_.Prove();
     if (!was_armed || before != epoch) disk_.Tell(GuardEvent::kPermitted, epoch, Duration(0));
     return answer;
   }
@@ -350,6 +401,7 @@ class GuardLoop {
 
   void Reply(Connection& connection, const Question& question, GuardAnswer result) {
     connection.pending.reset();
+    UpdateGate();
     const GuardState state = core_.State(ReadClocks());
     Answer answer;
     answer.answer = static_cast<std::uint32_t>(result);
@@ -360,6 +412,7 @@ class GuardLoop {
     answer.left = state.left.count();
     answer.worst_kill = state.worst_kill.count();
     answer.kills = state.kills;
+    answer.gate = gate_.Standing(gate_.word().open, core_.permission() && core_.permission()->epoch <= core_.closed());
     const ssize_t sent = send(connection.socket.number(), &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent != sizeof answer) Drop(connection);  // a client that does not read is none
   }
@@ -368,6 +421,7 @@ class GuardLoop {
   DiskWorker& disk_;
   GuardCore core_;
   const std::array<char, 40> boot_id_;
+  GateWatch gate_;
   std::array<Connection, 16> connections_;
   std::uint64_t arrivals_ = 0;
   std::optional<Instant> last_deadline_ = core_.permission() ? std::optional(core_.permission()->deadline) : std::nullopt;
@@ -444,12 +498,13 @@ Result<Unit> Guarded(const GuardOptions& options) {
   options.log.Info("what the guard was granted", RaisePriority());
   const Duration floor = MeasureFloor(*scan, *files);
   disk.Tell(GuardEvent::kStarted, *recorded, floor / 2);
-  if (options.observe) kept->Save(std::nullopt);
+  if (options.observe) kept->Save(std::nullopt, kept->LoadClosed());
   const std::optional<Permission> permission = kept->Load();
   GuardCore core(*recorded, permission, floor, ReadClocks());
+  if (permission && !core.permission()) disk.TellEnd(GuardEvent::kGateCloses, permission->epoch, permission->deadline);
   GuardLoop loop({std::move(scan).value(), std::move(files).value(), std::move(kept).value(), std::move(listener).value(),
                   std::move(epoll), std::move(timer), std::move(signals).value(), options.observe},
-                 disk, std::move(core), boot_id);
+                 disk, std::move(core), boot_id, options);
   if (Result<Unit> registered = loop.Register(); !registered) return registered;
   loop.Run();
   unlink(options.socket.c_str());

@@ -16,6 +16,7 @@ struct GuardOptions {
   std::string record;          ///< highest epoch, JSON
   std::string permission;      ///< the kept permission, mapped
   std::string lock_folder;     ///< one guard a folder
+  std::string gate_file;       ///< in tmpfs, the same as the server's setting lifeboat.gate_file; empty: no gate
   bool observe = false;        ///< policy.automation 'observe': it answers, permits nothing and ends nothing
   Log log;
 };

@@ -10,20 +10,33 @@
 
 namespace lifeboat::guard_protocol {
 
-inline constexpr std::uint32_t kMagic = 0x3147424C;  // "LBG1", as a little-endian machine reads it
+inline constexpr std::uint32_t kMagic = 0x3247424C;  // "LBG2", as a little-endian machine reads it
 
-enum class Kind : std::uint32_t { kPermit = 1, kForbid = 2, kLook = 3 };
+enum class Kind : std::uint32_t { kPermit = 1, kForbid = 2, kLook = 3, kClose = 4 };
+
+/// What there is of a gate (docs/formats/gate.md). The last three are a gate in force.
+enum class GateStanding : std::uint32_t {
+  kNotConfigured = 0,
+  kNoFile = 1,       ///< it cannot be used; the guard's log says why
+  kNotAttached = 2,  ///< no server runs that maps it
+  kTurnedOff = 3,    ///< setting lifeboat.gate
+  kClosed = 4,
+  kOpen = 5,
+  kClosedForGood = 6,  ///< the epoch was released
+};
+[[nodiscard]] constexpr bool IsInForce(GateStanding standing) { return standing >= GateStanding::kClosed; }
 
 struct Question {
   std::uint32_t magic = kMagic;
   Kind kind = Kind::kLook;
   std::uint64_t number = 0;        ///< echoed
-  std::uint64_t epoch = 0;         ///< Permit, Forbid
+  std::uint64_t epoch = 0;         ///< Permit, Forbid, Close
   std::int64_t deadline_boot = 0;  ///< Permit: nanoseconds of CLOCK_BOOTTIME
   std::int64_t deadline_raw = 0;   ///< Permit: nanoseconds of CLOCK_MONOTONIC_RAW
   std::array<char, 40> boot_id{};  ///< Permit: 36 characters, then zeros
+  std::int64_t length = 0;         ///< Permit: nanoseconds that the server may live on behind a closed gate
 };
-static_assert(sizeof(Question) == 80);
+static_assert(sizeof(Question) == 88);
 
 struct Answer {
   std::uint32_t magic = kMagic;
@@ -35,8 +48,10 @@ struct Answer {
   std::int64_t left = 0;        ///< nanoseconds
   std::int64_t worst_kill = 0;  ///< nanoseconds
   std::uint64_t kills = 0;
+  GateStanding gate = GateStanding::kNotConfigured;
+  std::uint32_t unused = 0;
 };
-static_assert(sizeof(Answer) == 56);
+static_assert(sizeof(Answer) == 64);
 
 [[nodiscard]] inline std::array<char, 40> PackBootId(std::string_view id) {
   std::array<char, 40> packed{};

@@ -85,7 +85,8 @@ void ServerFiles::ReadLockFile(ServerLook& look) const {
   text[size] = 0;
   const long pid = std::strtol(text, nullptr, 10);
   look.single_user = pid < 0;  // @source PostgreSQL src/backend/utils/init/miscinit.c, CreateLockFile
-  look.postmaster_alive = pid != 0 && IsOurPostmaster(static_cast<pid_t>(std::labs(pid)));
+  look.postmaster = static_cast<pid_t>(std::labs(pid));
+  look.postmaster_alive = pid != 0 && IsOurPostmaster(look.postmaster);
   const std::string_view status = Line(std::string_view(text, static_cast<std::size_t>(size)), 8);
   if (status.starts_with("stopping")) {
     look.status = PostmasterStatus::kStopping;
@@ -116,6 +117,7 @@ void ServerFiles::ReadControl(ServerLook& look) const {
   constexpr std::uint32_t kMostVersion = 10000;  // larger: bytes of another order, or no such file at all
   if (head.version == 0 || head.version > kMostVersion || head.state > 6) return;
   look.cluster = static_cast<ClusterState>(head.state);
+  look.system_id = head.system_id;
 }
 
 Result<Unit> PlaceFence(const std::string& data_directory) {

@@ -38,6 +38,8 @@ struct ServerLook {
   PostmasterStatus status = PostmasterStatus::kStarting;
   std::optional<ClusterState> cluster;  ///< nothing: not readable
   bool fence = false;                   ///< standby.signal is there
+  pid_t postmaster = 0;                 ///< of the lock file, alive or not; 0: there is none
+  std::uint64_t system_id = 0;          ///< of pg_control; 0: not readable
 };
 
 /// Judges a server that has no permission. @return kStrays: only if processes are found in the data directory after all

@@ -31,14 +31,16 @@ struct GuardState {
 class Guard {
  public:
   virtual ~Guard() = default;
-  /// The database may be writable until `deadline` under `epoch`. A lower epoch than before is refused.
+  /// The database may commit until `deadline` under `epoch`. A lower epoch than before is refused. At the deadline the server is
+  /// killed; where a gate is proven to be in force it only closes, and the server is killed a further `length` (of the lease) later,
+  /// unless a permission comes before that: then the same epoch goes on, without a restart.
   /// @error kRetry: the guard is not there; the caller must not let the database be writable
-  virtual Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration timeout) = 0;
+  virtual Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration length, Duration timeout) = 0;
   /// The database must not be writable from now on; the guard ends what is, and answers when nothing of it is left.
   virtual Task<Result<Unit>> Forbid(Epoch epoch, Duration timeout) = 0;
   /// Closes the gate for `epoch` and every lower one, for good, and leaves the server running: the first step of a release.
   /// @error kRefused: there is no gate in force; the caller stops the server before it says that it released
-  virtual Task<Result<Unit>> Close(Epoch, Duration) { co_return Refused("there is no gate in force"); }
+  virtual Task<Result<Unit>> Close(Epoch epoch, Duration timeout) = 0;
   virtual Task<GuardState> Look(Duration timeout) = 0;
 };
 

@@ -19,6 +19,9 @@ class FakeGuardProcess {
     context_ = std::make_unique<boost::asio::io_context>();
     bell_ = std::make_unique<Bell>(context_->get_executor());
     core_ = std::make_unique<GuardCore>(recorded_, kept_, 1ms, clock_.Now());
+    core_->ExpectGate();  // where there is none, the answer is that it is not proven
+    core_->KeepClosed(closed_);
+    WriteGate();
     server_.world().time().Attach(*context_);
     boost::asio::co_spawn(*context_, Loop(), boost::asio::detached);
   }
@@ -32,6 +35,16 @@ class FakeGuardProcess {
   }
   [[nodiscard]] bool alive() const { return context_ != nullptr; }
   GuardCore& core() { return *core_; }
+  /// The module is loaded in the server and enforces: the region's deployment, to be set before the first Live().
+  bool gate = false;
+  /// What the gate's file says to the server; it outlives the guard. Nothing: closed.
+  [[nodiscard]] const std::optional<Permission>& gate_file() const { return gate_file_; }
+  /// Whether a commit passes at `now`: by the file's own deadline, whoever is dead.
+  [[nodiscard]] bool GateIsOpen(Instant now) const { return !gate || (gate_file_ && !HasPassed(gate_file_->deadline, now)); }
+  void WriteGate() {
+    gate_file_ = core_->GateIsOpen() ? core_->permission() : std::nullopt;
+    closed_ = core_->closed();
+  }
   /// Wakes the guard's own loop: a question changed something.
   void Wake() { bell_->Ring(); }
   void Record(Epoch epoch) {
@@ -50,10 +63,13 @@ class FakeGuardProcess {
         const std::int64_t found = server_.ProcessesLive() ? 1 : 0;
         if (found > 0) server_.Kill();
         core_->SawProcesses(found, clock_.Now());
+      } else if (action == GuardCore::Action::kProve) {
+        core_->SawGate(gate, clock_.Now());
       } else if (action == GuardCore::Action::kFence) {
         server_.fence = true;
         core_->FencePlaced(true, clock_.Now());
       }
+      WriteGate();
       const Duration pause = core_->NextTick(clock_.Now());
       if (action != GuardCore::Action::kSleep && pause <= 0ns) continue;
       co_await bell_->WaitFor(clock_, pause);
@@ -70,6 +86,8 @@ class FakeGuardProcess {
   FakeServer& server_;
   Epoch recorded_;
   std::optional<Permission> kept_;
+  std::optional<Permission> gate_file_;
+  Epoch closed_;
   std::unique_ptr<boost::asio::io_context> context_;
   std::unique_ptr<Bell> bell_;
   std::unique_ptr<GuardCore> core_;
@@ -80,14 +98,16 @@ class FakeGuard final : public Guard {
  public:
   FakeGuard(Clock& clock, FakeGuardProcess& process) : clock_(clock), process_(process) {}
 
-  Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration) override {
+  Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration length, Duration) override {
     if (!process_.alive()) co_return RetryLater("the guard does not answer");
     const Instant now = clock_.Now();
-    GuardAnswer answer = process_.core().Consider(epoch, deadline, now);
+    const Permission permission{epoch, deadline, length};
+    GuardAnswer answer = process_.core().Consider(permission, now);
     if (answer == GuardAnswer::kDone) {
       process_.Record(epoch);
-      answer = process_.core().Permit(epoch, deadline, now);
+      answer = process_.core().Permit(permission, now);
     }
+    process_.WriteGate();
     process_.Wake();
     if (answer == GuardAnswer::kDone) co_return Done();
     if (answer == GuardAnswer::kStillKilling) co_return RetryLater("the guard is still killing");
@@ -96,6 +116,7 @@ class FakeGuard final : public Guard {
   Task<Result<Unit>> Forbid(Epoch epoch, Duration timeout) override {
     if (!process_.alive()) co_return RetryLater("the guard does not answer");
     const GuardAnswer answer = process_.core().Forbid(epoch, clock_.Now());
+    process_.WriteGate();
     process_.Wake();
     if (answer != GuardAnswer::kDone) co_return Refused("the guard refuses: " + std::to_string(static_cast<unsigned>(answer)));
     const Instant until = clock_.Now() + timeout;
@@ -106,9 +127,18 @@ class FakeGuard final : public Guard {
       co_await clock_.Sleep(1ms);
     }
   }
+  Task<Result<Unit>> Close(Epoch epoch, Duration) override {
+    if (!process_.alive()) co_return RetryLater("the guard does not answer");
+    const GuardAnswer answer = process_.core().Close(epoch, process_.gate);
+    process_.WriteGate();
+    if (answer == GuardAnswer::kDone) co_return Done();
+    co_return Refused("the guard refuses: " + std::to_string(static_cast<unsigned>(answer)));
+  }
   Task<GuardState> Look(Duration) override {
     if (!process_.alive()) co_return GuardState{};
-    co_return process_.core().State(clock_.Now());
+    GuardState state = process_.core().State(clock_.Now());
+    state.gate = process_.gate;
+    co_return state;
   }
 
  private:

@@ -101,7 +101,7 @@ class GuardProcess : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
-  Result<Unit> Permit(Epoch epoch, Instant deadline) { return Await(client_->Permit(epoch, deadline, 5s)); }
+  Result<Unit> Permit(Epoch epoch, Instant deadline) { return Await(client_->Permit(epoch, deadline, 0s, 5s)); }
   Result<Unit> Forbid(Epoch epoch) { return Await(client_->Forbid(epoch, 10s)); }
   GuardState Look() { return Await(client_->Look(2s)); }
 
@@ -325,7 +325,7 @@ TEST_F(GuardProcess, AGuardThatHangsIsATimeoutAndNotAWait) {
   StartGuard();
   kill(guard_, SIGSTOP);
   const Instant begin = ReadClocks();
-  const Result<Unit> permitted = Await(client_->Permit(kSeven, ReadClocks() + 1s, 100ms));
+  const Result<Unit> permitted = Await(client_->Permit(kSeven, ReadClocks() + 1s, 0s, 100ms));
   ASSERT_FALSE(permitted.ok());
   EXPECT_EQ(permitted.error().retry, Retry::kRetry);
   EXPECT_LT(AgeAt(begin, ReadClocks()), 5s);
