@@ -46,11 +46,13 @@ Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
   if (method == "switchover") co_return co_await OrderSwitchover(std::move(parameters));
   if (method == "failover") co_return co_await OrderFailover(std::move(parameters));
   if (method == "rejoin") co_return co_await OrderRejoin(std::move(parameters));
+  if (method == "cool-down.clear") co_return co_await ClearCoolDown(std::move(parameters));
   if (method.starts_with("executions.")) co_return co_await Executions(method.substr(11), std::move(parameters));
   if (method.starts_with("evidence.")) co_return co_await EvidenceCalls(method.substr(9), std::move(parameters));
   if (method.starts_with("hand.")) {
     const Duration timeout = std::chrono::milliseconds(std::max<std::uint64_t>(100, NumberAt(parameters, "timeout_ms", 2000)));
     const std::string verb = method.substr(5);
+    if (verb == "yield") co_return co_await Yield(std::move(parameters));
     if (verb == "stop") {
       // SAFETY: from here on the rules know that the stop is meant, and do not start the database again behind its back.
       auto meant = co_await KnowExecution();
@@ -59,6 +61,7 @@ Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
     auto answer = co_await hand_.Do(verb, std::move(parameters), timeout);
     // What was just said about this copy must not be overtaken by an older look when the lease is released to it.
     if (verb == "ready" && answer.ok()) co_await world_.LookAtDatabase();
+    if (verb == "cut" && answer.ok()) pointed_ = Epoch{};
     co_return answer;
   }
   co_return NotFound("the agent knows no method '" + method + "'");
@@ -76,11 +79,94 @@ Task<Result<Unit>> Agent::KnowExecution() {
   co_return Done();
 }
 
+/// The ungraceful half of a move that votes drove (act/plans.cc): this region's own word, under the loss limit. Done already: says so.
+Task<Result<Json>> Agent::Yield(Json parameters) {
+  auto meant = co_await KnowExecution();
+  if (!meant.ok()) co_return meant.error();
+  const Execution execution = *execution_;
+  const auto item = keeper_.lease().item();
+  if (!FlagAt(execution.facts, "by_votes") || execution.id.text != TextAt(parameters, "execution"))
+    co_return Refused("execution '" + execution.id.text + "' is no move that votes drove", "lifeboat executions show " + execution.id.text);
+  if (item && item->holder == self_ && item->released) {
+    const auto token = ParseJson(item->released->token, "token");
+    co_return Json{{"heir", item->released->heir.text}, {"end", token.ok() ? TextAt(*token, "end") : std::string()}};
+  }
+  if (acting_) co_return RetryLater("the agent is carrying out '" + decision_.sentence + "'");
+  acting_ = true;
+  auto yielded = co_await YieldNow(execution);
+  acting_ = false;
+  Kick();
+  co_return yielded;
+}
+
+Task<Result<Json>> Agent::YieldNow(Execution execution) {
+  const auto item = keeper_.lease().item();
+  if (!item || item->holder != self_ || NumberAt(ToJson(execution), "epoch") != item->epoch.number)
+    co_return Refused("'" + self_.text + "' does not hold epoch " + std::to_string(execution.epoch.number));
+  // Judged before anything is ended, where it serves still, by what would be lost as it stands.
+  if (world_.database() && world_.database()->IsWritable()) {
+    LossEstimate loss;
+    loss.basis = "no candidate says that it can take over";
+    const std::vector<RegionName> candidates = item->candidates;
+    Lsn most;
+    for (const RegionName& candidate : candidates) {
+      Json anything = Json::object();
+      auto ready = co_await hands_->Do(candidate, "ready", std::move(anything), 500ms);
+      const auto held = ready.ok() ? Lsn::Parse(TextAt(*ready, "flushed")) : std::nullopt;
+      if (!held || *held <= most) continue;
+      most = *held;
+      loss = world_.ring().LossAt(most, doors_.clock.Now());
+    }
+    const std::string objection = LossLimitObjection(loss, settings_.policy);
+    if (!objection.empty()) co_return Refused(objection, "lifeboat switchover --to " + execution.target.text + " when it can work");
+  }
+  // SAFETY: the release is this region's own, after its database was seen dead, to the end of its WAL: never a second writer.
+  auto assessed = co_await AssessDead();
+  if (!assessed.ok()) co_return RetryLater(assessed.error().message);
+  const RegionName heir = ready_heir_;
+  const std::string objection = heir.empty() ? "no candidate says that it can take over" : LossLimitObjection(dead_loss_, settings_.policy);
+  if (!objection.empty()) co_return Refused(objection, "the database here is started again");
+  const std::string end = dead_end_->Text();
+  Json token = {{"reason", "degraded"}, {"end", end}, {"execution", execution.id.text}};
+  Json release = {{"epoch", item->epoch.number}, {"heir", heir.text}, {"token", token.dump()}};
+  auto released = co_await hands_->Do(self_, "release", std::move(release), 5s);
+  if (!released.ok()) co_return released.error();
+  log_.Warn("a move that votes drove goes on ungracefully: the lease was released", {{"heir", heir.text}, {"end", end}});
+  co_return Json{{"heir", heir.text}, {"end", end}};
+}
+
+Task<Result<Json>> Agent::ClearCoolDown(Json parameters) {
+  const std::string reason = TextAt(parameters, "reason");
+  if (reason.empty()) co_return Refused("a cool-down is cleared with a reason", "lifeboat cool-down clear --reason \"what was found\"");
+  const std::string key = CoolDownKey();
+  auto reading = co_await doors_.store.Read(key, kRingStale);
+  if (!reading.ok()) co_return reading.error();
+  if (reading->records.empty()) co_return Refused("no cool-down is latched", "lifeboat status");
+  const auto latched = ParseJson(reading->records.front().value, key);
+  Transaction transaction;
+  transaction.compares.push_back({key, reading->records.front().version});
+  transaction.deletes.push_back(key);
+  auto done = co_await doors_.store.Commit(std::move(transaction), kRingStale);
+  if (!done.ok()) co_return done.error();
+  if (!done->committed) co_return RetryLater("it changed at the same moment", "look at 'lifeboat status'");
+  cool_down_.reset();
+  const Json cleared = {{"cool_down", latched.ok() ? *latched : Json(nullptr)}, {"by", TextAt(parameters, "by", "unknown")}, {"reason", reason}};
+  log_.Warn("a cool-down was cleared", cleared);
+  const ExecutionId execution(latched.ok() ? TextAt(*latched, "execution") : std::string());
+  auto row = co_await doors_.evidence.Append("cool-down cleared", execution, cleared, doors_.clock.Wall());
+  if (!row.ok()) co_return Fail("it is cleared, but that could not be recorded: " + row.error().message);
+  auto head = co_await doors_.evidence.Head();
+  if (head.ok()) evidence_head_ = *head;
+  Kick();
+  co_return cleared;
+}
+
 Task<Result<Json>> Agent::Gossip() {
   Json answer = {{"region", self_.text},
                  {"agent", id_.text},
                  {"epoch", keeper_.lease().record().highest.number},
-                 {"detached", keeper_.Detached()},
+                 {"detached", keeper_.Detached() || !snapshot_.ahead.empty()},
+                 {"vote", ToJson(judge_.VoteAt(doors_.clock.Now()))},
                  {"heartbeat_seen", world_.heartbeat_seen()},
                  {"evidence", evidence_head_},
                  {"lease", keeper_.lease().IsHolderRun() ? LeasePaths() : Json(nullptr)},
@@ -123,6 +209,8 @@ Json Agent::RegionStatus(const RegionSettings& region) const {
   const auto verdict = decision_.verdicts.find(region.name);
   json["verdict"] = ToString(verdict == decision_.verdicts.end() ? Verdict::kUnknown : verdict->second);
   const bool holder = s.lease.item && s.lease.item->holder == region.name && !s.lease.item->released;
+  const auto peer = s.peers.find(region.name);
+  json["vote"] = ToJson(region.name == self_ ? s.vote : peer == s.peers.end() ? Vote() : peer->second.vote);
   std::optional<DatabaseState> database;
   bool detached = false;
   bool answers = true;
@@ -130,7 +218,7 @@ Json Agent::RegionStatus(const RegionSettings& region) const {
   Json guard = nullptr;
   if (region.name == self_) {
     database = s.database;
-    detached = s.detached;
+    detached = s.detached || !s.ahead.empty();
     json["agent_id"] = id_.text;
     json["agent_age_ms"] = 0;
     if (doors_.guard)
@@ -264,9 +352,12 @@ Json Agent::Status() const {
         {"address", canary.address},
         {"last_good_ns", canary.last_good.ns},
         {"failures", canary.failures},
+        {"took_ms", Millis(canary.took)},
         {"problem", canary.problem}}},
       {"decision", ToJson(decision_)},
       {"loss", s.loss ? ToJson(*s.loss) : Json(nullptr)},
+      {"votes", ToJson(s.votes)},
+      {"cool_down", s.cool_down ? ToJson(*s.cool_down) : Json(nullptr)},
       {"execution", s.execution ? ToJson(*s.execution) : Json(nullptr)},
       {"objectives", {{"rto_ms", Millis(settings_.objectives.rto)}, {"rpo_ms", Millis(settings_.objectives.rpo)}}},
       {"policy",
@@ -288,9 +379,13 @@ Json Agent::Status() const {
       sentence = std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is " + ToString(s.execution->state);
       if (!s.execution->waiting_for.empty()) sentence += ": " + s.execution->waiting_for;
     } else if (of_holder == Verdict::kHealthy) {
-      word = standby_ready ? "healthy" : "exposed";
+      // A takeover is a transaction in the store.
+      const bool could = standby_ready && s.lease.store_answers;
+      word = could ? "healthy" : "exposed";
       sentence = holder + " serves as primary under epoch " + std::to_string(s.lease.item->epoch.number) +
-                 (standby_ready ? ", and a standby could take over" : ", but no standby could take over at this moment");
+                 (could             ? ", and a standby could take over"
+                  : standby_ready ? ", but no standby could take over: the store does not answer"
+                                  : ", but no standby could take over at this moment");
     } else {
       word = ToString(of_holder);
       sentence = "the primary " + holder + " is " + ToString(of_holder) + ": " + decision_.reason;

@@ -20,22 +20,47 @@ class StoreLost : public LabFixture {
   }
 };
 
-TEST_F(StoreLost, APrimaryWithoutARivalFencesItselfAndOpensAgainUnderTheSameEpoch) {
+TEST_F(StoreLost, AloneFencesNobodySinceTheCandidatesPromisesCarryTheLease) {
   ASSERT_NO_FATAL_FAILURE(BringUp());
   ASSERT_NO_FATAL_FAILURE(StartClients());
-  const WallTime since = ReadWallClock();
+  const int postmaster = PidOf(kEast, "postmaster");
 
   // when: the store is away for longer than the lease
   KillPart(kWitness, "supervisor");
   KillPart(kWitness, "agent");
 
-  // then: the primary falls, and nobody takes its place
-  ASSERT_TRUE(Eventually([&] { return PidOf(kEast, "postmaster") == 0; }, 10s)) << "the guard did not stop the database";
-  ASSERT_TRUE(Eventually([&] { return RuleAt(kEast) == 210; }));
-  EXPECT_FALSE(Eventually([&] { return TakesWrites(kWest) || TakesWrites(kEast); }, 2s));
+  // then: the primary says what carries it now, and its database is the same one
+  ASSERT_TRUE(Eventually([&] { return TextAt(MemberAt(StatusOf(kEast), "lease"), "path") == "promises"; }, 10s));
+  EXPECT_FALSE(Eventually([&] { return !TakesWrites(kEast); }, 4s)) << "a healthy primary was fenced";
+  EXPECT_EQ(PidOf(kEast, "postmaster"), postmaster);
 
   // when: it is back
   StartRegion(kWitness);
+
+  // then: both carry it again
+  ASSERT_TRUE(Eventually([&] { return TextAt(MemberAt(StatusOf(kEast), "lease"), "path") == "store and promises"; }, 10s));
+  ASSERT_NO_FATAL_FAILURE(Conclude());
+}
+
+TEST_F(StoreLost, TogetherWithTheCandidateFencesThePrimaryWhichOpensAgainUnderTheSameEpoch) {
+  ASSERT_NO_FATAL_FAILURE(BringUp());
+  ASSERT_NO_FATAL_FAILURE(StartClients());
+  const WallTime since = ReadWallClock();
+
+  // when: nobody is left who could say that the primary is not the one that is cut off
+  KillPart(kWitness, "supervisor");
+  KillPart(kWitness, "agent");
+  KillPart(kWest, "supervisor");
+  KillPart(kWest, "agent");
+
+  // then: the primary falls, and nobody takes its place
+  ASSERT_TRUE(Eventually([&] { return !TakesWrites(kEast); }, 10s)) << "it goes on without a lease";
+  ASSERT_TRUE(Eventually([&] { return RuleAt(kEast) == 210; }));
+  EXPECT_FALSE(Eventually([&] { return TakesWrites(kWest) || TakesWrites(kEast); }, 2s));
+
+  // when: they are back
+  StartRegion(kWitness);
+  StartRegion(kWest);
 
   // then: open again by itself, and no execution was needed
   ASSERT_NO_FATAL_FAILURE(AwaitRowsOn(kEast));
