@@ -17,7 +17,7 @@ class FakeCanary final : public Canary {
     co_await clock_.Sleep(2ms);
     FakeServer* server = names_.up ? servers_.ByHost(names_.record.address) : nullptr;
     if (!server) co_return RetryLater("the name cannot be resolved");
-    if (!servers_.reachable(self_, server->region) || server->hung) {
+    if (!servers_.reachable(self_, server->region) || server->hung || server->frozen) {
       co_await clock_.Sleep(timeout);
       co_return RetryLater("no answer from " + server->host);
     }

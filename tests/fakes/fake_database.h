@@ -8,6 +8,7 @@
 // timeline; backends can outlive their postmaster and commit; pg_control shows a new timeline only after a checkpoint.
 // FakeServers::Check() throws when two servers can commit at one moment.
 
+#include <boost/asio/detached.hpp>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -63,6 +64,7 @@ class FakeServer {
   // ---- processes ----
   ServerMode mode = ServerMode::kDown;
   bool writable_start = false;  ///< kStarting: it will come up as a primary
+  bool stopping = false;        ///< shutting down: no client is served, standbys are
   bool strays = false;          ///< backends of a primary outlived their postmaster
   std::string upstream;         ///< host
   bool receiving = false;       ///< the link to the upstream was not dropped
@@ -72,7 +74,10 @@ class FakeServer {
   // ---- faults ----
   bool start_fails = false;
   bool rewind_fails = false;
-  bool hung = false;  ///< answers no query
+  bool hung = false;    ///< answers no query
+  bool frozen = false;  ///< its whole machine stands still: nothing of it runs, its processes are there
+  /// The gate in the server (docs/lease.md section 6): whether a commit passes at this moment. None: no gate is loaded.
+  std::function<bool()> gate_is_open;
 
   // ---- what happened, for judging ----
   int promotions = 0;
@@ -86,7 +91,9 @@ class FakeServer {
 
   [[nodiscard]] bool PostmasterRuns() const { return mode != ServerMode::kDown; }
   [[nodiscard]] bool ProcessesLive() const { return PostmasterRuns() || strays; }
-  [[nodiscard]] bool CanCommit() const { return mode == ServerMode::kPrimary || strays; }
+  [[nodiscard]] bool AcceptsCommits() const { return ((mode == ServerMode::kPrimary && !stopping) || strays) && !frozen; }
+  /// A client that asked now would get its commit, and the word that it has it.
+  [[nodiscard]] bool CanCommit() const { return AcceptsCommits() && (!gate_is_open || gate_is_open()); }
   [[nodiscard]] bool IsStandbyRunning() const { return mode == ServerMode::kStandby; }
   [[nodiscard]] Lsn End() const { return wal.empty() ? Lsn{0x3000000} : wal.back().end; }
   [[nodiscard]] Lsn Replayed() const { return replayed == 0 ? Lsn{0x3000000} : wal[replayed - 1].end; }
@@ -98,6 +105,8 @@ class FakeServer {
 
   /// A row that a client committed. @return false: it does not accept writes
   bool Commit(const std::string& kind, Epoch epoch = {}, std::uint64_t sequence = 0, const std::string& text = {});
+  /// WAL that no gate looks at: of the server itself, or of a commit that passed the gate before.
+  const WalEntry& Append(const std::string& kind, Epoch epoch = {}, std::uint64_t sequence = 0, const std::string& text = {});
   void Started(bool as_primary);
   /// SIGKILL to everything, or to the postmaster alone while its backends go on.
   void Kill(bool postmaster_only = false) {
@@ -107,6 +116,7 @@ class FakeServer {
       strays = false;
     if (mode == ServerMode::kPrimary) cluster_state = "in production";
     mode = ServerMode::kDown;
+    stopping = false;
     ++generation;
     Changed();
   }
@@ -148,6 +158,36 @@ class FakeServers {
     return nullptr;
   }
   [[nodiscard]] const std::vector<std::unique_ptr<FakeServer>>& all() const { return servers_; }
+
+  /// A service manager starts it, as its data directory stands.
+  void StartByServiceManager(FakeServer& server) {
+    if (server.ProcessesLive() || !server.has_data) return;
+    server.mode = ServerMode::kStarting;
+    server.writable_start = !server.fence;
+    boost::asio::co_spawn(processes_, StartServer(server, server.generation, !server.fence), boost::asio::detached);
+  }
+  static Task<> StartServer(FakeServer& server, std::uint64_t generation, bool as_primary) {
+    co_await server.world().Work(server, server.times.start);
+    if (server.generation != generation || server.mode != ServerMode::kStarting) co_return;
+    if (server.start_fails)
+      server.Kill();
+    else
+      server.Started(as_primary);
+  }
+
+  /// Nobody who streams from it lacks anything.
+  bool StandbysHaveAll(const FakeServer& from) {
+    Replicate();
+    for (const auto& standby : servers_) {
+      if (standby->Streams() && standby->upstream == from.host && standby->wal.size() < from.wal.size()) return false;
+    }
+    return true;
+  }
+  /// Time that a server's own doings take; a machine that stands still takes longer.
+  Task<> Work(FakeServer& server, Duration d) {
+    co_await time_.SleepUntil(time_.now() + d);
+    while (server.frozen) co_await time_.SleepUntil(time_.now() + 5ms);
+  }
 
   /// initdb, and a copy of it for each of the others, as standbys of the first. Nothing runs yet.
   void Seed(const std::string& system_id = "7001") {
@@ -201,15 +241,21 @@ class FakeServers {
 inline bool FakeServer::Streams() const {
   if (mode != ServerMode::kStandby || !receiving || upstream.empty()) return false;
   const FakeServer* from = world_.ByHost(upstream);
-  if (!from || from == this || (from->mode != ServerMode::kPrimary && from->mode != ServerMode::kStandby)) return false;
+  if (!from || from == this || frozen || from->frozen) return false;
+  if (from->mode != ServerMode::kPrimary && from->mode != ServerMode::kStandby) return false;
   return world_.reachable(region, from->region) && FollowsHistoryOf(*from);
 }
 
 inline bool FakeServer::Commit(const std::string& kind, Epoch epoch, std::uint64_t sequence, const std::string& text) {
   if (!CanCommit()) return false;
+  Append(kind, epoch, sequence, text);
+  return true;
+}
+
+inline const WalEntry& FakeServer::Append(const std::string& kind, Epoch epoch, std::uint64_t sequence, const std::string& text) {
   wal.push_back({world_.next_id++, {End().bytes + 0x100}, timeline, kind, epoch, sequence, text, world_.time().now()});
   replayed = wal.size();
-  return true;
+  return wal.back();
 }
 
 inline void FakeServer::Started(bool as_primary) {
@@ -237,10 +283,10 @@ class FakeDatabase final : public Database {
   }
 
   Task<DatabaseState> Observe(Duration timeout) override {
-    co_await clock_.Sleep(server_.hung ? timeout : server_.times.query);
+    co_await clock_.Sleep(server_.hung || server_.frozen ? timeout : server_.times.query);
     DatabaseState state;
     state.process_alive = server_.ProcessesLive();
-    const bool answers = !server_.hung && (server_.mode == ServerMode::kPrimary || server_.mode == ServerMode::kStandby);
+    const bool answers = !server_.hung && !server_.frozen && (server_.mode == ServerMode::kPrimary || server_.mode == ServerMode::kStandby);
     if (!answers) {
       state.problem = server_.mode == ServerMode::kStarting ? "the database system is starting up"
                       : server_.hung                        ? "no answer in time"
@@ -267,8 +313,8 @@ class FakeDatabase final : public Database {
   }
 
   Task<Result<Lsn>> FlushedPosition(Duration timeout) override {
-    co_await clock_.Sleep(server_.hung ? timeout : server_.times.query);
-    if (server_.hung || server_.mode != ServerMode::kPrimary) co_return RetryLater("the database does not answer");
+    co_await clock_.Sleep(server_.hung || server_.frozen ? timeout : server_.times.query);
+    if (server_.hung || server_.frozen || server_.mode != ServerMode::kPrimary) co_return RetryLater("the database does not answer");
     co_return server_.End();
   }
 
@@ -302,7 +348,8 @@ class FakeDatabase final : public Database {
     if (!server_.PostmasterRuns()) co_return RetryLater("the database does not answer");
     for (std::size_t at = server_.replayed; at-- > 0;) {
       const WalEntry& entry = server_.wal[at];
-      if (entry.kind == "mark") co_return PromotionMark{entry.epoch, entry.text, server_.region};
+      const auto space = entry.text.find(' ');
+      if (entry.kind == "mark") co_return PromotionMark{entry.epoch, entry.text.substr(0, space), RegionName(entry.text.substr(space + 1))};
     }
     co_return NotFound("no promotion mark yet");
   }
@@ -348,6 +395,16 @@ class FakeDatabase final : public Database {
   Task<Result<Unit>> StartPrimary(Duration timeout) override {
     if (server_.mode == ServerMode::kPrimary) co_return Done();
     if (server_.ProcessesLive()) co_return Refused("processes of the database are alive");
+    // A copy that last ran as a standby is started as one and promoted: only so does it begin a timeline of its own.
+    if (server_.cluster_state == "in archive recovery") {
+      const Instant began = clock_.Now();
+      auto started = co_await Start(timeout);
+      if (!started.ok()) co_return started;
+      server_.receiving = false;
+      auto promoted = co_await Promote(timeout - AgeAt(began, clock_.Now()));
+      if (!promoted.ok()) co_return promoted.error();
+      co_return Done();
+    }
     server_.fence = false;
     co_await clock_.Sleep(1ms);
     auto started = co_await Start(timeout);
@@ -399,7 +456,7 @@ class FakeDatabase final : public Database {
 
   Task<Result<Unit>> EnsureSchema(Duration) override { co_return co_await Write("schema", {}, 0, {}, true); }
   Task<Result<Unit>> WritePromotionMark(PromotionMark mark, Duration) override {
-    co_return co_await Write("mark", mark.epoch, 0, mark.uuid, false);
+    co_return co_await Write("mark", mark.epoch, 0, mark.uuid + " " + mark.region.text, false);
   }
   Task<Result<std::uint64_t>> WriteHeartbeat(Epoch epoch, RegionName region, Duration) override {
     const std::uint64_t sequence = std::max(NewestHeartbeat() + 1, epoch.number << 32U);
@@ -479,20 +536,16 @@ class FakeDatabase final : public Database {
  private:
   void Spawn(Task<> doing) { boost::asio::co_spawn(server_.world().processes(), std::move(doing), boost::asio::detached); }
 
-  static Task<> StartServer(FakeServer& server, std::uint64_t generation, bool as_primary, VirtualTime& time) {
-    co_await time.SleepUntil(time.now() + server.times.start);
-    if (server.generation != generation || server.mode != ServerMode::kStarting) co_return;
-    if (server.start_fails)
-      server.Kill();
-    else
-      server.Started(as_primary);
-  }
   static Task<> ShutDown(FakeServer& server, std::uint64_t generation, Clock&) {
-    VirtualTime& time = server.world().time();
-    co_await time.SleepUntil(time.now() + server.times.stop);
+    co_await server.world().Work(server, server.times.stop);
     if (server.generation != generation || server.mode != ServerMode::kPrimary) co_return;
-    server.Commit("checkpoint");
-    server.world().Replicate();  // a clean shutdown waits until its standbys have everything
+    server.stopping = true;
+    server.Append("checkpoint");
+    // A clean shutdown waits until the standbys that stream have everything, or are given up.
+    FakeServers& world = server.world();
+    for (Duration waited = 0ns; waited < 5s && !world.StandbysHaveAll(server); waited += 2ms) co_await world.Work(server, 2ms);
+    if (server.generation != generation || server.mode != ServerMode::kPrimary) co_return;
+    server.stopping = false;
     server.mode = ServerMode::kDown;
     server.cluster_state = "shut down";
     server.control_timeline = server.timeline;
@@ -500,8 +553,7 @@ class FakeDatabase final : public Database {
     server.Changed();
   }
   static Task<> PromoteServer(FakeServer& server, std::uint64_t generation, Clock&) {
-    VirtualTime& time = server.world().time();
-    co_await time.SleepUntil(time.now() + server.times.promote);
+    co_await server.world().Work(server, server.times.promote);
     if (server.generation != generation || server.mode != ServerMode::kStandby) co_return;
     const Lsn fork = server.End();
     ++server.timeline;
@@ -519,7 +571,7 @@ class FakeDatabase final : public Database {
     if (server_.mode == ServerMode::kDown) {
       server_.mode = ServerMode::kStarting;
       server_.writable_start = !server_.fence;
-      Spawn(StartServer(server_, server_.generation, !server_.fence, server_.world().time()));
+      Spawn(FakeServers::StartServer(server_, server_.generation, !server_.fence));
     }
     const auto until = clock_.Now() + timeout;
     const std::uint64_t generation = server_.generation;
@@ -534,13 +586,13 @@ class FakeDatabase final : public Database {
 
   Task<Result<Unit>> Write(std::string kind, Epoch epoch, std::uint64_t sequence, std::string text, bool once) {
     co_await clock_.Sleep(server_.times.query);
-    if (server_.hung || server_.mode != ServerMode::kPrimary) co_return RetryLater("the database does not accept writes");
+    if (server_.hung || server_.frozen || server_.mode != ServerMode::kPrimary) co_return RetryLater("the database does not accept writes");
     if (once) {
       for (const WalEntry& entry : server_.wal) {
         if (entry.kind == kind) co_return Done();
       }
     }
-    server_.Commit(kind, epoch, sequence, text);
+    if (!server_.Commit(kind, epoch, sequence, text)) co_return RetryLater("the gate refuses the commit");
     co_return Done();
   }
 

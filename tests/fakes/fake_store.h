@@ -4,6 +4,7 @@
 // new incarnation, volatile changes forgotten); FakeStore is one client's door to it, with the faults of its network.
 // Both pass the contract tests (src/ports/fakes_test.cc).
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -21,6 +22,11 @@ class FakeStoreServer {
     changed_.clear();
     ++incarnation_.number;
     ++version_.number;
+    RingAll();
+  }
+  /// What no store may do: a restart that forgets the volatile changes and looks like the same life.
+  void RestartUnnoticed() {
+    records_ = durable_;
     RingAll();
   }
   bool up = true;
@@ -103,6 +109,8 @@ class FakeStoreServer {
  private:
   friend class FakeStore;
   static bool IsUtf8(const std::string& text) {
+    const auto plain = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (std::all_of(text.begin(), text.end(), plain)) return true;
     try {
       return !Json(text).dump().empty();
     } catch (const Json::exception&) {

@@ -1,0 +1,346 @@
+// Everything at random: which faults there are at all, when, where and for how long.
+
+#include "simulation/storm.h"
+
+namespace lifeboat::simulation {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class Storm {
+ public:
+  Storm(World& world, const Wishes& wishes) : w_(world), dice_(world.dice.Fork()) {
+    held_.resize(static_cast<std::size_t>(w_.data() + 1));
+    for (const Fault& fault : Faults()) {
+      const bool wanted = wishes.faults.empty() ? dice_.Chance(0.65) : std::string(fault.name).starts_with(wishes.faults);
+      if (wanted && (w_.options.gate || !fault.needs_gate)) enabled_.push_back(&fault);
+    }
+    if (enabled_.empty()) enabled_.push_back(&Faults().front());
+    service_manager_ = dice_.Chance(0.3);
+  }
+
+  void Run() {
+    w_.StartAll();
+    if (!w_.RunUntil([&] { return w_.Healthy(0); }, 60s)) return w_.checker.Stuck(w_.time.now(), "the service was not founded");
+    Supervise();
+    Operate();
+    const std::uint64_t events = 6 + dice_.Below(14);
+    for (std::uint64_t event = 0; event < events && !w_.Broken(); ++event) {
+      w_.RunFor(Short(2500));
+      (this->*enabled_[dice_.Below(enabled_.size())]->strike)();
+      if (dice_.Chance(0.4)) {  // two at once
+        w_.RunFor(Short(60));
+        (this->*enabled_[dice_.Below(enabled_.size())]->strike)();
+      }
+    }
+    w_.RunFor(Short(4000));
+    Heal();
+  }
+
+  struct Fault {
+    const char* name;
+    void (Storm::*strike)();
+    bool needs_gate;
+  };
+  static const std::vector<Fault>& Faults();
+
+ private:
+  struct Held {
+    Duration agent{0};
+    Duration guard{0};
+    Duration machine{0};
+  };
+
+  int Any() { return static_cast<int>(dice_.Below(static_cast<std::uint64_t>(w_.data() + 1))); }
+  int AnyData() { return static_cast<int>(dice_.Below(static_cast<std::uint64_t>(w_.data()))); }
+  Duration Short(std::uint64_t most_ms) { return Duration(dice_.Below(most_ms * 1'000'000)) + milliseconds(1); }
+  /// Mostly around the lease's length, sometimes much longer.
+  Duration While() {
+    const auto length = static_cast<std::uint64_t>(w_.options.length.count());
+    return dice_.Chance(0.2) ? Duration(dice_.Below(8 * length)) : Duration(dice_.Below(2 * length));
+  }
+  Held& HeldAt(int place) { return held_[static_cast<std::size_t>(place)]; }
+
+  /// Service managers: what has ended is started again, after a moment, unless it is held down.
+  void Supervise() {
+    w_.time.At(w_.time.now() + milliseconds(20 + dice_.Below(600)), [this] {
+      Supervise();
+      const Duration now = w_.time.now();
+      for (int place = 0; place <= w_.data(); ++place) {
+        World::Machine& machine = w_.At(place);
+        const Held& held = HeldAt(place);
+        if (held.machine > now || machine.frozen) continue;
+        if (machine.guard && !machine.guard->alive() && held.guard <= now) machine.guard->Live();
+        if (!machine.run && held.agent <= now) w_.StartAgent(place);
+        if (service_manager_ && machine.server && machine.server->mode == ServerMode::kDown && dice_.Chance(0.5)) w_.SuperviseServer(place);
+      }
+    });
+  }
+  /// A person who rejoins what was lost, so that it can be lost again.
+  void Operate() {
+    w_.time.At(w_.time.now() + seconds(2) + milliseconds(dice_.Below(4000)), [this] {
+      Operate();
+      for (int place = 0; place < w_.data(); ++place) {
+        if (w_.RuleOf(place) == 310) w_.Order(place, "rejoin", Json{{"region", w_.At(place).name.text}, {"by", "storm"}});
+      }
+    });
+  }
+
+  // ---- faults ----
+  void AgentKilled() {
+    const int place = Any();
+    if (dice_.Chance(0.4)) HeldAt(place).agent = w_.time.now() + While();
+    w_.KillAgent(place);
+  }
+  void AgentKilledAtCall() { w_.KillAtCall(Any(), 1 + dice_.Below(60), false); }
+  void AgentFrozen() { w_.FreezeAgent(Any(), While()); }
+  void AgentFrozenAtCall() { w_.KillAtCall(AnyData(), 1 + dice_.Below(60), true); }
+  void GuardKilled() {
+    const int place = AnyData();
+    if (dice_.Chance(0.4)) HeldAt(place).guard = w_.time.now() + While();
+    if (w_.tracing()) w_.Note(w_.At(place).name.text + ": the guard is killed");
+    w_.At(place).guard->Die();
+  }
+  void MachineOff() {
+    const int place = Any();
+    const Duration d = While();
+    HeldAt(place).machine = w_.time.now() + d;
+    w_.KillMachine(place);
+    w_.time.At(w_.time.now() + d + milliseconds(1), [this, place] {
+      if (HeldAt(place).machine > w_.time.now()) return;
+      w_.StartMachine(place, true);
+    });
+  }
+  void MachineFrozen() { w_.FreezeMachine(AnyData(), While()); }
+  void WitnessFrozen() { w_.FreezeMachine(w_.witness(), While()); }
+  void ServerKilled() {
+    World::Machine& machine = w_.At(AnyData());
+    const bool postmaster = dice_.Chance(0.4);
+    if (w_.tracing()) w_.Note(machine.name.text + (postmaster ? ": the postmaster is killed" : ": PostgreSQL is killed"));
+    machine.server->Kill(postmaster);
+  }
+  void ServerHangs() {
+    FakeServer* server = w_.At(AnyData()).server;
+    if (w_.tracing()) w_.Note(server->region.text + ": PostgreSQL hangs");
+    server->hung = true;
+    w_.time.At(w_.time.now() + While(), [server] { server->hung = false; });
+  }
+  void ServerDoesNotStart() {
+    FakeServer* server = w_.At(AnyData()).server;
+    if (w_.tracing()) w_.Note(server->region.text + ": PostgreSQL does not start for a while");
+    server->start_fails = true;
+    w_.time.At(w_.time.now() + While(), [server] { server->start_fails = false; });
+    if (dice_.Chance(0.5)) server->Kill();
+  }
+  void RewindFails() {
+    FakeServer* server = w_.At(AnyData()).server;
+    server->rewind_fails = true;
+    w_.time.At(w_.time.now() + While(), [server] { server->rewind_fails = false; });
+  }
+  void ServerRestartedBySomebody() {
+    const int place = AnyData();
+    w_.At(place).server->Kill();
+    w_.time.At(w_.time.now() + Short(100), [this, place] {
+      if (HeldAt(place).machine <= w_.time.now()) w_.SuperviseServer(place);
+    });
+  }
+  void LinkCut() {
+    const int from = Any();
+    const int to = Any();
+    const bool both = dice_.Chance(0.5);
+    if (w_.tracing()) w_.Note("cut: " + w_.At(from).name.text + (both ? " <-> " : " -> ") + w_.At(to).name.text);
+    w_.network.Link(from, to).cut = true;
+    if (both) w_.network.Link(to, from).cut = true;
+    w_.time.At(w_.time.now() + While(), [this, from, to, both] {
+      if (w_.tracing()) w_.Note("healed: " + w_.At(from).name.text + (both ? " <-> " : " -> ") + w_.At(to).name.text);
+      w_.network.Link(from, to).cut = false;
+      if (both) w_.network.Link(to, from).cut = false;
+    });
+  }
+  void RegionCutOff() {
+    const int place = Any();
+    const int direction = static_cast<int>(dice_.Below(3));  // in, out, both
+    if (w_.tracing()) w_.Note("cut off: " + w_.At(place).name.text + (direction == 0 ? ", inwards" : direction == 1 ? ", outwards" : ""));
+    CutOff(place, direction, true);
+    w_.time.At(w_.time.now() + While(), [this, place, direction] {
+      if (w_.tracing()) w_.Note("no longer cut off: " + w_.At(place).name.text);
+      CutOff(place, direction, false);
+    });
+  }
+  void CutOff(int place, int direction, bool cut) {
+    for (int other = 0; other <= w_.data(); ++other) {
+      if (direction != 1) w_.network.Link(other, place).cut = cut;
+      if (direction != 0) w_.network.Link(place, other).cut = cut;
+    }
+  }
+  void LinkPoor() {
+    LinkFaults poor;
+    poor.most = milliseconds(3 + dice_.Below(40));
+    poor.loss = dice_.Chance(0.6) ? dice_.Fraction() * 0.7 : 0;
+    poor.duplicate = dice_.Chance(0.5) ? dice_.Fraction() * 0.5 : 0;
+    poor.slow = dice_.Chance(0.5) ? dice_.Fraction() * 0.6 : 0;
+    poor.slowest = While();
+    const bool all = dice_.Chance(0.3);
+    const int from = Any();
+    const int to = Any();
+    if (w_.tracing()) w_.Note("poor: " + (all ? std::string("all links") : w_.At(from).name.text + " -> " + w_.At(to).name.text));
+    const Duration d = 2 * While();
+    for (int a = 0; a <= w_.data(); ++a) {
+      for (int b = 0; b <= w_.data(); ++b) {
+        if (!all && (a != from || b != to)) continue;
+        const bool cut = w_.network.Link(a, b).cut;
+        w_.network.Link(a, b) = poor;
+        w_.network.Link(a, b).cut = cut;
+      }
+    }
+    w_.time.At(w_.time.now() + d, [this, all, from, to] {
+      for (int a = 0; a <= w_.data(); ++a) {
+        for (int b = 0; b <= w_.data(); ++b) {
+          if (!all && (a != from || b != to)) continue;
+          const bool cut = w_.network.Link(a, b).cut;
+          w_.network.Link(a, b) = LinkFaults();
+          w_.network.Link(a, b).cut = cut;
+        }
+      }
+    });
+  }
+  void DiskSlow() {
+    World::Machine& machine = w_.At(Any());
+    if (w_.tracing()) w_.Note(machine.name.text + ": the disk is slow");
+    machine.disk = Short(900);
+    w_.time.At(w_.time.now() + While(), [this, &machine] { machine.disk = w_.options.disk; });
+  }
+  void DiskFull() {
+    World::Machine& machine = w_.At(Any());
+    if (w_.tracing()) w_.Note(machine.name.text + ": the disk is full");
+    machine.files.full = true;
+    if (machine.place == w_.witness()) w_.store->data.full = true;
+    w_.time.At(w_.time.now() + While(), [this, &machine] {
+      machine.files.full = false;
+      if (machine.place == w_.witness()) w_.store->data.full = false;
+    });
+  }
+  void NameServerDown() {
+    w_.names.up = false;
+    w_.time.At(w_.time.now() + While(), [this] { w_.names.up = true; });
+  }
+  void StoreRestarts() {
+    w_.KillAgent(w_.witness());
+    w_.time.At(w_.time.now() + Short(300), [this] {
+      if (HeldAt(w_.witness()).machine <= w_.time.now()) w_.StartAgent(w_.witness());
+    });
+  }
+  void OrderedSwitchover() {
+    const int to = AnyData();
+    w_.Order(dice_.Chance(0.7) ? to : Any(), "switchover", Json{{"to", w_.At(to).name.text}, {"by", "storm"}});
+  }
+  void OrderedFailover() {
+    const int to = AnyData();
+    Json order = {{"to", w_.At(to).name.text}, {"by", "storm"}};
+    if (dice_.Chance(0.5)) order["accept_loss"] = true;
+    w_.Order(to, "failover", std::move(order));
+  }
+  /// A person who has seen to it that the holder's region is off says so, and does not lie.
+  void AttestedFailover() {
+    const auto item = w_.Item();
+    if (!item) return;
+    const int holder = w_.PlaceOf(item->holder);
+    HeldAt(holder).machine = w_.time.now() + seconds(20);
+    w_.KillMachine(holder);
+    w_.time.At(w_.time.now() + seconds(20) + milliseconds(1), [this, holder] {
+      if (HeldAt(holder).machine <= w_.time.now()) w_.StartMachine(holder, true);
+    });
+    const int to = AnyData();
+    if (to == holder) return;
+    w_.time.At(w_.time.now() + Short(700), [this, to] {
+      Json order = {{"to", w_.At(to).name.text}, {"by", "storm"}, {"accept_loss", true}, {"attest", "a person: it is off"}};
+      w_.Order(to, "failover", std::move(order));
+    });
+  }
+
+  void Heal() {
+    if (w_.tracing()) w_.Note("---- everything is healed ----");
+    w_.network.HealAll();
+    w_.names.up = true;
+    w_.store->data.full = false;
+    for (int place = 0; place <= w_.data(); ++place) {
+      World::Machine& machine = w_.At(place);
+      HeldAt(place) = Held();
+      w_.ThawMachine(place);
+      w_.ThawAgent(place);
+      machine.calls_left = 0;
+      machine.disk = w_.options.disk;
+      machine.files.full = false;
+      if (machine.server) machine.server->hung = machine.server->start_fails = machine.server->rewind_fails = false;
+    }
+    MakePeace(w_, std::chrono::minutes(5));
+  }
+
+  World& w_;
+  Dice dice_;
+  std::vector<Held> held_;
+  std::vector<const Fault*> enabled_;
+  bool service_manager_ = false;
+};
+
+const std::vector<Storm::Fault>& Storm::Faults() {
+  static const std::vector<Fault> kFaults = {
+      {"agent-killed", &Storm::AgentKilled, false},
+      {"agent-killed-at-call", &Storm::AgentKilledAtCall, false},
+      {"agent-frozen", &Storm::AgentFrozen, false},
+      {"agent-frozen-at-call", &Storm::AgentFrozenAtCall, false},
+      {"guard-killed", &Storm::GuardKilled, false},
+      {"machine-off", &Storm::MachineOff, false},
+      {"machine-frozen", &Storm::MachineFrozen, true},
+      {"witness-frozen", &Storm::WitnessFrozen, false},
+      {"server-killed", &Storm::ServerKilled, false},
+      {"server-hangs", &Storm::ServerHangs, false},
+      {"server-does-not-start", &Storm::ServerDoesNotStart, false},
+      {"server-restarted", &Storm::ServerRestartedBySomebody, false},
+      {"rewind-fails", &Storm::RewindFails, false},
+      {"link-cut", &Storm::LinkCut, false},
+      {"region-cut-off", &Storm::RegionCutOff, false},
+      {"link-poor", &Storm::LinkPoor, false},
+      {"disk-slow", &Storm::DiskSlow, false},
+      {"disk-full", &Storm::DiskFull, false},
+      {"name-server-down", &Storm::NameServerDown, false},
+      {"store-restarts", &Storm::StoreRestarts, false},
+      {"order-switchover", &Storm::OrderedSwitchover, false},
+      {"order-failover", &Storm::OrderedFailover, false},
+      {"order-attested", &Storm::AttestedFailover, false},
+  };
+  return kFaults;
+}
+
+}  // namespace
+
+std::vector<std::string> FaultNames() {
+  std::vector<std::string> names;
+  for (const Storm::Fault& fault : Storm::Faults()) names.emplace_back(fault.name);
+  return names;
+}
+
+Options StormOptions(const Wishes& wishes) {
+  Dice dice(wishes.seed * 7919);
+  Options options;
+  options.seed = wishes.seed;
+  options.trace = wishes.trace;
+  options.data_regions = wishes.data_regions.value_or(dice.Chance(0.3) ? 3 : 2);
+  options.gate = wishes.gate.value_or(dice.Chance(0.5));
+  options.length = milliseconds(dice.Chance(0.5) ? 3000 : 600 + 100 * dice.Below(20));
+  if (dice.Chance(0.2)) options.other_length = milliseconds(600 + 100 * dice.Below(30));
+  options.guard_lateness = milliseconds(dice.Below(100));
+  options.replication_delay = milliseconds(dice.Chance(0.7) ? 3 : dice.Below(400));
+  options.policy.automation = Automation::kAct;
+  options.policy.loss_limit = LossLimit{dice.Chance(0.7) ? Duration(30s) : Duration(milliseconds(500 + dice.Below(6000))), {64 << 20}};
+  options.policy.cool_down = 0s;
+  options.policy.failover_after = dice.Chance(0.2) ? Duration(milliseconds(dice.Below(2000))) : Duration(0);
+  if (dice.Chance(0.5)) options.policy.database_failure = DatabaseFailure::kFailover;
+  return options;
+}
+
+void RunStorm(World& world, const Wishes& wishes) { Storm(world, wishes).Run(); }
+
+}  // namespace lifeboat::simulation
