@@ -26,6 +26,7 @@ class RemoteStore : public Store {
 
   Peers& peers_;
   RegionName host_;
+  bool datagram_lost_ = false;  ///< the last one had no answer
 };
 
 /// The method that may be asked twice: a volatile change that compares every key that it writes.

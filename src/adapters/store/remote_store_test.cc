@@ -53,6 +53,25 @@ TEST_F(RemoteStoreTest, SendsARenewalThatFitsAsADatagramAndEverythingElseNot) {
                                                    "eu-west-1 store.commit lease", "eu-west-1 store.commit lease"));
 }
 
+TEST_F(RemoteStoreTest, AfterADatagramWithoutAnAnswerTheNextRenewalGoesByTheConnection) {
+  const Result<TransactionResult> first = Await(context_, remote_.Commit(PutOf("k", "1"), 1s));
+  Transaction renewal = PutOf("k", "2");
+  renewal.compares.push_back({"k", first->version});
+  renewal.durability = Durability::kVolatile;
+  peers_.fault = InProcessPeers::Fault::kAnswerLost;
+  EXPECT_FALSE(Await(context_, remote_.Commit(renewal, 1s)).ok());
+  peers_.fault = InProcessPeers::Fault::kNone;
+  renewal.compares[0].version = Await(context_, remote_.Read("k", 1s))->records[0].version;
+  for (int times = 0; times < 2; ++times) {
+    const Result<TransactionResult> renewed = Await(context_, remote_.Commit(renewal, 1s));
+    ASSERT_TRUE(renewed.ok()) << renewed.error().Text();
+    renewal.compares[0].version = renewed->version;
+  }
+  EXPECT_THAT(peers_.calls, ::testing::ElementsAre("eu-west-1 store.commit lease", "eu-west-1 store.renew datagram",
+                                                   "eu-west-1 store.read lease", "eu-west-1 store.commit lease",
+                                                   "eu-west-1 store.renew datagram"));
+}
+
 TEST_F(RemoteStoreTest, ARenewalThatArrivesTwiceChangesTheStoreOnce) {
   const Result<TransactionResult> first = Await(context_, remote_.Commit(PutOf("k", "1"), 1s));
   Transaction renewal = PutOf("k", "2");
