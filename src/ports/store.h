@@ -76,6 +76,14 @@ class Store {
   /// Waits until a record under `prefix` has changed or been deleted since `after` (in the same incarnation), or the
   /// timeout; answers the records as they are then. A new incarnation answers at once. A time-out is not an error.
   virtual Task<Result<Reading>> Watch(std::string prefix, Version after, Incarnation incarnation, Duration timeout) = 0;
+
+  /// Begins a new life of a store that was lost (docs/lease.md section 5), if its incarnation is still `seen`: nothing stands in it
+  /// but `puts`, under an incarnation of at least `least` and above `seen`. Durable when answered. Watchers wake up.
+  /// @error kRefused: the incarnation is another one, or it cannot be done through this door; else as Commit
+  virtual Task<Result<Incarnation>> Reseed(Incarnation /*seen*/, Incarnation /*least*/, std::vector<Transaction::Put> /*puts*/,
+                                           Duration /*timeout*/) {
+    co_return Refused("the store cannot be reseeded from here", "ask the agent that hosts it");
+  }
 };
 
 }  // namespace lifeboat

@@ -49,6 +49,7 @@ struct Commitment {
 
   Transaction transaction;
   Version version;
+  std::optional<Incarnation> reseeds;  ///< it begins a new life: nothing overtakes it
   bool writing = false;
   std::optional<Result<TransactionResult>> answer;
   asio::steady_timer done;
@@ -98,6 +99,7 @@ struct EmbeddedStore::State : std::enable_shared_from_this<EmbeddedStore::State>
   void WriteToDisk(const std::shared_ptr<Commitment>& next);
   void Finish(const std::shared_ptr<Commitment>& written, const Result<Unit>& result);
   void Apply(const Transaction& transaction, Version version, Version visible);
+  void BeginLife(const Commitment& seed);
   void Remember(Deletion deletion);
   void Wake(const Transaction& transaction);
   void Close();
@@ -166,7 +168,7 @@ Version EmbeddedStore::State::NextVersion() {
 
 bool EmbeddedStore::State::MustWait(const Commitment& next, std::size_t place) const {
   const bool needs_disk = next.transaction.durability == Durability::kDurable && next.Changes();
-  if (writing && (needs_disk || Overlap(writing->transaction, next.transaction))) return true;
+  if (writing && (needs_disk || writing->reseeds || Overlap(writing->transaction, next.transaction))) return true;
   // Those that came earlier and touch the same keys go first.
   return std::any_of(
       waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(place),
@@ -204,7 +206,7 @@ void EmbeddedStore::State::WriteToDisk(const std::shared_ptr<Commitment>& next) 
   next->writing = true;
   writing = next;
   asio::post(disk_thread, [self = shared_from_this(), next] {
-    const DurableChange change{next->transaction.puts, next->transaction.deletes, next->version};
+    const DurableChange change{next->transaction.puts, next->transaction.deletes, next->version, next->reseeds};
     Result<Unit> result = self->disk->Write(change);
     asio::any_io_executor back = self->executor;
     asio::post(back, [self, next, result = std::move(result)] { self->Finish(next, result); });
@@ -213,7 +215,10 @@ void EmbeddedStore::State::WriteToDisk(const std::shared_ptr<Commitment>& next) 
 
 void EmbeddedStore::State::Finish(const std::shared_ptr<Commitment>& written, const Result<Unit>& result) {
   writing.reset();
-  if (result) {
+  if (result && written->reseeds) {
+    BeginLife(*written);
+    written->Answer(TransactionResult{true, written->version, incarnation, {}});
+  } else if (result) {
     const bool overtaken = used != written->version;
     const Version seen = overtaken ? NextVersion() : written->version;
     Apply(written->transaction, written->version, seen);
@@ -222,6 +227,18 @@ void EmbeddedStore::State::Finish(const std::shared_ptr<Commitment>& written, co
     written->Answer(result.error());
   }
   Serve();
+}
+
+/// Everything that was known of the life before is gone; whoever watches looks again.
+void EmbeddedStore::State::BeginLife(const Commitment& seed) {
+  records.clear();
+  deletions.clear();
+  incarnation = *seed.reseeds;
+  used = seed.version;
+  forgotten = seed.version;
+  for (const Transaction::Put& put : seed.transaction.puts) records[put.key] = Entry{put.value, seed.version, seed.version};
+  visible = seed.version;
+  for (Watcher& watcher : watchers) watcher.woken.cancel();
 }
 
 void EmbeddedStore::State::Apply(const Transaction& transaction, Version version, Version seen) {
@@ -306,6 +323,32 @@ Task<Result<TransactionResult>> EmbeddedStore::Commit(Transaction transaction, D
   co_return RetryLater("the store's disk was busy with earlier changes for " + FormatDuration(timeout));
 }
 
+Task<Result<Incarnation>> EmbeddedStore::Reseed(Incarnation seen, Incarnation least, std::vector<Transaction::Put> puts,
+                                                Duration timeout) {
+  const std::shared_ptr<State> state = state_;
+  Transaction transaction;
+  transaction.puts = std::move(puts);
+  if (Result<Unit> sound = CheckTransaction(transaction); !sound) co_return sound.error();
+  if (state->closed) co_return Closing();
+  // SAFETY: of two that reseed at once one must find that the other was there.
+  if (seen != state->incarnation) {
+    co_return Refused("the store's incarnation is '" + std::to_string(state->incarnation.number) + "' by now",
+                      "somebody else has reseeded or restarted it: look again");
+  }
+  if (state->writing || !state->waiting.empty()) co_return RetryLater("the store has changes under way");
+  const Incarnation next{std::max(seen.number + 1, least.number)};
+  if (next.number > StoreFile::kLastIncarnation) co_return Fail("the store has used up its incarnations");
+  const auto commitment = std::make_shared<Commitment>(state->executor, std::move(transaction));
+  commitment->reseeds = next;
+  commitment->version.number = (next.number << 32) + 1;
+  state->WriteToDisk(commitment);
+  commitment->done.expires_after(timeout);
+  co_await commitment->done.async_wait(asio::as_tuple(asio::use_awaitable));
+  if (!commitment->answer) co_return UnknownOutcome("the store's disk did not finish within " + FormatDuration(timeout), "look again");
+  if (!*commitment->answer) co_return commitment->answer->error();
+  co_return next;
+}
+
 Task<Result<Reading>> EmbeddedStore::Watch(std::string prefix, Version after, Incarnation incarnation, Duration timeout) {
   const std::shared_ptr<State> state = state_;
   if (state->closed) co_return Closing();
@@ -313,7 +356,7 @@ Task<Result<Reading>> EmbeddedStore::Watch(std::string prefix, Version after, In
   state->watchers.push_back({prefix, asio::steady_timer(state->executor, timeout)});
   const auto place = std::prev(state->watchers.end());
   bool over = false;
-  while (!over && !state->closed && !state->ChangedSince(prefix, after)) {
+  while (!over && !state->closed && incarnation == state->incarnation && !state->ChangedSince(prefix, after)) {
     const auto [timed_out] = co_await place->woken.async_wait(asio::as_tuple(asio::use_awaitable));
     const asio::cancellation_state cancellation = co_await asio::this_coro::cancellation_state;
     over = !timed_out || cancellation.cancelled() != asio::cancellation_type::none;

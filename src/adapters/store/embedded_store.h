@@ -34,6 +34,9 @@ class EmbeddedStore : public Store {
   /// @error kRetry: it still waited for its turn, nothing changed; kUnknownOutcome: the disk was still writing it
   Task<Result<TransactionResult>> Commit(Transaction transaction, Duration timeout) override;
   Task<Result<Reading>> Watch(std::string prefix, Version after, Incarnation incarnation, Duration timeout) override;
+  /// @error kRetry: changes are under way
+  Task<Result<Incarnation>> Reseed(Incarnation seen, Incarnation least, std::vector<Transaction::Put> puts,
+                                   Duration timeout) override;
 
  private:
   struct State;

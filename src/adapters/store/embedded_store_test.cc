@@ -191,6 +191,42 @@ TEST_F(EmbeddedStoreTest, ACancelledWatchEndsAndLeavesTheStoreWorking) {
   EXPECT_TRUE(Commit(*store, PutOf("k", "v"))->committed);
 }
 
+TEST_F(EmbeddedStoreTest, AReseededStoreIsANewLifeThatHoldsNothingElse) {
+  auto store = OpenOrThrow(context_, file_);
+  ASSERT_TRUE(Commit(*store, PutOf("journal", "old"))->committed);
+  const Incarnation before = store->incarnation();
+  auto watch = Start(context_, store->Watch("lease", Version{UINT64_MAX >> 1}, before, 10s));
+  // Whoever has seen another life may not.
+  const auto refused = Await(context_, store->Reseed(Incarnation{before.number + 1}, Incarnation{9}, {{"lease", "x"}}, 1s));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().retry, Retry::kRefused);
+  EXPECT_EQ(ValueOf(*store, "journal"), "old");
+
+  const auto begun = Await(context_, store->Reseed(before, Incarnation{9}, {{"lease", "epoch 12"}}, 5s));
+  ASSERT_TRUE(begun.ok()) << begun.error().Text();
+  EXPECT_EQ(*begun, Incarnation{9});
+  EXPECT_EQ(ValueOf(*store, "lease"), "epoch 12");
+  EXPECT_TRUE(Await(context_, store->Read("journal", 1s))->records.empty());
+  // The watcher looks again, and a change that expects the old life does nothing.
+  context_.restart();
+  context_.poll();
+  ASSERT_TRUE(watch->has_value());
+  EXPECT_EQ((**watch)->incarnation, Incarnation{9});
+  Transaction late = PutOf("lease", "late");
+  late.incarnation = before;
+  EXPECT_FALSE(Commit(*store, late)->committed);
+  EXPECT_TRUE(Commit(*store, PutOf("journal", "new"))->committed);
+
+  // It is on the disk, and the next life comes after it.
+  store.reset();
+  store = OpenOrThrow(context_, file_);
+  EXPECT_EQ(store->incarnation(), Incarnation{10});
+  EXPECT_EQ(ValueOf(*store, "lease"), "epoch 12");
+  EXPECT_EQ(ValueOf(*store, "journal"), "new");
+  // `least` never leads back.
+  EXPECT_EQ(*Await(context_, store->Reseed(Incarnation{10}, Incarnation{3}, {{"lease", "epoch 14"}}, 5s)), Incarnation{11});
+}
+
 /// A disk that waits for a word before each write, and writes nowhere.
 class SlowDisk : public StoreDisk {
  public:
@@ -232,6 +268,24 @@ class EmbeddedStoreOnASlowDisk : public EmbeddedStoreTest {
   SlowDisk::Gate gate_;
   std::unique_ptr<EmbeddedStore> store_;
 };
+
+TEST_F(EmbeddedStoreOnASlowDisk, NothingOvertakesAReseedAndAFullDiskChangesNothing) {
+  gate_.full = true;
+  auto reseed = Start(context_, store_->Reseed(Incarnation{7}, Incarnation{8}, {{"lease", "epoch 9"}}, 10s));
+  context_.restart();
+  context_.poll();
+  Transaction renewal = PutOf("lease", "epoch 1 renewed");
+  renewal.durability = Durability::kVolatile;
+  renewal.incarnation = Incarnation{7};
+  auto waits = StartCommit(renewal);
+  EXPECT_FALSE(waits->has_value());
+  EXPECT_EQ(Await(context_, store_->Reseed(Incarnation{7}, Incarnation{8}, {{"lease", "y"}}, 1s)).error().retry, Retry::kRetry);
+  Allow(1);
+  EXPECT_TRUE(RunUntil(context_, [&] { return reseed->has_value() && waits->has_value(); }));
+  EXPECT_FALSE((*reseed)->ok());
+  EXPECT_TRUE((**waits)->committed);  // the old life goes on
+  EXPECT_EQ(store_->incarnation(), Incarnation{7});
+}
 
 TEST_F(EmbeddedStoreOnASlowDisk, ADurableChangeIsInvisibleUntilItIsOnTheDisk) {
   auto change = StartCommit(PutOf("journal", "step 1"));

@@ -20,7 +20,6 @@ namespace {
 
 constexpr std::uint32_t kApplicationId = 0x4c425354;  // "LBST"
 constexpr std::uint32_t kSchemaVersion = 1;
-constexpr std::uint64_t kLastIncarnation = (std::uint64_t{1} << 31) - 1;  // the version is a signed 64-bit number in SQLite
 
 /// A file descriptor that closes itself.
 class Descriptor {
@@ -201,6 +200,12 @@ Result<StoreFile::Opened> StoreFile::Open(const std::string& path) {
 void StoreFile::Apply(const DurableChange& change) {
   SQLite::Database& database = *handles_->database;
   SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+  if (change.reseeded) {
+    database.exec("DELETE FROM records");
+    SQLite::Statement begin(database, "UPDATE meta SET number=? WHERE name='incarnation'");
+    begin.bind(1, static_cast<std::int64_t>(change.reseeded->number));
+    begin.exec();
+  }
   SQLite::Statement put(database, "INSERT INTO records VALUES(?,?,?) ON CONFLICT(key) DO UPDATE SET value=?2, version=?3");
   for (const Transaction::Put& record : change.puts) {
     put.reset();

@@ -5,6 +5,7 @@
 // Thread rule: everything blocks; one thread at a time (the store's own pool thread after Open).
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct DurableChange {
   std::vector<Transaction::Put> puts;
   std::vector<std::string> deletes;
   Version version;  ///< of every put
+  std::optional<Incarnation> reseeded;  ///< a new life, of this number: what stood there before goes
 };
 
 /// Where durable changes go. The store's tests stand in for it to make it slow or full.
@@ -40,6 +42,9 @@ class StoreFile : public StoreDisk {
     std::unique_ptr<StoreFile> file;
     StoreContents contents;
   };
+
+  /// A version, whose upper half it is, is a signed 64-bit number in SQLite.
+  static constexpr std::uint64_t kLastIncarnation = (std::uint64_t{1} << 31) - 1;
 
   /// Opens or makes `path`, takes its lock for life and begins a new incarnation.
   /// @error kFail: another process has it open; it is no store, a newer one, or corrupt (then it is left untouched)
