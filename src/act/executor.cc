@@ -286,7 +286,9 @@ Task<> Executor::Abort(std::shared_ptr<RunState> run) {
       pause = std::min<Duration>(pause * 2, 1s);
     }
   }
-  execution.state = run->abort_requested ? ExecutionState::kAborted : ExecutionState::kFailed;
+  // One that gave the lease to another region has not failed: it ends in favour of that region's takeover.
+  const bool yielded = !TextAt(execution.facts, "yielded").empty();
+  execution.state = run->abort_requested || yielded ? ExecutionState::kAborted : ExecutionState::kFailed;
   execution.ended = doors_.clock.Wall();
   execution.waiting_for.clear();
   while (!run->lost && !co_await Write(run)) co_await Pause(run, 500ms);

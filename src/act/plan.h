@@ -24,6 +24,8 @@ struct ActDoors {
   Traffic& traffic;
   Canary& canary;
   std::map<RegionName, Endpoint> databases;  ///< of all data regions
+  /// Whether a region's agent answered lately: a silent one is asked too, but hardly waited for. Empty: all are waited for.
+  std::function<bool(const RegionName&)> answers;
 };
 
 struct StepContext {

@@ -1,9 +1,13 @@
 // The three plans and their steps. Read PlanOf at the end first: it is the table.
 
+#include <boost/asio/this_coro.hpp>
 #include <map>
+#include <memory>
 
 #include "act/plan.h"
+#include "base/spawn.h"
 #include "model/database_state.h"
+#include "ports/bell.h"
 
 namespace lifeboat {
 
@@ -14,6 +18,8 @@ using Already = Task<Result<bool>>;
 
 constexpr ByteCount kSwitchoverLag{16 * 1024 * 1024};  // more would be waited for while nobody can write
 constexpr Duration kLinkPatience = 2s;                 // for a row written now to arrive on the standby
+constexpr Duration kCutPatience = 1s;                  // for another standby to drop its link and tell its position
+constexpr Duration kCutPatienceWhenSilent = 200ms;     // where its agent was silent before: it slows nothing down
 
 void Stamp(const StepContext& c, const char* fact) {
   if (!c.execution.facts.contains(fact)) c.execution.facts[fact] = c.doors.clock.Wall().ns;
@@ -156,17 +162,62 @@ Answer Admit(StepContext c) {
 
 // ---- switchover ----
 
-Answer Preflight(StepContext c) { co_return co_await PreflightSwitchover(c.doors, c.execution.source, c.execution.target); }
+/// A move that votes drove: gracefully first; where that stalls for its patience, ungracefully.
+bool ByVotes(const StepContext& c) { return FlagAt(c.execution.facts, "by_votes"); }
+bool Stalled(const StepContext& c) { return !TextAt(c.execution.facts, "stalled").empty(); }
+Duration Patience(const StepContext& c) { return std::chrono::milliseconds(NumberAt(c.execution.facts, "patience_ms", 30000)); }
+void NoteStall(StepContext& c, const std::string& why) {
+  if (!Stalled(c)) c.execution.facts["stalled"] = why;
+  c.record.result["outcome"] = "it does not get on gracefully: " + why;
+}
+
+Answer Preflight(StepContext c) {
+  auto possible = co_await PreflightSwitchover(c.doors, c.execution.source, c.execution.target);
+  if (!ByVotes(c)) co_return possible;
+  const Instant began = c.doors.clock.Now();
+  while (!possible.ok() && AgeAt(began, c.doors.clock.Now()) < Patience(c)) {
+    co_await c.doors.clock.Sleep(500ms);
+    possible = co_await PreflightSwitchover(c.doors, c.execution.source, c.execution.target);
+  }
+  if (!possible.ok()) NoteStall(c, possible.error().message);
+  co_return Done();
+}
 
 Answer CheckpointSource(StepContext c) {
+  if (Stalled(c)) co_return Done();
+  if (ByVotes(c)) c.timeout = std::min(c.timeout, Patience(c));
   auto answer = co_await c.Ask(c.execution.source, "checkpoint", Json::object());
+  if (!answer.ok() && ByVotes(c)) {
+    // It only shortens the stop.
+    c.record.result["outcome"] = "left out: " + answer.error().message;
+    co_return Done();
+  }
   if (!answer.ok()) co_return answer.error();
   co_return Done();
 }
 
+/// The ungraceful way: the old primary's own agent ends its database at once and releases the lease, under the loss limit. The
+/// heir takes over as after any release; this execution has done its part and ends.
+Answer YieldSource(StepContext c) {
+  Json parameters = {{"execution", c.execution.id.text}, {"why", TextAt(c.execution.facts, "stalled")}};
+  c.timeout = std::max<Duration>(c.timeout, 10s);
+  auto yielded = co_await c.Ask(c.execution.source, "yield", std::move(parameters));
+  if (!yielded.ok()) co_return yielded.error();
+  const std::string heir = TextAt(*yielded, "heir");
+  c.execution.facts["yielded"] = heir;
+  co_return Refused("it went on ungracefully, since " + TextAt(c.execution.facts, "stalled") + ": '" + c.execution.source.text +
+                    "' ended its database at " + TextAt(*yielded, "end") + " and released the lease to '" + heir + "'");
+}
+
 Answer StopSource(StepContext c) {
   Stamp(c, "outage_began_ns");
+  if (Stalled(c)) co_return co_await YieldSource(c);
+  if (ByVotes(c)) c.timeout = std::min(c.timeout, Patience(c));
   auto token = co_await c.Ask(c.execution.source, "stop", Json::object());
+  if (!token.ok() && ByVotes(c)) {
+    NoteStall(c, token.error().message);
+    co_return co_await YieldSource(c);
+  }
   if (!token.ok()) co_return token.error();
   c.execution.facts["token"] = *token;
   c.record.result["outcome"] = "shut down cleanly at " + TextAt(*token, "end");
@@ -175,6 +226,8 @@ Answer StopSource(StepContext c) {
 }
 
 Answer Reopen(StepContext c) {
+  if (!TextAt(c.execution.facts, "yielded").empty())
+    co_return Refused("the lease was released to '" + TextAt(c.execution.facts, "yielded") + "', which takes over");
   auto answer = co_await c.Ask(c.execution.source, "reopen", Json::object());
   if (!answer.ok()) co_return answer.error();
   c.execution.facts["reopened_epoch"] = NumberAt(*answer, "epoch");
@@ -257,6 +310,87 @@ Already IsFrozen(StepContext c) {
   auto look = co_await c.Ask(c.execution.target, "look", Json::object());
   if (!look.ok()) co_return look.error();
   co_return DatabaseStateFromJson(MemberAt(*look, "database")).IsWritable();
+}
+
+/// What the other standbys said, side by side. It outlives the step where one answers late.
+struct Cuts {
+  explicit Cuts(boost::asio::any_io_executor io) : bell(std::move(io)) {}
+  Bell bell;
+  std::map<RegionName, Result<Json>> answers;
+};
+
+Task<> CutOne(Hands& hands, RegionName region, Json parameters, Duration timeout, std::shared_ptr<Cuts> cuts) {
+  auto answer = co_await hands.Do(region, "cut", std::move(parameters), timeout);
+  cuts->answers.emplace(region, std::move(answer));
+  cuts->bell.Ring();
+}
+
+/// Every other standby that can be reached drops its link to the old primary and tells its flushed position.
+Task<std::shared_ptr<Cuts>> CutOthers(StepContext c, std::size_t& asked) {
+  auto cuts = std::make_shared<Cuts>(co_await boost::asio::this_coro::executor);
+  Duration longest = 0s;
+  for (const auto& [region, address] : c.doors.databases) {
+    if (region == c.execution.target || region == c.execution.source) continue;
+    const Duration patience = !c.doors.answers || c.doors.answers(region) ? kCutPatience : kCutPatienceWhenSilent;
+    longest = std::max(longest, patience);
+    Json parameters = {{"epoch", c.execution.epoch.number}, {"target", c.execution.target.text}};
+    Spawn(cuts->bell.executor(), CutOne(c.doors.hands, region, std::move(parameters), patience, cuts));
+    ++asked;
+  }
+  const Instant end = c.doors.clock.Now() + longest;
+  while (cuts->answers.size() < asked && !IsOver(end, c.doors.clock.Now())) {
+    const Duration left = TimeLeft(end, c.doors.clock.Now());
+    co_await cuts->bell.WaitFor(c.doors.clock, left);
+  }
+  co_return cuts;
+}
+
+/// The one with the most WAL takes over: where another holds more, this region gives the epoch away before it has opened it.
+Answer CompareStandbys(StepContext c) {
+  std::size_t asked = 0;
+  auto cuts = co_await CutOthers(c, asked);
+  if (asked == 0) {
+    c.record.result["outcome"] = "there is no other standby";
+    co_return Done();
+  }
+  auto look = co_await c.Ask(c.execution.target, "look", Json::object());
+  if (!look.ok()) co_return look.error();
+  const DatabaseState here = DatabaseStateFromJson(MemberAt(*look, "database"));
+  const auto item = LeaseItemFromJson(MemberAt(*look, "lease"));
+  if (!item.ok()) co_return item.error();
+  if (!here.flushed) co_return RetryLater("the position of '" + c.execution.target.text + "' is unknown");
+  std::string said;
+  RegionName best;
+  Lsn most = *here.flushed;
+  for (const auto& [region, answer] : cuts->answers) {
+    const auto flushed = answer.ok() ? Lsn::Parse(TextAt(*answer, "flushed")) : std::nullopt;
+    said += (said.empty() ? "'" : ", '") + region.text + "' ";
+    if (!flushed) {
+      said += "does not say: " + (answer.ok() ? std::string("unknown position") : answer.error().message);
+      continue;
+    }
+    said += "holds WAL up to " + flushed->Text();
+    // Only a proven copy of this history counts: the position of any other means nothing here.
+    const bool able = item->IsCandidate(region) && !FlagAt(*answer, "detached") && FlagAt(*answer, "guard") &&
+                      TextAt(*answer, "system_id") == here.system_id.text;
+    if (!able) said += ", but may not take over";
+    if (able && *flushed > most) {
+      most = *flushed;
+      best = region;
+    }
+  }
+  if (cuts->answers.size() < asked) said += (said.empty() ? "" : "; ") + std::string("others do not answer");
+  if (best.empty()) {
+    c.record.result["outcome"] = "nobody else holds more than " + here.flushed->Text() + ": " + said;
+    co_return Done();
+  }
+  Json token = {{"reason", "yielded"}, {"source", c.execution.source.text}, {"epoch", c.execution.epoch.number - 1}};
+  Json parameters = {{"heir", best.text}, {"token", token.dump()}};
+  auto ceded = co_await c.Ask(c.execution.target, "cede", std::move(parameters));
+  if (!ceded.ok()) co_return RetryLater(ceded.error().message);
+  c.execution.facts["yielded"] = best.text;
+  co_return Refused("'" + best.text + "' holds WAL up to " + most.Text() + ", more than the " + here.flushed->Text() +
+                    " here: epoch " + std::to_string(c.execution.epoch.number) + ", which was never opened, was released to it");
 }
 
 // ---- rejoin ----
@@ -517,7 +651,9 @@ const Plan& PlanOf(PlanKind kind) {
       {{.name = "claim", .does = "take the next epoch in the store", .timeout = 2s, .check = TakenAtBirth, .act = NothingToDo, .verify = SayEpoch},
        {.name = "freeze", .does = "drop the link to the old primary and state what was received", .after = {"claim"}, .timeout = 2s, .attempts = 20,
         .check = IsFrozen, .act = FreezeStandby, .unblock = "bring the standby's database up"},
-       {.name = "promote", .does = "replay all that was received and promote", .after = {"freeze"}, .timeout = 60s, .attempts = 100,
+       {.name = "compare", .does = "see that no other standby holds more, with their links to the old primary dropped", .after = {"freeze"}, .timeout = 2s,
+        .attempts = 20, .check = IsFrozen, .act = CompareStandbys},
+       {.name = "promote", .does = "replay all that was received and promote", .after = {"compare"}, .timeout = 60s, .attempts = 100,
         .point_of_no_return = true, .check = IsPromoted, .act = Promote, .verify = SeeWritable, .unblock = "look at the standby's PostgreSQL log"},
        {.name = "route", .does = "point the service's name to the new primary", .after = {"promote"}, .timeout = 2s, .check = IsRouted, .act = Route,
         .verify = SeeRouted, .unblock = "bring the name server back; the change is tried again by itself"},

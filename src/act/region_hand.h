@@ -11,6 +11,9 @@
 //   reopen      {epoch}                     → {epoch}        undo of stop and release: serve again
 //   release     {epoch, heir, token}        → {}
 //   freeze      {epoch}                     → {flushed}      drop the link to the old primary
+//   cut         {epoch, target}             → {flushed, system_id, detached, guard}  the same on another standby than the target
+//   cede        {epoch, heir, token}        → {}             give away an epoch that was claimed and never opened
+//   mark        {}                          → {epoch, uuid, region}  the first row of the newest timeline, as it stands here
 //   claim       {epoch}                     → {epoch}        take the epoch that was released to this region
 //   promote     {epoch, through, primary}   → {fork, uuid}   a server that has died is started again first
 //   slots       {epoch, region}             → {}             slots for the candidates and `region` (primary only)
@@ -61,6 +64,9 @@ class RegionHand {
   Task<Result<Json>> Reopen(Json parameters, Duration timeout);
   Task<Result<Json>> ReleaseLease(Json parameters, Duration timeout);
   Task<Result<Json>> Freeze(Json parameters, Duration timeout);
+  Task<Result<Json>> Cut(Json parameters, Duration timeout);
+  Task<Result<Json>> Cede(Json parameters, Duration timeout);
+  Task<Result<Json>> Mark(Json parameters, Duration timeout);
   Task<Result<Json>> ClaimLease(Json parameters, Duration timeout);
   Task<Result<Json>> Promote(Json parameters, Duration timeout);
   Task<Result<Json>> Slots(Json parameters, Duration timeout);
@@ -86,6 +92,7 @@ class RegionHand {
 
   const RegionName self_;
   Doors doors_;
+  std::map<RegionName, Instant> slots_asked_;  ///< for whom a slot was asked for, and when
 };
 
 }  // namespace lifeboat

@@ -54,7 +54,27 @@ Agent::Agent(asio::any_io_executor io, const Settings& settings, RegionName self
       kick_(io),
       assess_kick_(io),
       began_(doors.clock.Now()),
-      round_at_(began_) {
+      round_at_(began_),
+      judge_(settings.policy.degraded_latency, GoodStretchOf(settings.policy.degraded_after)) {
+  act_doors_.answers = [this](const RegionName& region) {
+    const auto peer = world_.peers().find(region);
+    return region == self_ || (peer != world_.peers().end() && peer->second.answers);
+  };
+  world_.SetCanaryPatience(settings.policy.degraded_latency + 1s);
+  world_.on_row = [this](Instant began, Duration took, const std::string& address, const std::string& problem) {
+    const auto& item = keeper_.lease().item();
+    if (!item || item->released) return;
+    const auto holder = act_doors_.databases.find(item->holder);
+    if (holder == act_doors_.databases.end()) return;
+    judge_.About(item->holder, item->epoch);
+    // Where the name leads, by the newest look at it: a name server that is away is no fault of the primary.
+    const std::string leads_to = !address.empty() ? address : world_.traffic() ? world_.traffic()->address : std::string();
+    const bool telling = leads_to == holder->second.host;
+    std::string why = problem;
+    if (leads_to.empty()) why = "the name cannot be resolved: " + world_.traffic_problem();
+    if (!telling && !leads_to.empty()) why = "the name leads to " + leads_to + ", which is not the primary";
+    judge_.OnRow({began, took, !address.empty(), telling, why});
+  };
   snapshot_ = Observe();
   decision_ = Decide(snapshot_);
 }
@@ -109,6 +129,16 @@ Snapshot Agent::Observe() const {
   s.guard_answers = world_.guard().reachable;
   s.heartbeat_written = world_.heartbeat_written();
   for (const auto& [region, view] : world_.peers()) s.peers[region] = world_.FactsOf(region, s.now);
+  std::size_t order = 0;
+  for (const RegionSettings& region : settings_.regions) (region.name == self_ ? s.order : s.peers[region.name].order) = order++;
+  s.vote = judge_.VoteAt(s.now);
+  s.votes = votes_;
+  s.cool_down = cool_down_;
+  s.cool_down_read = cool_down_read_;
+  if (open_since_) s.takeover_open = AgeAt(*open_since_, s.now);
+  if (not_following_since_) s.not_following = AgeAt(*not_following_since_, s.now);
+  s.pointed = s.lease.item && pointed_ == s.lease.item->epoch;
+  if (s.lease.item && ahead_epoch_ == s.lease.item->epoch) s.ahead = ahead_;
   s.execution = executor_.current() ? executor_.current() : execution_;
   s.journal_read = journal_read_;
   s.execution_runs_here = executor_.current().has_value();
@@ -126,28 +156,97 @@ Snapshot Agent::Observe() const {
       s.database_down = std::min(AgeAt(*world_.down_since(), s.now), AgeAt(*valid_since_, s.now));
     s.loss = dead_loss_;
     s.ready_heir = ready_heir_;
-  } else if (s.database && s.database->flushed && s.lease.item && !s.lease.item->released) {
-    const auto ended = keeper_.lease().HolderSurelyEnded();
-    if (ended) s.loss = world_.ring().LossAt(*s.database->flushed, *ended);
-  } else if (s.lease.item && s.lease.item->released && s.database && s.database->flushed) {
-    // Released means stopped: what is missing is what lies between the stated end and what is held here.
-    LossEstimate loss;
-    const Json token =
-        ParseJson(s.lease.item->released->token, "token").ok() ? *ParseJson(s.lease.item->released->token, "token") : Json();
-    const auto end = Lsn::Parse(TextAt(token, "end"));
-    if (end && *s.database->flushed >= *end) {
-      loss.kind = LossEstimate::Kind::kProvenZero;
-      loss.basis = "the old primary's WAL ended at " + end->Text() + ", all of which is here";
-    } else if (end) {
-      loss = world_.ring().LossAt(*s.database->flushed, *keeper_.lease().HolderSurelyEnded());
-      if (loss.kind == LossEstimate::Kind::kBounded) loss.bytes = {end->bytes - s.database->flushed->bytes};
-    } else {
-      loss.basis = "the release does not say where the old primary's WAL ended";
-    }
-    s.loss = loss;
+  } else {
+    s.loss = LossHere(s);
   }
   if (last_takeover_) s.since_takeover = Duration(s.wall.ns - last_takeover_->ns);
   return s;
+}
+
+/// True when the copy here is known to follow the history of the item's holder: a row of its epoch has arrived, or both are on
+/// one timeline. Positions of two histories are not compared.
+bool Agent::IsProvenCopy(const Snapshot& s) const {
+  if (world_.heartbeat_seen() >> 32U >= s.lease.item->epoch.number) return true;
+  const auto holder = s.peers.find(s.lease.item->holder);
+  return holder != s.peers.end() && holder->second.database && holder->second.database->timeline &&
+         holder->second.database->timeline == s.database->timeline;
+}
+
+/// What a takeover by this region would lose.
+std::optional<LossEstimate> Agent::LossHere(const Snapshot& s) const {
+  if (!s.database || !s.database->flushed || !s.lease.item) return std::nullopt;
+  LossEstimate loss;
+  if (!s.lease.item->released) {
+    // SAFETY: a copy that took another way at the last fork may hold a higher position and none of the newest rows.
+    if (!IsProvenCopy(s)) {
+      loss.basis = "the copy here has received nothing of epoch " + std::to_string(s.lease.item->epoch.number) + " yet";
+      return loss;
+    }
+    const auto ended = keeper_.lease().HolderSurelyEnded();
+    if (!ended) return std::nullopt;
+    return world_.ring().LossAt(*s.database->flushed, *ended);
+  }
+  const auto parsed = ParseJson(s.lease.item->released->token, "token");
+  const Json token = parsed.ok() ? *parsed : Json();
+  const auto released = keeper_.lease().HolderSurelyEnded();
+  if (!released) return std::nullopt;
+  if (IsYielded(*s.lease.item)) {
+    // Nobody wrote since the old primary: what is missing is what it had and is not here.
+    const bool known = ended_.epoch == Epoch{NumberAt(token, "epoch")};
+    return world_.ring().LossAt(*s.database->flushed, known ? ended_.at : *released);
+  }
+  // Released means stopped: what is missing is what lies between the stated end and what is held here.
+  const auto end = Lsn::Parse(TextAt(token, "end"));
+  if (end && *s.database->flushed >= *end) {
+    loss.kind = LossEstimate::Kind::kProvenZero;
+    loss.basis = "the old primary's WAL ended at " + end->Text() + ", all of which is here";
+  } else if (end) {
+    loss = world_.ring().LossAt(*s.database->flushed, *released);
+    if (loss.kind == LossEstimate::Kind::kBounded) loss.bytes = {end->bytes - s.database->flushed->bytes};
+  } else {
+    loss.basis = "the release does not say where the old primary's WAL ended";
+  }
+  return loss;
+}
+
+/// Counts the votes of this moment. Nothing is counted while an execution moves the service: its canary fails by design.
+void Agent::NoteVotes(Instant now) {
+  const auto& item = keeper_.lease().item();
+  const bool counted = item && !item->released && !execution_ && !executor_.current();
+  std::vector<Ballot> ballots{{self_, judge_.VoteAt(now)}};
+  for (const auto& [region, view] : world_.peers()) ballots.push_back({region, world_.FactsOf(region, now).vote});
+  const bool before = votes_.majority_for.has_value();
+  votes_ = tally_.Count(now, counted ? item->holder : RegionName(), item ? item->epoch : Epoch(), settings_.regions.size(), ballots);
+  if (before == votes_.majority_for.has_value()) return;
+  if (votes_.majority_for)
+    log_.Warn("a majority calls the primary degraded", {{"votes", ToJson(votes_)}});
+  else
+    log_.Info("the majority that called the primary degraded has ended", {{"votes", ToJson(votes_)}});
+}
+
+/// Whether the standby here streams from the holder; and since when this region has been free to take over.
+void Agent::NoteFollowing(Instant now) {
+  const auto& item = keeper_.lease().item();
+  const bool other = item && item->holder != self_ && !item->released;
+  if (const auto ended = keeper_.lease().HolderSurelyEnded(); other && ended) ended_ = {item->epoch, *ended};
+  const bool open = other && keeper_.lease().MayTakeOver(now, settings_.policy.failover_after).bar == TakeoverBar::kNone;
+  if (!open)
+    open_since_.reset();
+  else if (!open_since_)
+    open_since_ = now;
+  bool serves = false;
+  std::string host;
+  if (other && world_.peers().contains(item->holder)) {
+    const PeerFacts holder = world_.FactsOf(item->holder, now);
+    serves = holder.answers && holder.database && holder.database->IsWritable();
+    if (const auto found = act_doors_.databases.find(item->holder); found != act_doors_.databases.end()) host = found->second.host;
+  }
+  const auto& here = world_.database();
+  if (here && here->IsStandby() && here->upstream == host && !host.empty() && item && ahead_epoch_ == item->epoch) ahead_.clear();
+  if (!serves || !here || !here->IsStandby() || here->upstream == host)
+    not_following_since_.reset();
+  else if (!not_following_since_)
+    not_following_since_ = now;
 }
 
 /// Remembers when the trouble of the holder was first suspected and first decided on: the phases of the report.
@@ -178,6 +277,8 @@ Task<> Agent::DecideLoop() {
       valid_since_.reset();
     else if (!valid_since_)
       valid_since_ = round_at_;
+    NoteVotes(round_at_);
+    NoteFollowing(round_at_);
     snapshot_ = Observe();
     Decision next = Decide(snapshot_);
     const bool news = next.rule != decision_.rule;
@@ -228,6 +329,17 @@ Task<> Agent::ExecutionLoop() {
           if (json.ok()) last_takeover_ = WallTime{SignedAt(*json, "at_ns")};
         }
       }
+    }
+    const std::string latch_key = CoolDownKey();
+    auto latch = co_await doors_.store.Read(latch_key, 700ms);
+    if (latch.ok()) {
+      cool_down_.reset();
+      for (const Record& record : latch->records) {
+        // SAFETY: one that cannot be read holds like any other: a person looks at it.
+        const auto json = ParseJson(record.value, record.key);
+        cool_down_ = json.ok() ? CoolDownFromJson(*json) : CoolDown{};
+      }
+      cool_down_read_ = true;
     }
     co_await doors_.clock.Sleep(journal_read_ ? Duration(500ms) : Duration(50ms));
   }

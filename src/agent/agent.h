@@ -15,6 +15,7 @@
 #include "act/region_hand.h"
 #include "agent/lease_keeper.h"
 #include "config/settings.h"
+#include "decide/votes.h"
 #include "decide/rules.h"
 #include "observe/world.h"
 #include "ports/bell.h"
@@ -72,6 +73,10 @@ class Agent {
   [[nodiscard]] Snapshot Observe() const;
   [[nodiscard]] LeaseFacts ObserveLease(Instant now) const;
   void NoteSuspicion();
+  void NoteVotes(Instant now);
+  void NoteFollowing(Instant now);
+  [[nodiscard]] bool IsProvenCopy(const Snapshot& s) const;
+  [[nodiscard]] std::optional<LossEstimate> LossHere(const Snapshot& s) const;
 
   // ---- carrying out a decision (agent_act.cc) ----
   Task<> CarryOut(Decision decision);
@@ -79,6 +84,11 @@ class Agent {
   Task<Result<Unit>> CheckSystem(RegionName primary);
   Task<Result<Unit>> StartPrimary();
   Task<Result<Unit>> ReleaseDead(RegionName heir);
+  Task<Result<Unit>> StartStandby(RegionName holder);
+  Task<Result<Unit>> FollowHolder(RegionName holder);
+  Task<Result<Unit>> SeeLineage(RegionName holder, DatabaseState here);
+  Task<Result<Unit>> SeeForkOf(RegionName holder, DatabaseState here, Timeline theirs);
+  Task<Result<Unit>> BeginMove(Decision decision);
   Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, std::string attested_by);
   Task<Result<Unit>> AdoptExecution();
   void RunExecution(Execution execution);
@@ -91,10 +101,15 @@ class Agent {
   // ---- questions (agent_api.cc) ----
   Task<Result<Unit>> KnowExecution();
   Task<Result<Json>> Gossip();
+  Task<Result<Json>> Yield(Json parameters);
+  Task<Result<Json>> YieldNow(Execution execution);
+  Task<Result<Json>> ClearCoolDown(Json parameters);
+  [[nodiscard]] std::string CoolDownKey() const { return settings_.service + "/cool_down"; }
   Task<Result<Json>> Check();
   Task<Result<Json>> OrderSwitchover(Json parameters);
   Task<Result<Json>> OrderFailover(Json parameters);
   Task<Result<Json>> OrderRejoin(Json parameters);
+  Task<Result<Json>> RemoveCandidate(Json parameters);
   Task<Result<Json>> Executions(std::string method, Json parameters);
   Task<Result<Json>> EvidenceCalls(std::string method, Json parameters);
   Task<Result<Json>> Forward(RegionName region, std::string method, Json parameters, Duration timeout);
@@ -152,6 +167,24 @@ class Agent {
   std::optional<Instant> assessed_outage_;  ///< the outage (by its beginning) in which the budget's end was acted on
   std::optional<Instant> valid_since_;      ///< since when the lease has been valid without a break
   Json evidence_head_ = Json::object();
+
+  // Votes about the primary.
+  CanaryJudge judge_;
+  VoteTally tally_;
+  VoteCount votes_;
+  std::optional<CoolDown> cool_down_;
+  bool cool_down_read_ = false;
+
+  // Of a standby among several.
+  struct {
+    Epoch epoch;
+    Instant at;
+  } ended_;  ///< when the holder of that epoch had surely ended, as it was last known
+  std::optional<Instant> open_since_;           ///< free to take over from a holder that fell silent
+  std::optional<Instant> not_following_since_;  ///< of a holder that serves
+  Epoch pointed_;                               ///< the epoch to whose holder this run has pointed the standby here, its lineage proven
+  Epoch ahead_epoch_;                           ///< against whose history ahead_ was found out
+  std::string ahead_;
 };
 
 }  // namespace lifeboat

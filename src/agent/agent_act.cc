@@ -51,15 +51,11 @@ Task<Result<Unit>> Agent::Attempt(Decision decision) {
       if (!killed.ok()) co_return killed;
       co_return fenced.ok() ? forbidden : fenced;
     }
-    case Proposal::kStartStandby: {
-      const auto primary = act_doors_.databases.find(decision.subject);
-      if (primary == act_doors_.databases.end()) co_return Refused("'" + decision.subject.text + "' is no data region");
-      auto ours = co_await CheckSystem(primary->first);
-      if (!ours.ok()) co_return ours;
-      Upstream upstream{primary->second, primary->first};
-      co_return co_await doors_.database->StartStandby(std::move(upstream), 60s);
-    }
+    case Proposal::kStartStandby: co_return co_await StartStandby(decision.subject);
     case Proposal::kAdmitStandby: co_return co_await keeper_.ChangeCandidate(decision.subject, true);
+    case Proposal::kDropCandidate: co_return co_await keeper_.ChangeCandidate(decision.subject, false);
+    case Proposal::kFollow: co_return co_await FollowHolder(decision.subject);
+    case Proposal::kMove: co_return co_await BeginMove(std::move(decision));
     case Proposal::kReleaseDead: co_return co_await ReleaseDead(decision.subject);
     case Proposal::kReclaim: {
       auto reclaimed = co_await keeper_.Reclaim();
@@ -95,6 +91,124 @@ Task<Result<Unit>> Agent::CheckSystem(RegionName primary) {
         "the data directory here has system id " + control->system_id.text + ", the primary '" + primary.text + "' has " + expected,
         "it is another cluster: check data_directory; it is neither changed nor started");
   }
+  co_return Done();
+}
+
+Task<Result<Unit>> Agent::StartStandby(RegionName holder) {
+  const auto primary = act_doors_.databases.find(holder);
+  if (primary == act_doors_.databases.end()) co_return Refused("'" + holder.text + "' is no data region");
+  auto ours = co_await CheckSystem(holder);
+  if (!ours.ok()) co_return ours;
+  Upstream upstream{primary->second, primary->first};
+  // SAFETY: with several standbys the primary may be one that this copy has never followed: it streams from nobody until its
+  // lineage is proven (rule 322). With one standby the other region's copy is rejoined, or was this one's primary all along.
+  const bool proven = pointed_ == keeper_.lease().item()->epoch;
+  if (act_doors_.databases.size() > 2 && !proven) upstream = Upstream{};
+  co_return co_await doors_.database->StartStandby(std::move(upstream), 60s);
+}
+
+/// Refuses unless the copy here and the holder's are one history: system, first row of the holder's reign, and the fork.
+Task<Result<Unit>> Agent::SeeLineage(RegionName holder, DatabaseState here) {
+  const Epoch epoch = keeper_.lease().item()->epoch;
+  auto look = co_await hands_->Do(holder, "look", Json::object(), kLook);
+  if (!look.ok()) co_return look.error();
+  const DatabaseState there = DatabaseStateFromJson(MemberAt(*look, "database"));
+  const Json& lease = MemberAt(*look, "lease");
+  if (TextAt(lease, "holder") != holder.text || NumberAt(lease, "epoch") != epoch.number || !FlagAt(lease, "valid") ||
+      !there.IsWritable() || !there.timeline || there.system_id.empty()) {
+    co_return RetryLater("'" + holder.text + "' is not serving as the primary of epoch " + std::to_string(epoch.number));
+  }
+  if (here.system_id != there.system_id) {
+    co_return Refused("the copy here has system id " + here.system_id.text + ", the primary '" + holder.text + "' has " +
+                          there.system_id.text,
+                      "it is another cluster: check data_directory; it is neither changed nor pointed there");
+  }
+  // SAFETY: followed only once the first row of the new timeline has been read (docs/lease.md section 9): before it stands there,
+  // the newest such row is the old primary's.
+  auto mark = co_await hands_->Do(holder, "mark", Json::object(), kLook);
+  if (!mark.ok()) co_return mark.error();
+  if (TextAt(*mark, "region") != holder.text || NumberAt(*mark, "epoch") > epoch.number)
+    co_return RetryLater("the first row of the timeline of '" + holder.text + "' has not been seen yet");
+  auto own = co_await doors_.database->ReadPromotionMark(kLook);
+  if (own.ok() && own->epoch.number == NumberAt(*mark, "epoch") && own->uuid != TextAt(*mark, "uuid")) {
+    ahead_ = "the copy here holds another promotion of epoch " + std::to_string(own->epoch.number) + " than the primary '" +
+             holder.text + "': it is of another history";
+    ahead_epoch_ = epoch;
+    co_return Refused(ahead_, "lifeboat rejoin " + self_.text);
+  }
+  co_return co_await SeeForkOf(holder, std::move(here), *there.timeline);
+}
+
+/// Refuses where the copy here went on beyond the point at which the holder's history left its timeline.
+Task<Result<Unit>> Agent::SeeForkOf(RegionName holder, DatabaseState here, Timeline theirs) {
+  const Epoch epoch = keeper_.lease().item()->epoch;
+  if (!here.timeline || !here.flushed || !here.replayed) co_return RetryLater("the position of the copy here is unknown");
+  std::optional<Lsn> fork;
+  for (Timeline timeline = *here.timeline + 1; timeline <= theirs && !fork; ++timeline) {
+    Json question = {{"timeline", timeline}};
+    auto answer = co_await hands_->Do(holder, "fork", std::move(question), kLook);
+    if (!answer.ok() && answer.error().retry == Retry::kNotFound) continue;
+    if (!answer.ok()) co_return answer.error();
+    fork = Lsn::Parse(TextAt(*answer, "fork"));
+  }
+  if (!fork && *here.timeline == theirs) co_return Done();
+  std::string what = "the copy here is on timeline " + std::to_string(*here.timeline) + ", which is no part of the history of '" +
+                     holder.text + "' (timeline " + std::to_string(theirs) + ")";
+  if (fork) {
+    // What was received and is not replayed is replayed first. The rest of a record that never came whole stays, and is nobody's.
+    if (*here.flushed > *fork && *here.replayed < *fork)
+      co_return RetryLater("the copy here has replayed up to " + here.replayed->Text() + " of " + here.flushed->Text());
+    if (*here.replayed <= *fork) co_return Done();
+    what = "the copy here holds WAL up to " + here.replayed->Text() + ", and '" + holder.text + "' left its timeline at " +
+           fork->Text() + ": " + FormatBytes({here.replayed->bytes - fork->bytes}) + " that the primary does not have";
+  }
+  // SAFETY: divergent WAL is never destroyed unsaved (G4): it is saved and rewound by a person's order, never on the way.
+  ahead_ = what;
+  ahead_epoch_ = epoch;
+  co_return Refused(what, "lifeboat rejoin " + self_.text);
+}
+
+Task<Result<Unit>> Agent::FollowHolder(RegionName holder) {
+  const Epoch epoch = keeper_.lease().item()->epoch;
+  const auto primary = act_doors_.databases.find(holder);
+  if (primary == act_doors_.databases.end()) co_return Refused("'" + holder.text + "' is no data region");
+  co_await world_.LookAtDatabase();
+  DatabaseState here = *world_.database();
+  if (!here.IsStandby()) co_return RetryLater("the database here is not a running standby");
+  auto lineage = co_await SeeLineage(holder, std::move(here));
+  if (!lineage.ok()) co_return lineage;
+  Json slot = {{"epoch", epoch.number}, {"region", self_.text}};
+  auto slots = co_await hands_->Do(holder, "slots", std::move(slot), kLook);
+  if (!slots.ok()) co_return slots.error();
+  Upstream upstream{primary->second, primary->first};
+  auto pointed = co_await doors_.database->StartStandby(std::move(upstream), kShort);
+  if (!pointed.ok()) co_return pointed;
+  pointed_ = epoch;
+  log_.Info("the standby here follows the primary, its lineage proven", {{"primary", holder.text}, {"epoch", epoch.number}});
+  co_return Done();
+}
+
+/// A move that votes drive: its execution and the cool-down's latch are one transaction, so there is never a second one.
+Task<Result<Unit>> Agent::BeginMove(Decision decision) {
+  const std::string rule = "rule " + std::to_string(decision.rule);
+  Execution execution = Draft(PlanKind::kSwitchover, decision.subject, self_, rule, decision.reason);
+  execution.facts["by_votes"] = true;
+  execution.facts["patience_ms"] = Millis(settings_.policy.degraded_patience);
+  execution.facts["votes"] = ToJson(snapshot_.votes);
+  execution.facts["decision"] = ToJson(decision);
+  auto beginning = co_await journal_.Beginning(execution, false);
+  if (!beginning.ok()) co_return beginning.error();
+  const CoolDown latch{execution.began, rule, decision.reason, execution.source, self_, execution.id.text};
+  // SAFETY: at most one such move until a person has cleared it, whoever else counts the same votes.
+  beginning->compares.push_back({CoolDownKey(), Version{0}});
+  beginning->puts.push_back({CoolDownKey(), ToJson(latch).dump()});
+  auto begun = co_await doors_.store.Commit(*std::move(beginning), kLook);
+  if (!begun.ok()) co_return begun.error();  // where it was applied all the same, its execution is found in the journal
+  if (!begun->committed) co_return RetryLater("another execution or a cool-down began at the same moment");
+  journal_.Began(execution, begun->version);
+  cool_down_ = latch;
+  log_.Warn("votes move the service", {{"execution", execution.id.text}, {"reason", execution.reason}});
+  RunExecution(std::move(execution));
   co_return Done();
 }
 
@@ -186,6 +300,8 @@ Task<Result<Unit>> Agent::AssessDead() {
   dead_end_ = *end;
   LossEstimate loss;
   loss.basis = "no candidate answered";
+  RegionName best;
+  Lsn most;
   const std::vector<RegionName> candidates = keeper_.lease().item()->candidates;
   for (const RegionName& candidate : candidates) {
     for (int look = 0; look < 6; ++look) {
@@ -206,14 +322,16 @@ Task<Result<Unit>> Agent::AssessDead() {
     auto behind = co_await hands_->Do(candidate, "ready", std::move(anything), 300ms);
     if (!behind.ok()) continue;
     const auto held = Lsn::Parse(TextAt(*behind, "flushed"));
-    if (!held) continue;
+    if (!held || *held <= most) continue;
+    most = *held;
+    best = candidate;
     loss = world_.ring().LossAt(*held, world_.down_since().value_or(doors_.clock.Now()));
     if (loss.kind == LossEstimate::Kind::kBounded) {
       loss.bytes = {end->bytes > held->bytes ? end->bytes - held->bytes : 0};
       loss.basis = "'" + candidate.text + "' holds WAL up to " + held->Text() + " of " + end->Text();
     }
-    ready_heir_ = candidate;
   }
+  ready_heir_ = best;
   dead_loss_ = loss;
   co_return Done();
 }
@@ -256,8 +374,13 @@ Execution Agent::Draft(PlanKind kind, RegionName source, RegionName target, std:
 
 Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::string reason, bool accept_loss,
                                              std::string attested_by) {
-  Execution execution =
-      Draft(PlanKind::kFailover, keeper_.lease().item()->holder, self_, std::move(requested_by), std::move(reason));
+  // Where the epoch was given away before it was opened, it is still the primary before that which is left.
+  RegionName source = keeper_.lease().item()->holder;
+  if (IsYielded(*keeper_.lease().item())) {
+    const Json token = *ParseJson(keeper_.lease().item()->released->token, "token");
+    source = RegionName(TextAt(token, "source"));
+  }
+  Execution execution = Draft(PlanKind::kFailover, std::move(source), self_, std::move(requested_by), std::move(reason));
   execution.epoch = Next(execution.epoch);
   execution.accept_loss = accept_loss;
   const WallTime now = doors_.clock.Wall();

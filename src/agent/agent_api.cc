@@ -47,6 +47,7 @@ Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
   if (method == "failover") co_return co_await OrderFailover(std::move(parameters));
   if (method == "rejoin") co_return co_await OrderRejoin(std::move(parameters));
   if (method == "cool-down.clear") co_return co_await ClearCoolDown(std::move(parameters));
+  if (method == "candidates.remove") co_return co_await RemoveCandidate(std::move(parameters));
   if (method.starts_with("executions.")) co_return co_await Executions(method.substr(11), std::move(parameters));
   if (method.starts_with("evidence.")) co_return co_await EvidenceCalls(method.substr(9), std::move(parameters));
   if (method.starts_with("hand.")) {
@@ -101,7 +102,7 @@ Task<Result<Json>> Agent::Yield(Json parameters) {
 
 Task<Result<Json>> Agent::YieldNow(Execution execution) {
   const auto item = keeper_.lease().item();
-  if (!item || item->holder != self_ || NumberAt(ToJson(execution), "epoch") != item->epoch.number)
+  if (!item || item->holder != self_ || execution.epoch != item->epoch)
     co_return Refused("'" + self_.text + "' does not hold epoch " + std::to_string(execution.epoch.number));
   // Judged before anything is ended, where it serves still, by what would be lost as it stands.
   if (world_.database() && world_.database()->IsWritable()) {
@@ -412,6 +413,19 @@ Task<Result<Json>> Agent::Check() {
     add("fault", "policy.automation is 'observe': nothing is fenced and nothing fails over by itself",
         "set it to 'act' when the first weeks have shown what it would have done");
   const Json status = Status();
+  const Json& paths = MemberAt(status, "lease");
+  const std::string path = TextAt(paths, "path");
+  if (path == "store and promises") add("ok", "both paths carry the lease: the store, and the candidates' promises", "");
+  if (path == "store" || path == "promises") {
+    std::string why;
+    for (const auto& [region, reason] : MemberAt(paths, "refusals").items())
+      why += (why.empty() ? ": '" : "; '") + region + "': " + reason.get<std::string>();
+    add("fault",
+        path == "store" ? "the store alone carries the lease, the candidates' promises do not" + why
+                        : "the candidates' promises alone carry the lease, the store does not",
+        path == "store" ? "bring the candidate's agent back; let UDP through to its port; 'lifeboat candidates remove' one that is gone for good"
+                        : "bring the store back");
+  }
   bool any_ready = false;
   for (const RegionSettings& region : settings_.regions) {
     Json json = RegionStatus(region);
@@ -604,6 +618,27 @@ Task<Result<Json>> Agent::OrderRejoin(Json parameters) {
   if (!begun.ok()) co_return begun.error();
   RunExecution(execution);
   co_return ToJson(execution);
+}
+
+/// A region that is gone for good keeps the promise path from carrying the lease, since all candidates must promise.
+Task<Result<Json>> Agent::RemoveCandidate(Json parameters) {
+  const RegionName region(TextAt(parameters, "region"));
+  const RegionSettings* known = settings_.Find(region);
+  if (!known || known->kind != RegionKind::kData) co_return NoDataRegion(settings_, region);
+  const auto item = keeper_.lease().item();
+  if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");
+  if (item->holder != self_ && !FlagAt(parameters, "forwarded"))
+    co_return co_await Forward(item->holder, "candidates.remove", std::move(parameters), 10s);
+  if (!item->IsCandidate(region)) co_return Refused("'" + region.text + "' is no candidate", "lifeboat status");
+  const PeerFacts facts = world_.FactsOf(region, doors_.clock.Now());
+  if (facts.answers && facts.database && facts.database->IsStandby()) {
+    co_return Refused("'" + region.text + "' is a running standby and would be named a candidate again at once",
+                      "stop its agent and its database first");
+  }
+  auto removed = co_await keeper_.ChangeCandidate(region, false);
+  if (!removed.ok()) co_return removed.error();
+  log_.Info("a candidate was removed by order", {{"region", region.text}, {"by", TextAt(parameters, "by", "unknown")}});
+  co_return ToJson(*keeper_.lease().item());
 }
 
 Task<Result<Json>> Agent::Executions(std::string method, Json parameters) {

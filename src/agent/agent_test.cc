@@ -191,6 +191,21 @@ TEST_F(AgentTest, WithStoreAndCandidateAwayThePrimaryFencesItselfAndOpensAgainBy
   }
 }
 
+TEST_F(AgentTest, ARunningStandbyIsNotRemovedFromTheCandidatesAndADeadOneIs) {
+  Founded();
+  const Json west = {{"region", sim_.west.text}, {"by", "test"}};
+  EXPECT_FALSE(sim_.Ask(sim_.witness, "candidates.remove", west).ok());
+  sim_.KillRegion(sim_.west);
+  sim_.time.RunFor(2s);
+  const auto removed = sim_.Ask(sim_.witness, "candidates.remove", west);
+  ASSERT_TRUE(removed.ok()) << removed.error().Text();
+  EXPECT_TRUE(sim_.Item()->candidates.empty());
+  EXPECT_TRUE(East().CanCommit());
+  // Back again, it joins by itself, and may take over.
+  sim_.StartRegion(sim_.west);
+  ASSERT_TRUE(Until([&] { return sim_.Healthy(sim_.east); }, 30s)) << sim_.Picture();
+}
+
 TEST_F(AgentTest, AStoreThatComesBackFromAnOldCopyIsRefused) {
   Founded();
   const FakeStoreServer old = sim_.store;

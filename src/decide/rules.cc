@@ -13,6 +13,12 @@ constexpr Duration kPeerSilence = 1s;
 constexpr int kHeirPatience = 2;
 /// Longer than this a dead database does not wait for the answers of candidates.
 constexpr Duration kAssessPatience = 2s;
+/// So long a candidate lets another that holds more go first, and no longer: it may be able to do less than it says.
+constexpr Duration kDeferPatience = 1s;
+/// What another agent said longer ago than this is not compared with.
+constexpr Duration kFreshGossip = 1s;
+/// A standby that was pointed to its primary is left to reconnect by itself for so long.
+constexpr Duration kReconnectPatience = 5s;
 /// Another region adopts a switchover only after this many lengths of its owner's silence.
 constexpr int kAdoptPatience = 2;
 
@@ -74,6 +80,47 @@ const RegionName* AdmissibleStandby(const Snapshot& s) {
   return nullptr;
 }
 
+/// A candidate whose agent says that its copy must be rejoined.
+const RegionName* CandidateToDrop(const Snapshot& s) {
+  for (const auto& [name, peer] : s.peers) {
+    if (s.lease.item->IsCandidate(name) && peer.answers && peer.detached) return &name;
+  }
+  return nullptr;
+}
+
+/// Another candidate that could take over now and holds more than this region, or as much and stands before it.
+const RegionName* BetterCandidate(const Snapshot& s) {
+  if (!s.database || !s.database->flushed) return nullptr;
+  const RegionName* best = nullptr;
+  Lsn most = *s.database->flushed;
+  std::size_t order = s.order;
+  for (const auto& [name, peer] : s.peers) {
+    if (!s.lease.item->IsCandidate(name) || !peer.answers || !peer.age || *peer.age > kFreshGossip) continue;
+    if (peer.detached || !peer.guard_answers || !peer.database || !peer.database->IsStandby() || !peer.database->flushed) continue;
+    if (peer.database->system_id != s.database->system_id || peer.database->timeline != s.database->timeline) continue;
+    if (*peer.database->flushed < most || (*peer.database->flushed == most && peer.order > order)) continue;
+    most = *peer.database->flushed;
+    order = peer.order;
+    best = &name;
+  }
+  return best;
+}
+
+std::string VotesText(const Snapshot& s) {
+  return std::to_string(s.votes.degraded) + " of " + std::to_string(s.votes.agents) + " agents have called " +
+         Quote(s.lease.item->holder) + " degraded for " + FormatDuration(*s.votes.majority_for) + " (" + s.votes.why + ")";
+}
+
+/// Why this region could not be switched over to now; empty: it could, as far as is seen from here.
+std::string MoveObjection(const Snapshot& s) {
+  if (!s.lease.item->IsCandidate(s.self)) return "this region is not a candidate";
+  if (!s.lease.store_answers) return "the store does not answer: " + s.lease.store_problem;
+  if (!s.journal_read || !s.cool_down_read) return "the journal has not been read by this run yet";
+  if (!s.database || !s.database->IsStandby()) return "the database here is not a running standby";
+  if (!s.guard_answers) return "the guard of this region does not answer";
+  return {};
+}
+
 struct Row {
   Rule rule;
   std::function<bool(const Snapshot&)> holds;
@@ -93,6 +140,10 @@ void Withhold(Decision& d, std::string reason, std::string unblock) {
 bool HolderRegion(const Snapshot& s) { return s.kind == RegionKind::kData && s.lease.held_here; }
 bool StandbyRegion(const Snapshot& s) {
   return s.kind == RegionKind::kData && s.lease.item && !s.lease.held_here && s.lease.item->holder != s.self;
+}
+/// Votes move nothing while the lease or an execution decides.
+bool MayBeMoved(const Snapshot& s) {
+  return StandbyRegion(s) && DegradedByVotes(s) && !s.lease.item->released && !s.execution && !HolderSuspect(s) && !s.lease.may_take_over;
 }
 /// A takeover ends the execution of another region by its own transaction; one that this region runs is finished first.
 bool ExecutionBlocksTakeover(const Snapshot& s) {
@@ -246,6 +297,19 @@ const Row kRows[] = {
        d.subject = *AdmissibleStandby(s);
        Propose(d, Proposal::kAdmitStandby, Quote(d.subject) + " streams from here, and a row written since has arrived on it");
      }},
+    {{265, "a candidate whose copy must be rejoined is a candidate no longer"},
+     [](const Snapshot& s) {
+       return HolderRegion(s) && s.lease.store_answers && Writable(s) && Acts(s) && CandidateToDrop(s) != nullptr;
+     },
+     [](const Snapshot& s, Decision& d) {
+       d.subject = *CandidateToDrop(s);
+       Propose(d, Proposal::kDropCandidate, "the agent of " + Quote(d.subject) + " says that its copy must be rejoined");
+     }},
+    {{270, "a primary that a majority calls degraded says so, and serves"},
+     [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && DegradedByVotes(s); },
+     [](const Snapshot& s, Decision& d) {
+       d.reason = VotesText(s) + "; policy.degraded_action is '" + ToString(s.policy.degraded_action) + "'";
+     }},
     {{290, "the holder serves"},
      [](const Snapshot& s) { return HolderRegion(s); },
      [](const Snapshot& s, Decision& d) {
@@ -257,12 +321,24 @@ const Row kRows[] = {
     {{295, "a released epoch whose heir did not come goes on here"},
      [](const Snapshot& s) {
        return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here && Acts(s) &&
-              !s.execution && s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience;
+              !s.execution && s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience && !IsYielded(*s.lease.item);
      },
      [](const Snapshot& s, Decision& d) {
        Propose(d, Proposal::kReclaim,
                "epoch " + std::to_string(s.lease.item->epoch.number) + " was released " + FormatDuration(*s.lease.counter_age) +
                    " ago, and nobody took it");
+     }},
+    {{296, "an epoch that was given to a region which held more is taken up again when that region is lost too, under the loss limit"},
+     [](const Snapshot& s) {
+       if (s.kind != RegionKind::kData || !s.lease.item || s.lease.item->holder != s.self || !s.lease.released_here || !Acts(s)) return false;
+       if (s.execution || !IsYielded(*s.lease.item) || !s.lease.counter_age || *s.lease.counter_age <= Length(s) * kHeirPatience) return false;
+       const auto heir = s.peers.find(s.lease.item->released->heir);
+       return heir != s.peers.end() && !heir->second.answers && LossLimitObjection(s.loss, s.policy).empty();
+     },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kReclaim,
+               "epoch " + std::to_string(s.lease.item->epoch.number) + " was given to " + Quote(s.lease.item->released->heir) + " " +
+                   FormatDuration(*s.lease.counter_age) + " ago, which did not take it and does not answer");
      }},
     {{298, "a released epoch waits for its heir"},
      [](const Snapshot& s) {
@@ -279,11 +355,25 @@ const Row kRows[] = {
        Withhold(d, "the database here was the primary of an earlier epoch and may hold writes that no other has",
                 "lifeboat rejoin " + s.self.text);
      }},
+    {{312, "a copy that holds more than the primary's history is not made to follow before it has been rejoined"},
+     [](const Snapshot& s) { return StandbyRegion(s) && !s.ahead.empty(); },
+     [](const Snapshot& s, Decision& d) { Withhold(d, s.ahead, "lifeboat rejoin " + s.self.text); }},
     {{320, "a standby that is not running is started"},
      [](const Snapshot& s) { return StandbyRegion(s) && s.database && !ProcessAlive(s) && Acts(s); },
      [](const Snapshot& s, Decision& d) {
        Propose(d, Proposal::kStartStandby, "no process of the database lives");
        d.subject = s.lease.item->holder;
+     }},
+    {{322, "a standby follows the primary once its lineage is proven"},
+     [](const Snapshot& s) {
+       return StandbyRegion(s) && Acts(s) && s.database && s.database->IsStandby() && s.not_following && !s.lease.item->released &&
+              !WouldTakeOver(s) && (!s.pointed || *s.not_following > kReconnectPatience);
+     },
+     [](const Snapshot& s, Decision& d) {
+       d.subject = s.lease.item->holder;
+       Propose(d, Proposal::kFollow,
+               Quote(d.subject) + " serves under epoch " + std::to_string(s.lease.item->epoch.number) +
+                   ", and the standby here has not streamed from it for " + FormatDuration(*s.not_following));
      }},
     {{330, "a region that may not take over says why"},
      [](const Snapshot& s) { return StandbyRegion(s) && HolderSuspect(s) && !s.lease.item->IsCandidate(s.self); },
@@ -343,14 +433,66 @@ const Row kRows[] = {
        Propose(d, Proposal::kFailover,
                Quote(s.lease.item->holder) + " ended epoch " + std::to_string(s.lease.item->epoch.number) + " by its own word");
      }},
+    {{375, "of several candidates the one with the most received WAL takes over, the others let it go first"},
+     [](const Snapshot& s) {
+       return WouldTakeOver(s) && BetterCandidate(s) != nullptr && (!s.takeover_open || *s.takeover_open < kDeferPatience);
+     },
+     [](const Snapshot& s, Decision& d) {
+       const RegionName& better = *BetterCandidate(s);
+       d.subject = better;
+       d.reason = HolderSigns(s) + "; " + Quote(better) + " holds WAL up to " + s.peers.at(better).database->flushed->Text() +
+                  ", this region up to " + s.database->flushed->Text() + ": it goes first, for at most " +
+                  FormatDuration(kDeferPatience);
+     }},
     {{380, "a lost holder is replaced"},
      [](const Snapshot& s) { return WouldTakeOver(s); },
      [](const Snapshot& s, Decision& d) { Propose(d, Proposal::kFailover, HolderSigns(s)); }},
+    {{381, "a degraded primary is told of, and left where it is"},
+     [](const Snapshot& s) { return MayBeMoved(s) && s.policy.degraded_action == DegradedAction::kTell; },
+     [](const Snapshot& s, Decision& d) { d.reason = VotesText(s) + "; policy.degraded_action is 'tell'"; }},
+    {{382, "a degraded primary is not moved to a region that could not take it over, nor while automation only observes"},
+     [](const Snapshot& s) { return MayBeMoved(s) && (!Acts(s) || !MoveObjection(s).empty()); },
+     [](const Snapshot& s, Decision& d) {
+       const std::string objection = MoveObjection(s);
+       Withhold(d, VotesText(s) + "; " + (objection.empty() ? "policy.automation is 'observe'" : objection),
+                objection.empty() ? "set policy.automation to 'act'" : "lifeboat status");
+     }},
+    {{383, "a degraded primary is moved by the candidate that holds the most"},
+     [](const Snapshot& s) { return MayBeMoved(s) && BetterCandidate(s) != nullptr; },
+     [](const Snapshot& s, Decision& d) {
+       d.subject = *BetterCandidate(s);
+       d.reason = VotesText(s) + "; it is left to " + Quote(d.subject);
+     }},
+    {{384, "a degraded primary is moved by a person's word, where the policy says so or during a cool-down"},
+     [](const Snapshot& s) {
+       const bool recent = s.since_takeover && *s.since_takeover < s.policy.cool_down;
+       return MayBeMoved(s) && (s.policy.degraded_action == DegradedAction::kAsk || s.cool_down || recent);
+     },
+     [](const Snapshot& s, Decision& d) {
+       const std::string order = "lifeboat switchover --to " + s.self.text;
+       if (s.policy.degraded_action == DegradedAction::kAsk) return Withhold(d, VotesText(s) + "; policy.degraded_action is 'ask'", order);
+       if (s.cool_down) {
+         return Withhold(d,
+                         VotesText(s) + "; votes moved the service from " + Quote(s.cool_down->from) + " to " + Quote(s.cool_down->to) +
+                             " at " + FormatWallTime(s.cool_down->at) + ", and no second time before a person has cleared that",
+                         "lifeboat cool-down clear --reason \"what was found\"");
+       }
+       Withhold(d,
+                VotesText(s) + "; the last takeover was " + FormatDuration(*s.since_takeover) + " ago, cool_down is " +
+                    FormatDuration(s.policy.cool_down),
+                order);
+     }},
     {{385, "a suspect holder's lease is waited out"},
      [](const Snapshot& s) { return StandbyRegion(s) && HolderSuspect(s); },
      [](const Snapshot& s, Decision& d) {
        d.reason = HolderSigns(s) + "; " + s.lease.takeover_bar;
        if (s.lease.takeover_left > 0s) d.reason += ", " + FormatDuration(s.lease.takeover_left) + " left";
+     }},
+    {{386, "a degraded primary is switched over, gracefully first"},
+     [](const Snapshot& s) { return MayBeMoved(s); },
+     [](const Snapshot& s, Decision& d) {
+       d.subject = s.lease.item->holder;
+       Propose(d, Proposal::kMove, VotesText(s));
      }},
     {{390, "a standby follows"},
      [](const Snapshot& s) { return StandbyRegion(s); },
@@ -374,10 +516,11 @@ Verdict VerdictOfSelf(const Snapshot& s) {
   if (!s.database) return Verdict::kUnknown;
   if (s.lease.held_here) {
     if (!s.lease.valid) return Verdict::kFenced;
+    if (DegradedByVotes(s)) return Verdict::kDegraded;
     return Writable(s) ? Verdict::kHealthy : Verdict::kDegraded;
   }
   if (s.execution && s.execution->kind == PlanKind::kRejoin && s.execution->source == s.self) return Verdict::kRejoining;
-  if (s.detached) return Verdict::kDetached;
+  if (s.detached || !s.ahead.empty()) return Verdict::kDetached;
   if (!s.lease.item) return Verdict::kUnknown;
   if (!s.database->IsStandby()) return Verdict::kDegraded;
   return s.database->upstream.empty() ? Verdict::kDegraded : Verdict::kHealthy;
@@ -397,7 +540,7 @@ Verdict VerdictOfPeer(const Snapshot& s, const RegionName& name, const PeerFacts
   if (s.execution && s.execution->kind == PlanKind::kRejoin && s.execution->source == name) return Verdict::kRejoining;
   if (peer.kind == RegionKind::kWitness) return Verdict::kHealthy;
   if (!peer.database) return Verdict::kUnknown;
-  if (holder) return peer.database->IsWritable() ? Verdict::kHealthy : Verdict::kDegraded;
+  if (holder) return peer.database->IsWritable() && !DegradedByVotes(s) ? Verdict::kHealthy : Verdict::kDegraded;
   if (peer.detached) return Verdict::kDetached;
   return peer.database->IsStandby() && !peer.database->upstream.empty() ? Verdict::kHealthy : Verdict::kDegraded;
 }
@@ -413,6 +556,9 @@ const char* ToString(Proposal proposal) {
     case Proposal::kStopDatabase: return "stop the database";
     case Proposal::kStartStandby: return "start the standby";
     case Proposal::kAdmitStandby: return "admit the standby";
+    case Proposal::kDropCandidate: return "drop the candidate";
+    case Proposal::kFollow: return "follow the primary";
+    case Proposal::kMove: return "switch over";
     case Proposal::kReleaseDead: return "release the lease";
     case Proposal::kReclaim: return "reclaim the lease";
     case Proposal::kFailover: return "fail over";
@@ -441,6 +587,16 @@ std::span<const Rule> AllRules() {
     return all;
   }();
   return rules;
+}
+
+bool DegradedByVotes(const Snapshot& s) {
+  return s.lease.item && s.votes.majority_for && *s.votes.majority_for >= s.policy.degraded_after;
+}
+
+bool IsYielded(const LeaseItem& item) {
+  if (!item.released) return false;
+  const auto token = ParseJson(item.released->token, "token");
+  return token.ok() && TextAt(*token, "reason") == "yielded";
 }
 
 std::string LossLimitObjection(const std::optional<LossEstimate>& loss, const Policy& policy) {

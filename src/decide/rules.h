@@ -21,6 +21,9 @@ enum class Proposal {
   kStopDatabase,    ///< it is writable and must not be
   kStartStandby,    ///< start the database here as a standby of the holder
   kAdmitStandby,    ///< name a proven standby as a candidate
+  kDropCandidate,   ///< a candidate whose copy must be rejoined is none
+  kFollow,          ///< point the standby here to the holder, once its lineage is proven
+  kMove,            ///< switch over to here, away from a primary that a majority calls degraded
   kReleaseDead,     ///< the database is dead for good: end the epoch in favour of the heir
   kReclaim,         ///< released, but the heir did not come: go on under the next epoch
   kFailover,        ///< take over
@@ -48,6 +51,11 @@ struct Rule {
 [[nodiscard]] std::span<const Rule> AllRules();
 
 [[nodiscard]] Decision Decide(const Snapshot& snapshot);
+
+/// True when a majority of all agents has called the present primary degraded for as long as the policy says.
+[[nodiscard]] bool DegradedByVotes(const Snapshot& snapshot);
+/// True: the item was released by a region that had claimed it and never opened it, in favour of one that holds more.
+[[nodiscard]] bool IsYielded(const LeaseItem& item);
 
 /// Why the loss limit forbids an automatic failover; empty: it does not.
 [[nodiscard]] std::string LossLimitObjection(const std::optional<LossEstimate>& loss, const Policy& policy);

@@ -46,7 +46,7 @@ struct VoteCount {
 /// The latch of a move that votes drove: no second one before a person has cleared it.
 struct CoolDown {
   WallTime at;
-  std::string by;  ///< "votes: rule 389"
+  std::string by;  ///< "rule 386"
   std::string why;
   RegionName from;
   RegionName to;

@@ -15,7 +15,8 @@ constexpr Duration kGuardEvery = 1s;
 constexpr Duration kTrafficEvery = 2s;
 constexpr Duration kCanaryEvery = 500ms;
 constexpr Duration kCanaryEveryWhenBad = 100ms;
-constexpr Duration kCanaryTimeout = 1s;
+/// A vote that was told longer ago than this is none: a lost message must not break a count, silence must.
+constexpr Duration kVoteFresh = 2s;
 constexpr int kHeartbeatEveryLooks = 4;
 }  // namespace
 
@@ -152,7 +153,9 @@ Task<> World::TrafficLoop() {
 Task<> World::CanaryLoop() {
   while (true) {
     const WallTime began = doors_.clock.Wall();
-    auto address = co_await doors_.canary.Write(kCanaryTimeout);
+    const Instant asked = doors_.clock.Now();
+    auto address = co_await doors_.canary.Write(canary_patience_);
+    canary_.took = AgeAt(asked, doors_.clock.Now());
     if (address.ok()) {
       if (canary_.ok == false) log_.Info("the canary writes again", {{"address", *address}, {"failures", canary_.failures}});
       canary_.ok = true;
@@ -169,6 +172,7 @@ Task<> World::CanaryLoop() {
       ++canary_.failures;
       canary_.problem = address.error().message;
     }
+    if (on_row) on_row(asked, canary_.took, address.ok() ? *address : std::string(), canary_.problem);
     co_await doors_.clock.Sleep(canary_.ok == true ? kCanaryEvery : kCanaryEveryWhenBad);
   }
 }
@@ -183,6 +187,8 @@ PeerFacts World::FactsOf(const RegionName& region, Instant now) const {
   facts.highest = {NumberAt(view.said, "epoch")};
   facts.detached = FlagAt(view.said, "detached");
   facts.heartbeat_seen = NumberAt(view.said, "heartbeat_seen");
+  facts.guard_answers = FlagAt(MemberAt(view.said, "guard"), "answers");
+  if (facts.age && *facts.age <= kVoteFresh) facts.vote = VoteFromJson(MemberAt(view.said, "vote"));
   if (MemberAt(view.said, "database").is_object()) facts.database = DatabaseStateFromJson(MemberAt(view.said, "database"));
   return facts;
 }

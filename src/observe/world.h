@@ -40,6 +40,7 @@ struct CanaryView {
   WallTime first_bad;   ///< of the failures since the last good one; 0: none
   std::uint64_t written = 0;
   std::uint64_t failures = 0;
+  Duration took{};  ///< of the last row, good or not
   std::string problem;
 };
 
@@ -56,6 +57,11 @@ class World {
   /// `changed` is called when something arrived that decide should look at before its next regular round.
   World(boost::asio::any_io_executor io, RegionName self, std::map<RegionName, RegionKind> regions, Doors doors, Log log,
         std::function<void()> changed);
+
+  /// Called with every row of the canary. `address`: where it was committed; empty: it was not.
+  std::function<void(Instant began, Duration took, const std::string& address, const std::string& problem)> on_row;
+  /// How long the canary waits for a row, where that is more than its usual second.
+  void SetCanaryPatience(Duration patience) { canary_patience_ = std::max(canary_patience_, patience); }
 
   /// Starts the loops; they end when the executor's context does.
   void Start();
@@ -103,6 +109,7 @@ class World {
   std::optional<TrafficRecord> traffic_;
   std::string traffic_problem_ = "not asked yet";
   CanaryView canary_;
+  Duration canary_patience_ = std::chrono::seconds(1);
   PositionRing ring_;
   std::uint64_t heartbeat_written_ = 0;
   std::uint64_t heartbeat_seen_ = 0;

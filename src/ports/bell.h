@@ -18,6 +18,7 @@ class Bell {
  public:
   explicit Bell(boost::asio::any_io_executor io) : timer_(std::move(io), boost::asio::steady_timer::time_point::max()) {}
 
+  [[nodiscard]] boost::asio::any_io_executor executor() { return timer_.get_executor(); }
   /// Ends the waits of this moment; nobody waiting: no effect.
   void Ring() {
     ++rings_;
