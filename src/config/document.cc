@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kLargestFile = 1 << 20;
 constexpr std::size_t kMostRegions = 64;
+constexpr std::size_t kMostUrls = 15;  // more members than any etcd cluster should have
 
 int LineOf(const YAML::Node& node) { return node.Mark().is_null() ? 0 : node.Mark().line + 1; }
 
@@ -37,7 +38,9 @@ std::optional<std::string> SecretFileKey(const std::string& section, std::string
   if (FindKey(Join(Generic(section), word)) != nullptr) return std::nullopt;
   const auto mentions = [&](std::string_view part) { return word.find(part) != std::string::npos; };
   if (word.ends_with("_file")) return std::nullopt;  // a file key in the wrong place is an unknown key like any other
-  if (mentions("password") || mentions("passwd") || mentions("passphrase")) return "login.password_file";
+  if (mentions("password") || mentions("passwd") || mentions("passphrase")) {
+    return section == "store" ? "store.password_file" : "login.password_file";
+  }
   if (mentions("token")) return "token_file";
   if (mentions("secret") || mentions("private_key") || word == "key")
     return section == "dns" ? "dns.key_file" : "login.password_file";
@@ -59,7 +62,8 @@ std::optional<std::string> ElsewhereInList(const std::string& section, const std
 bool HasType(const Key& key, const std::string& text) {
   switch (key.type) {
     case KeyType::kSection:
-    case KeyType::kRegionList: return false;
+    case KeyType::kRegionList:
+    case KeyType::kUrlList: return false;
     case KeyType::kLabel: return IsLabel(text);
     case KeyType::kIdentifier: return IsIdentifier(text);
     case KeyType::kDuration: return ParseDuration(text).has_value();
@@ -154,6 +158,9 @@ class Document::Walk {
     } else if (key.type == KeyType::kRegionList) {
       if (!node.IsSequence()) return WrongShape(key, node, path, line);
       Regions(node, path);
+    } else if (key.type == KeyType::kUrlList) {
+      if (!node.IsSequence()) return WrongShape(key, node, path, line);
+      Urls(key, node, path, line);
     } else if (!node.IsScalar()) {
       WrongShape(key, node, path, line);
     } else {
@@ -179,6 +186,34 @@ class Document::Walk {
       }
       Section(item, item_path, line);
     }
+  }
+
+  /// Kept as one value, an item a line: URLs hold no line breaks.
+  void Urls(const Key& key, const YAML::Node& list, const std::string& path, int line) {
+    std::string all;
+    bool valid = true;
+    const auto complain = [&](const YAML::Node& item, const std::string& what) {
+      valid = false;
+      problems_.Add(item.IsNull() ? line : LineOf(item), "an item of " + document_.Label(path) + " " + what, HowToWrite(key.type));
+    };
+    if (list.size() == 0) complain(list, "is missing: the list is empty");
+    if (list.size() > kMostUrls) complain(list, "is one too many: there are " + std::to_string(list.size()));
+    for (const auto& item : list) {
+      if (!item.IsScalar()) {
+        complain(item, "is " + std::string(KindOf(item)) + ", not a URL");
+        continue;
+      }
+      const auto expanded = ExpandEnvironment(item.Scalar(), environment_);
+      if (!expanded) {
+        problems_.Add(LineOf(item), document_.Label(path) + ": " + expanded.error().message, expanded.error().hint);
+        valid = false;
+      } else if (!IsMemberUrl(*expanded)) {
+        complain(item, "must be 'https://' or 'http://' with an IP address and port, not '" + item.Scalar().substr(0, 80) + "'");
+      } else {
+        all += (all.empty() ? "" : "\n") + *expanded;
+      }
+    }
+    document_.values_[path] = {all, valid};
   }
 
   void Scalar(const Key& key, const std::string& written, const std::string& path, int line) {

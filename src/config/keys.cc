@@ -40,12 +40,26 @@ constexpr Key kKeys[] = {
      "Taken off the deadline; covers the guard's worst time to kill."},
 
     {"store", kSection, kRequired, "", "", "", "", "The key-value store that the agents share."},
-    {"store.kind", kChoice, kOptional, "embedded", "embedded", "embedded", "",
-     "`embedded`: SQLite, hosted by the agent of one region."},
-    {"store.host", kLabel, kRequired, "", "", "eu-west-1", "a witness where `policy.automation` is `act`",
+    {"store.kind", kChoice, kOptional, "embedded", "embedded|etcd", "embedded", "",
+     "`embedded`: SQLite, hosted by the agent of one region. `etcd`: an etcd cluster, version 3.4 or newer "
+     "([formats/store.md](formats/store.md))."},
+    {"store.host", kLabel, kOptional, "", "", "eu-west-1",
+     "required where `kind` is `embedded`; a witness where `policy.automation` is `act`",
      "Region whose agent hosts the store: on a data region, one lost region would take the store with it."},
     {"store.file", kPath, kOptional, "", "", "/var/lib/lifeboat/store.sqlite",
-     "default: `store.sqlite` in the host's `state_directory`", "File of the store on that region's machine."},
+     "default: `store.sqlite` in the host's `state_directory`", "File of the embedded store on that region's machine."},
+    {"store.endpoints", kUrlList, kOptional, "", "", "[https://10.0.1.9:2379, https://10.0.2.9:2379, https://10.0.3.9:2379]",
+     "required where `kind` is `etcd`; `http` for loopback addresses alone",
+     "Client URLs of all members of one cluster, by address. Three members in three regions outlive the loss of any of them."},
+    {"store.user", kIdentifier, kOptional, "", "", "lifeboat", "", "etcd's user, who may read and write `lifeboat/<service>/`."},
+    {"store.password_file", kPath, kOptional, "", "", "/etc/lifeboat/etcd-password", "required where `user` is given; mode 0600",
+     "File that holds that user's password; read when an agent starts."},
+    {"store.ca_file", kPath, kOptional, "", "", "/etc/lifeboat/etcd-ca.pem", "default: the system's certificates",
+     "Certificates of those who sign the members' certificates."},
+    {"store.certificate_file", kPath, kOptional, "", "", "/etc/lifeboat/etcd-client.pem", "",
+     "The agent's own certificate, where etcd demands one."},
+    {"store.key_file", kPath, kOptional, "", "", "/etc/lifeboat/etcd-client.key",
+     "required where `certificate_file` is given; mode 0600", "Key of that certificate."},
 
     {"regions", kRegionList, kRequired, "", "", "", "at least two of kind `data`", "The regions, one list item each."},
     {"regions[].name", kLabel, kRequired, "", "", "us-east-1", "unique", "Name of the region."},
@@ -66,6 +80,9 @@ constexpr Key kKeys[] = {
      "outside `data_directory`, at most 92 bytes", "Where its Unix socket lies."},
     {"regions[].database.log_file", kPath, kOptional, "", "", "/var/log/postgresql/orders.log",
      "outside `data_directory`; default: `postgresql.log` in `state_directory`", "The server's log."},
+    {"regions[].database.gate_file", kPath, kOptional, "", "", "/run/lifeboat/gate", "in tmpfs, outside `data_directory`",
+     "The same as the server's setting `lifeboat.gate_file` (docs/formats/gate.md). Without it there is no gate: the guard alone "
+     "stops writes, by killing the server at the deadline."},
 
     {"peers", kSection, kOptional, "", "", "", "", "How agents and command line speak to each other."},
     {"peers.allow_plaintext", kChoice, kOptional, "false", "false|true", "false", "",
@@ -189,6 +206,7 @@ Json SchemaOf(const Key& key) {
     case kWholeSeconds: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(us|ms|s|min|h|d)|.*\\$\\{.*)$"; break;
     case kBytes: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)|.*\\$\\{.*)$"; break;
     case kPath: schema["pattern"] = "^(/|.*\\$\\{)"; break;
+    case kUrlList: schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}, {"pattern", "^(https?://|.*\\$\\{)"}}}}; break;
     case kLabel:
     case kIdentifier:
     case kEndpoint:
@@ -247,6 +265,7 @@ const char* Describe(KeyType type) {
     case kBytes: return "a size";
     case kEndpoint: return "an IP address and port";
     case kPath: return "an absolute path";
+    case kUrlList: return "a list of URLs";
     case kDnsName: return "a DNS name";
     case kChoice: return "a choice";
   }
@@ -264,6 +283,7 @@ const char* HowToWrite(KeyType type) {
     case kBytes: return "write a number and a unit: 512B, 64MiB, 1GB";
     case kEndpoint: return "write an address that the other regions reach, never a name: 10.0.1.5:5432 or [2001:db8::5]:5432";
     case kPath: return "begin it with '/'";
+    case kUrlList: return "write one URL a member, with its address and port: '- https://10.0.1.9:2379'";
     case kDnsName: return "write labels joined by dots: orders-db.example.net.";
     case kChoice: return "write one of its words";
   }

@@ -23,6 +23,7 @@ enum class KeyType {
   kBytes,
   kEndpoint,
   kPath,
+  kUrlList,
   kDnsName,
   kChoice,
 };

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "base/address_reach.h"
@@ -34,11 +35,7 @@ class Builder {
     s.lease.margin = Time("lease.margin");
     for (std::size_t region = 0; region < document_.RegionCount(); ++region) s.regions.push_back(BuildRegion(region));
     s.first_primary = RegionName(Text("first_primary"));
-    s.store.host = RegionName(Text("store.host"));
-    s.store.file = Text("store.file");
-    if (const RegionSettings* host = s.Find(s.store.host); host != nullptr && s.store.file.empty()) {
-      s.store.file = host->state_directory + "/store.sqlite";
-    }
+    BuildStore(s);
     s.login.database = Text("login.database");
     s.login.superuser = Text("login.superuser");
     s.login.replication_user = Text("login.replication_user");
@@ -58,6 +55,7 @@ class Builder {
     for (std::size_t region = 0; region < s.regions.size(); ++region) CheckReach(s.regions[region].agent, At(region, "agent"));
     for (std::size_t region = 0; region < s.regions.size(); ++region) CheckFolders(s, region);
     CheckPlaces(s);
+    CheckStore(s);
     CheckDns(s);
   }
 
@@ -97,9 +95,27 @@ class Builder {
       database.socket_directory = Text(At(region, "database.socket_directory"));
       database.log_file = Text(At(region, "database.log_file"));
       if (database.log_file.empty()) database.log_file = r.state_directory + "/postgresql.log";
+      database.gate_file = Text(At(region, "database.gate_file"));
       r.database = database;
     }
     return r;
+  }
+
+  void BuildStore(Settings& s) {
+    StoreSettings& store = s.store;
+    store.kind = Text("store.kind") == "etcd" ? StoreKind::kEtcd : StoreKind::kEmbedded;
+    store.host = RegionName(Text("store.host"));
+    store.file = Text("store.file");
+    if (const RegionSettings* host = s.Find(store.host); host != nullptr && store.file.empty()) {
+      store.file = host->state_directory + "/store.sqlite";
+    }
+    std::istringstream urls(Text("store.endpoints"));
+    for (std::string url; std::getline(urls, url);) store.endpoints.push_back(url);
+    store.user = Text("store.user");
+    store.password_file = document_.Valid("store.password_file");
+    store.ca_file = Text("store.ca_file");
+    store.certificate_file = Text("store.certificate_file");
+    store.key_file = Text("store.key_file");
   }
 
   void BuildDns(DnsSettings& dns) {
@@ -230,6 +246,7 @@ class Builder {
     outside(state, r.state_directory);
     outside(socket, r.database->socket_directory);
     outside(log, r.database->log_file);
+    outside(At(region, "database.gate_file"), r.database->gate_file);
     if (s.store.host == r.name) outside("store.file", s.store.file);
   }
 
@@ -256,11 +273,57 @@ class Builder {
     if (first != nullptr && first->kind == RegionKind::kWitness) {
       Complain("first_primary", "names the witness '" + first->name.text + "'", "name a region of 'kind: data'");
     }
-    const RegionSettings* host = Named(s, "store.host");
+    const RegionSettings* host = s.store.kind == StoreKind::kEmbedded ? Named(s, "store.host") : nullptr;
     // SAFETY: on a data region one loss takes the store and a promise together, and a healthy primary fences itself.
     if (host != nullptr && host->kind != RegionKind::kWitness && s.policy.automation == Automation::kAct) {
       Complain("store.host", "names the data region '" + host->name.text + "', and 'automation: act' needs a witness there",
                "add a region of 'kind: witness' and name it, or use 'automation: observe'");
+    }
+  }
+
+  void CheckStore(const Settings& s) {
+    if (!Good("store.kind") || !document_.Given("store")) return;
+    const bool etcd = s.store.kind == StoreKind::kEtcd;
+    for (const char* key : {"store.host", "store.file"}) {
+      if (etcd && document_.Given(key)) Complain(key, "is a key of 'kind: embedded'", "remove it, or change 'store.kind'");
+    }
+    for (const char* key : {"store.endpoints", "store.user", "store.password_file", "store.ca_file", "store.certificate_file",
+                            "store.key_file"}) {
+      if (!etcd && document_.Given(key)) Complain(key, "is a key of 'kind: etcd'", "remove it, or write 'kind: etcd'");
+    }
+    if (!etcd && !document_.Given("store.host")) Complain("store.host", "is missing", "for example 'host: eu-west-1'");
+    if (etcd) CheckEtcd(s.store);
+  }
+
+  void CheckEtcd(const StoreSettings& store) {
+    if (!document_.Given("store.endpoints")) {
+      Complain("store.endpoints", "is missing, and 'kind: etcd' needs it", "list the client URL of every member of the cluster");
+    }
+    std::set<std::string> seen;
+    bool any_tls = false;
+    bool any_plain = false;
+    for (const std::string& url : store.endpoints) {
+      if (!seen.insert(url).second) Complain("store.endpoints", "names '" + url + "' twice", "list each member once");
+      const bool tls = url.starts_with("https://");
+      (tls ? any_tls : any_plain) = true;
+      // SAFETY: whoever reads or changes what travels could take the lease, or the login.
+      const bool loopback = url.starts_with("http://127.") || url.starts_with("http://[::1]");
+      if (!tls && !loopback) {
+        Complain("store.endpoints", "reaches '" + url + "' without encryption", "use 'https://'; 'http://' is for loopback addresses alone");
+      }
+    }
+    if (any_tls && any_plain) Complain("store.endpoints", "mixes 'http://' and 'https://'", "the members of one cluster are reached alike");
+    const auto together = [this](const char* one, const char* other) {
+      if (document_.Given(one) && !document_.Given(other)) {
+        Complain(other, "is missing, and '" + std::string(one) + "' needs it", "give both, or neither");
+      }
+    };
+    together("store.user", "store.password_file");
+    together("store.password_file", "store.user");
+    together("store.certificate_file", "store.key_file");
+    together("store.key_file", "store.certificate_file");
+    for (const char* key : {"store.ca_file", "store.certificate_file"}) {
+      if (document_.Given(key) && any_plain && !any_tls) Complain(key, "is given, and no endpoint uses TLS", "write 'https://'");
     }
   }
 

@@ -97,6 +97,58 @@ TEST(LoadSettings, ReadsTheExampleWhole) {
   EXPECT_EQ(s.Find(RegionName("nowhere")), nullptr);
 }
 
+TEST(LoadSettings, ReadsAnEtcdStore) {
+  const auto loaded = Parse(With("store: {host: eu-west-1}", R"(store:
+  kind: etcd
+  endpoints:
+    - https://10.0.1.9:2379
+    - https://[2001:db8::9]:2379
+  user: lifeboat
+  password_file: /etc/lifeboat/etcd-password
+  ca_file: /etc/lifeboat/ca.pem
+  certificate_file: /etc/lifeboat/client.pem
+  key_file: /etc/lifeboat/client.key)"));
+  ASSERT_TRUE(loaded.ok()) << loaded.error().Text();
+  const StoreSettings& store = loaded->store;
+  EXPECT_EQ(store.kind, StoreKind::kEtcd);
+  EXPECT_THAT(store.endpoints, testing::ElementsAre("https://10.0.1.9:2379", "https://[2001:db8::9]:2379"));
+  EXPECT_EQ(store.user, "lifeboat");
+  EXPECT_EQ(store.password_file, "/etc/lifeboat/etcd-password");
+  EXPECT_EQ(store.ca_file, "/etc/lifeboat/ca.pem");
+  EXPECT_EQ(store.certificate_file, "/etc/lifeboat/client.pem");
+  EXPECT_EQ(store.key_file, "/etc/lifeboat/client.key");
+  EXPECT_TRUE(store.host.empty());
+  EXPECT_EQ(Parse(kGood)->store.kind, StoreKind::kEmbedded);
+}
+
+TEST(LoadSettings, RefusesAnEtcdStoreThatCannotBeReachedSafely) {
+  const auto store = [](const std::string& values) { return ErrorOf("store: {host: eu-west-1}", "store: {" + values + "}"); };
+  const std::string one = "kind: etcd, endpoints: [https://10.0.1.9:2379]";
+  EXPECT_EQ(store(one), "loaded");
+  EXPECT_EQ(store("kind: etcd, endpoints: ['http://127.0.0.1:2379']"), "loaded");
+  EXPECT_EQ(store("kind: etcd"),
+            "lifeboat.yaml:6: 'store.endpoints' is missing, and 'kind: etcd' needs it\n"
+            "  hint: list the client URL of every member of the cluster");
+  EXPECT_THAT(store("kind: etcd, endpoints: []"), HasSubstr("the list is empty"));
+  EXPECT_THAT(store("kind: etcd, endpoints: https://10.0.1.9:2379"), HasSubstr("'store.endpoints' must be a list of URLs"));
+  EXPECT_THAT(store("kind: etcd, endpoints: [https://etcd.example.net:2379]"),
+              HasSubstr("must be 'https://' or 'http://' with an IP address and port, not 'https://etcd.example.net:2379'"));
+  EXPECT_THAT(store("kind: etcd, endpoints: [10.0.1.9:2379]"), HasSubstr("must be 'https://'"));
+  EXPECT_THAT(store("kind: etcd, endpoints: [https://10.0.1.9:2379/]"), HasSubstr("must be 'https://'"));
+  EXPECT_THAT(store("kind: etcd, endpoints: [{a: b}]"), HasSubstr("is a section, not a URL"));
+  EXPECT_THAT(store("kind: etcd, endpoints: ['http://10.0.1.9:2379']"), HasSubstr("without encryption"));
+  EXPECT_THAT(store("kind: etcd, endpoints: ['https://10.0.1.9:2379', 'http://127.0.0.1:2379']"), HasSubstr("mixes"));
+  EXPECT_THAT(store("kind: etcd, endpoints: [https://10.0.1.9:2379, https://10.0.1.9:2379]"), HasSubstr("twice"));
+  EXPECT_THAT(store(one + ", user: lifeboat"), HasSubstr("'store.password_file' is missing, and 'store.user' needs it"));
+  EXPECT_THAT(store(one + ", key_file: /k"), HasSubstr("'store.certificate_file' is missing"));
+  EXPECT_THAT(store("kind: etcd, endpoints: ['http://127.0.0.1:2379'], ca_file: /ca"), HasSubstr("no endpoint uses TLS"));
+  EXPECT_THAT(store(one + ", host: eu-west-1"), HasSubstr("'store.host' is a key of 'kind: embedded'"));
+  EXPECT_THAT(store("host: eu-west-1, user: lifeboat, password_file: /p"), HasSubstr("'store.user' is a key of 'kind: etcd'"));
+  EXPECT_EQ(store("kind: embedded"), "lifeboat.yaml:6: 'store.host' is missing\n  hint: for example 'host: eu-west-1'");
+  EXPECT_THAT(store(one + ", password: hunter2"),
+              testing::AllOf(HasSubstr("would hold a secret"), HasSubstr("'store.password_file'"), testing::Not(HasSubstr("hunter2"))));
+}
+
 TEST(LoadSettings, DefaultsAreThoseOfTheSettingsThemselves) {
   const auto loaded = Parse(With("policy:\n  automation: act\n  loss_limit: {time: 10s, bytes: 64MiB}\n", ""));
   ASSERT_TRUE(loaded.ok()) << loaded.error().Text();

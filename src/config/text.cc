@@ -114,6 +114,13 @@ std::optional<Endpoint> ParseEndpoint(std::string_view text) {
   return Endpoint{host, port};
 }
 
+bool IsMemberUrl(std::string_view text) {
+  for (const std::string_view scheme : {std::string_view("https://"), std::string_view("http://")}) {
+    if (text.starts_with(scheme)) return ParseEndpoint(text.substr(scheme.size())).has_value();
+  }
+  return false;
+}
+
 bool IsLabel(std::string_view text) { return IsLabelWith(text, ""); }
 
 bool IsDnsName(std::string_view text) {

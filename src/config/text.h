@@ -25,6 +25,9 @@ namespace lifeboat {
 /// "10.0.1.5:5432" or "[2001:db8::5]:5432": an address that others can reach (never 0.0.0.0) and a port of 1 to 65535.
 [[nodiscard]] std::optional<Endpoint> ParseEndpoint(std::string_view text);
 
+/// "https://" or "http://" and what ParseEndpoint reads, nothing after it.
+[[nodiscard]] bool IsMemberUrl(std::string_view text);
+
 /// Lower-case letters, digits and hyphens, 1 to 63, no hyphen at either end. @source RFC 1123, section 2.1
 [[nodiscard]] bool IsLabel(std::string_view text);
 

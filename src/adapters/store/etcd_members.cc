@@ -51,6 +51,16 @@ std::string Words(const Refusal& refusal, int status) {
   return refusal.message.substr(0, kLongestRefusal);
 }
 
+/// The same error with the operator's next move.
+Error Explain(Error error) {
+  if (error.message.find("TLS failed") != std::string::npos) {
+    error.hint = "'store.ca_file' must hold the certificate that signed the member's; look at 'store.certificate_file' too";
+  } else if (error.message.find("'http://") != std::string::npos && error.message.find("Empty reply") != std::string::npos) {
+    error.hint = "if the member speaks TLS, write 'https://'";
+  }
+  return error;
+}
+
 }  // namespace
 
 struct Members::Race {
@@ -108,7 +118,10 @@ Task<Result<Unit>> Members::LogIn(std::size_t member, Duration timeout) {
   token_.clear();
   Json question{{"name", options_.user}, {"password", options_.password.Reveal()}};
   Result<HttpResponse> response = co_await Send(member, "/v3/auth/authenticate", question.dump(), timeout);
-  if (!response) co_return RetryLater("login at " + response.error().message, response.error().hint);
+  if (!response) {
+    const Error error = Explain(response.error());
+    co_return RetryLater("etcd, login: " + error.message, error.hint);
+  }
   if (response->status == 200) {
     const Result<Json> answer = ParseJson(response->body, "etcd's answer to a login");
     if (answer) token_ = TextAt(*answer, "token");
@@ -126,10 +139,7 @@ Task<Result<Unit>> Members::LogIn(std::size_t member, Duration timeout) {
 
 Members::Reply Members::ReplyOf(std::size_t member, const Result<HttpResponse>& response) const {
   if (!response) {
-    Error error = response.error().Within("etcd");
-    if (error.message.find("TLS failed") != std::string::npos) {
-      error.hint = "'store.ca_file' must hold the certificate that signed the member's; look at 'store.certificate_file' too";
-    }
+    Error error = Explain(response.error()).Within("etcd");
     const bool next = error.retry == Retry::kRetry;
     return {{}, std::move(error), next};
   }

@@ -104,6 +104,7 @@ struct EtcdStore::State : std::enable_shared_from_this<EtcdStore::State> {
   Task<Result<TransactionResult>> Commit(Transaction transaction, SteadyTime end);
   Task<Result<std::optional<TransactionResult>>> TryCommit(const Transaction& transaction, SteadyTime end);
   Task<Result<TransactionResult>> Conflict(const Transaction& transaction, SteadyTime end);
+  Task<Result<Incarnation>> Reseed(Incarnation seen, Incarnation least, std::vector<Transaction::Put> puts, SteadyTime end);
   [[nodiscard]] Json TxnOf(const Transaction& transaction) const;
   [[nodiscard]] Record RecordOf(etcd::KeyValue pair) const;
   void Remember(const std::string& key, const std::string& value, std::uint64_t at);
@@ -373,6 +374,46 @@ Task<Result<TransactionResult>> EtcdStore::State::Commit(Transaction transaction
   co_return RetryLater("the store's incarnation in etcd changes again and again", "do several clusters answer at 'store.endpoints'?");
 }
 
+namespace {
+
+/// Deletes every key beneath `root` but those that are put: etcd refuses a transaction that does both to one key.
+Json ReplaceAll(const std::string& root, std::vector<Transaction::Put> puts) {
+  std::sort(puts.begin(), puts.end(), [](const Transaction::Put& one, const Transaction::Put& other) { return one.key < other.key; });
+  Json operations = Json::array();
+  std::string from = root;
+  for (const Transaction::Put& put : puts) {
+    const std::string key = root + put.key;
+    if (from < key) operations.push_back(etcd::DeleteBetween(from, key));
+    operations.push_back(etcd::PutOf(key, put.value));
+    from = key + '\0';
+  }
+  operations.push_back(etcd::DeleteBetween(from, etcd::PrefixEnd(root)));
+  return operations;
+}
+
+}  // namespace
+
+Task<Result<Incarnation>> EtcdStore::State::Reseed(Incarnation seen, Incarnation least, std::vector<Transaction::Put> puts,
+                                                   SteadyTime end) {
+  Result<Reading> now = co_await Read("", end);
+  if (!now) co_return now.error();
+  if (now->incarnation != seen) {
+    co_return Refused("the store's incarnation is '" + std::to_string(now->incarnation.number) + "' by now",
+                      "somebody else has reseeded it, or the cluster was restored: look again");
+  }
+  const Incarnation next{std::max(seen.number + 1, least.number)};
+  // SAFETY: of two that reseed at once one must find that the other was there: the record's bytes hold a nonce.
+  Json compares = Json::array({etcd::CompareValue(life_key, life->bytes)});
+  Json success = ReplaceAll(root, std::move(puts));
+  success.push_back(etcd::PutOf(life_key, LifeBytes(next.number, life->cluster)));
+  Json txn = etcd::Txn(std::move(compares), std::move(success), Json::array());
+  Result<etcd::TxnAnswer> answer = co_await Ask(std::move(txn), etcd::Asking::kChangeOnce, end);
+  if (!answer) co_return answer.error();
+  if (!answer->succeeded) co_return Refused("the store's incarnation moved meanwhile", "look again");
+  (void)co_await Read("", end);  // takes the new incarnation in, and wakes who watches
+  co_return next;
+}
+
 // ---- watches: one stream for all of them ----
 
 bool EtcdStore::State::ChangedSince(std::string_view prefix, Version after) const {
@@ -524,6 +565,15 @@ Task<Result<Reading>> EtcdStore::Watch(std::string prefix, Version after, Incarn
   if (answer) co_return std::move(*answer);
   const Duration left = std::max<Duration>(TimeLeftUntil(end), kLook);
   co_return co_await Read(std::move(prefix), left);
+}
+
+Task<Result<Incarnation>> EtcdStore::Reseed(Incarnation seen, Incarnation least, std::vector<Transaction::Put> puts,
+                                            Duration timeout) {
+  const std::shared_ptr<State> state = state_;
+  Transaction transaction;
+  transaction.puts = puts;
+  if (Result<Unit> sound = CheckTransaction(transaction); !sound) co_return sound.error();
+  co_return co_await state->Reseed(seen, least, std::move(puts), EndOf(timeout));
 }
 
 Task<Json> EtcdStore::Members(Duration timeout) {

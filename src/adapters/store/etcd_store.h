@@ -38,6 +38,10 @@ class EtcdStore : public Store {
   Task<Result<TransactionResult>> Commit(Transaction transaction, Duration timeout) override;
   Task<Result<Reading>> Watch(std::string prefix, Version after, Incarnation incarnation, Duration timeout) override;
 
+  /// One transaction, as large as etcd allows (128 operations).
+  Task<Result<Incarnation>> Reseed(Incarnation seen, Incarnation least, std::vector<Transaction::Put> puts,
+                                   Duration timeout) override;
+
   /// The members as they answer now, for `lifeboat check`: a list of
   /// {endpoint, answers, problem | version, leader, has_leader, cluster_id, db_bytes, alarms}.
   Task<Json> Members(Duration timeout);

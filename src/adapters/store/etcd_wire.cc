@@ -107,6 +107,10 @@ Json PutOf(const std::string& key, const std::string& value) {
 
 Json DeleteOf(const std::string& key) { return {{"request_delete_range", {{"key", Base64(key)}}}}; }
 
+Json DeleteBetween(const std::string& begin, const std::string& end) {
+  return {{"request_delete_range", {{"key", Base64(begin)}, {"range_end", Base64(end)}}}};
+}
+
 Json RangeOfKey(const std::string& key) { return {{"request_range", {{"key", Base64(key)}}}}; }
 
 Json RangeOfPrefix(const std::string& prefix) {

@@ -50,6 +50,8 @@ struct Refusal {
 [[nodiscard]] Json CompareValue(const std::string& key, const std::string& value);
 [[nodiscard]] Json PutOf(const std::string& key, const std::string& value);
 [[nodiscard]] Json DeleteOf(const std::string& key);
+/// All keys from `begin` to before `end`.
+[[nodiscard]] Json DeleteBetween(const std::string& begin, const std::string& end);
 [[nodiscard]] Json RangeOfKey(const std::string& key);
 [[nodiscard]] Json RangeOfPrefix(const std::string& prefix);
 [[nodiscard]] Json Txn(Json compares, Json success, Json failure);
