@@ -64,6 +64,12 @@ Result<std::optional<LabNetwork>> ChooseNetwork(const LabOptions& options, const
   return std::optional<LabNetwork>();
 }
 
+// Named on the disk before it is made: Down finds it whatever happens next.
+Result<Unit> BuildNetwork(const LabInfo& lab, const std::optional<RunAs>& owner) {
+  if (auto written = WriteOwned(lab.folder / kMarker, MarkerText(&lab), 0644, owner); !written) return written;
+  return MakeNetwork(lab);
+}
+
 std::string SubnetOf(int slot) { return kSubnets + std::to_string(slot); }
 
 Result<Slot> TakeSlot(LabPlace place) {
@@ -176,7 +182,7 @@ Result<Unit> MakeRoot(const fs::path& folder, const std::optional<RunAs>& owner)
   std::error_code problem;
   fs::create_directories(folder.parent_path(), problem);
   if (auto made = MakeOwnedFolder(folder, 0755, owner); !made) return made;
-  return WriteOwned(folder / kMarker, "this folder belongs to 'lifeboat lab'; 'lifeboat lab down' removes it\n", 0644, owner);
+  return WriteOwned(folder / kMarker, MarkerText(nullptr), 0644, owner);
 }
 
 std::optional<pid_t> PidIn(const fs::path& file) {
@@ -271,8 +277,7 @@ Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const Go
   if (auto made = MakeFolders(*lab, *owner); !made) return made.error();
   if (auto written = WriteOwned(folder / "lab.json", LabJson(*lab), 0644, *owner); !written) return written.error();
 
-  // Named above, on the disk, before it is made: Down finds it whatever happens next.
-  if (auto made = lab->network ? MakeNetwork(*lab) : Done(); !made) return made.error();
+  if (auto made = lab->network ? BuildNetwork(*lab, *owner) : Done(); !made) return made.error();
   const Passwords passwords = MakePasswords();
   progress("creates two PostgreSQL servers, one the copy of the other");
   auto copied = std::async(std::launch::async, [&] { return CopyProgram(options, *lab, *owner); });

@@ -130,14 +130,22 @@ Result<LabInfo> ReadLab(const fs::path& folder) {
   return info;
 }
 
+std::string MarkerText(const LabInfo* info) {
+  std::string text = "this folder belongs to 'lifeboat lab'; 'lifeboat lab down' removes it\n";
+  if (info == nullptr || !info->network) return text;
+  Json namespaces = Json::array({info->network->bridge});
+  for (const LabRegion& region : info->regions) namespaces.push_back(region.netns);
+  return text + Json{{"network", NetworkJson(info->network)}, {"namespaces", namespaces}}.dump() + "\n";
+}
+
 std::optional<LabNetwork> ReadNetwork(const fs::path& folder, std::vector<std::string>& namespaces) {
-  const auto text = ReadSmallFile((folder / "lab.json").string());
-  const auto json = text ? ParseJson(*text, "lab.json") : Result<Json>(text.error());
-  if (!json) return std::nullopt;  // cut off while it was written: nothing that it names was made yet
-  std::optional<LabNetwork> network = NetworkFromJson(MemberAt(*json, "network"));
-  for (const Json& region : MemberAt(*json, "regions")) namespaces.push_back(TextAt(region, "netns"));
-  if (network) namespaces.push_back(network->bridge);
-  return network;
+  const auto text = ReadSmallFile((folder / kMarker).string());
+  const std::size_t second = text ? text->find('\n') : std::string::npos;
+  if (second == std::string::npos) return std::nullopt;
+  const auto json = ParseJson(text->substr(second + 1), "marker");
+  if (!json) return std::nullopt;  // a lab on loopback; or cut off while it was written: nothing that it names was made yet
+  for (const Json& netns : MemberAt(*json, "namespaces")) namespaces.push_back(netns.get<std::string>());
+  return NetworkFromJson(MemberAt(*json, "network"));
 }
 
 std::string LabJson(const LabInfo& info) {

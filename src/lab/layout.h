@@ -3,7 +3,7 @@
 // What a lab is made of and where it lies: lab.json, the only thing that all commands of the lab read. The folder is
 // the lab's identity; a folder without its marker is never touched.
 //
-//   <lab>/.lifeboat-lab   marker, placed before anything else
+//   <lab>/.lifeboat-lab   marker, placed before anything else; names the lab's own network, if it has one
 //   <lab>/lab.json        this description
 //   <lab>/lifeboat.yaml   the configuration of all agents and commands
 //   <lab>/bin/lifeboat    a copy of the program: the checkout may be unreadable to user postgres
@@ -85,7 +85,9 @@ struct LabInfo {
   [[nodiscard]] std::string Conninfo(const std::string& region, const std::string& user) const;
 };
 
-/// The network that a half-built or broken lab.json names, as far as it can be read, and all its namespaces: for Down.
+/// What stands in the marker: the names of the lab's own network too, so that Down finds it where all else is broken.
+[[nodiscard]] std::string MarkerText(const LabInfo* info);
+/// The network that the marker names, and all its namespaces.
 [[nodiscard]] std::optional<LabNetwork> ReadNetwork(const std::filesystem::path& folder, std::vector<std::string>& namespaces);
 
 /// $LIFEBOAT_LAB, or /tmp/lifeboat-lab-<uid>.

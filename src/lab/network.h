@@ -10,7 +10,7 @@
 //   region namespace  eth0 10.177.S.3 ─┤
 //   the host          lbXXXXXX  .254 ──┘
 //
-// All names stand in lab.json before the first is made, and only names that stand there are ever removed.
+// All names stand in the lab's marker before the first is made, and only names that stand there are ever removed.
 // Thread rule: any thread, one call at a time per lab; blocks for milliseconds (it runs ip and nft).
 
 #include <functional>
@@ -53,7 +53,7 @@ struct CutReport {
 [[nodiscard]] LabNetwork NameNetwork(const std::string& subnet);
 [[nodiscard]] std::string NamespaceOf(const LabNetwork& network, const std::string& region);
 
-/// Makes what lab.json names. What was made stays on failure: RemoveNetwork removes it.
+/// Makes what `lab` names. What was made stays on failure: RemoveNetwork removes it.
 [[nodiscard]] Result<Unit> MakeNetwork(const LabInfo& lab);
 /// Removes it, whole or in part; processes in it must have ended. Nothing there: done.
 /// @error kFail: not root, or the kernel's words

@@ -40,7 +40,7 @@ class LabCommands : public testing::Test {
 };
 
 TEST_F(LabCommands, TellWhatTheyDoAndLeaveNothingBehind) {
-  const ProgramEnd up = Run({"lab", "up", "--lease", "1"});
+  const ProgramEnd up = Run({"lab", "up", "--lease", "1", "--network", "loopback"});
   ASSERT_EQ(up.exit_code, 0) << up.Said();
   EXPECT_TRUE(Holds(up.out, "the lab is up in " + Folder().string()) && Holds(up.out, "end: lifeboat lab down")) << up.Said();
   EXPECT_EQ(Run({"status"}).exit_code, 0) << "the running lab's configuration is found by itself";
@@ -82,7 +82,7 @@ TEST_F(LabCommands, DownWorksAfterEveryProcessWasKilledAndForAnOrdinaryUser) {
     ASSERT_EQ(::chmod(program_.c_str(), 0755), 0);
     ASSERT_EQ(::chown(home_.c_str(), user_->uid, user_->gid), 0);
   }
-  const ProgramEnd up = Run({"lab", "up", "--lease", "1"});
+  const ProgramEnd up = Run({"lab", "up", "--lease", "1", "--network", "loopback"});
   ASSERT_EQ(up.exit_code, 0) << up.Said();
   for (const pid_t pid : ProcessesWithin(Folder().string())) {
     struct stat status {};

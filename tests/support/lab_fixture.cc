@@ -72,6 +72,7 @@ void LabFixture::BringUp(lab::LabKnobs knobs, const Edit& edit) {
   options.folder = folder_;
   options.program = LIFEBOAT_PROGRAM;
   options.knobs = knobs;
+  options.place = place_;
   options.start_processes = !edit;
   built_ = true;
   auto up = lab::Up(
@@ -238,6 +239,35 @@ void LabFixture::SignalPart(const std::string& region, const std::string& part, 
 void LabFixture::StartRegion(const std::string& region) {
   const auto started = lab::Start(folder_, region);
   EXPECT_TRUE(started) << started.error().Text();
+}
+
+lab::CutReport LabFixture::Cut(const std::string& a, const std::string& b, bool one_way) {
+  const auto cut = lab::Cut(folder_, a, b, one_way);
+  EXPECT_TRUE(cut) << cut.error().Text();
+  return cut ? *cut : lab::CutReport();
+}
+
+void LabFixture::Heal(const std::string& a, const std::string& b) {
+  const auto healed = lab::Heal(folder_, a, b);
+  EXPECT_TRUE(healed) << healed.error().Text();
+}
+
+lab::KillReport LabFixture::Freeze(const std::string& region, const std::string& part) {
+  const auto frozen = lab::Freeze(folder_, region, part);
+  EXPECT_TRUE(frozen) << frozen.error().Text();
+  return frozen ? *frozen : lab::KillReport();
+}
+
+void LabFixture::Thaw() {
+  const auto thawed = lab::Thaw(folder_);
+  EXPECT_TRUE(thawed) << thawed.error().Text();
+}
+
+void NetworkLab::SetUp() {
+  place_ = lab::LabPlace::kNamespaces;
+  const auto possible = lab::CanMakeNetworks();
+  ASSERT_TRUE(possible) << "this test needs root and network namespaces: " << possible.error().Text()
+                        << "; 'ctest -LE network' runs the tests that do not";
 }
 
 void LabFixture::NoteFault(const std::string& region) {

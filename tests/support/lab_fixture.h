@@ -50,6 +50,9 @@ class LabFixture : public testing::Test {
   /// Builds the lab, starts it and waits until the service is whole. Call it within ASSERT_NO_FATAL_FAILURE.
   void BringUp(lab::LabKnobs knobs = Quick(), const Edit& edit = {});
 
+  /// Where BringUp places the regions.
+  lab::LabPlace place_ = lab::LabPlace::kLoopback;
+
   [[nodiscard]] const lab::LabInfo& lab() const { return lab_; }
   [[nodiscard]] std::string AddressOf(const std::string& region) const { return lab_.Find(region)->address; }
   [[nodiscard]] static std::string Other(const std::string& region) { return region == kEast ? kWest : kEast; }
@@ -96,6 +99,11 @@ class LabFixture : public testing::Test {
   void SignalPart(const std::string& region, const std::string& part, int signal);
   /// Starts the region's supervisor.
   void StartRegion(const std::string& region);
+  /// The faults of lab/lab.h; a lab on the network has them all.
+  lab::CutReport Cut(const std::string& a, const std::string& b = {}, bool one_way = false);
+  void Heal(const std::string& a = {}, const std::string& b = {});
+  lab::KillReport Freeze(const std::string& region, const std::string& part = {});
+  void Thaw();
   /// Remembers that `region` was the primary and lost the service at about this moment, possibly with rows that the
   /// ledger must then name.
   void NoteFault(const std::string& region);
@@ -142,6 +150,12 @@ class LabFixture : public testing::Test {
   int clients_so_far_ = 0;
   WallTime clients_since_;
   std::vector<Fault> faults_;
+};
+
+/// A lab whose regions live in network namespaces. It needs root, and says so by failing: a test that is passed over shows nothing.
+class NetworkLab : public LabFixture {
+ protected:
+  void SetUp() override;
 };
 
 /// True when the step was begun (its intent is journaled, or it is done).
