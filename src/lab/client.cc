@@ -288,10 +288,8 @@ RowFate Client::WriteRow(const Connection& connection, std::uint64_t n, const st
     }
   }
   RowFate fate = RowFate::kInDoubt;
-  bool first = true;
+  // The last word counts: the server says that the INSERT is complete before it commits, and a refusal of the commit comes after it.
   while (const Answer answer{PQgetResult(connection.get())}) {
-    if (!first) continue;
-    first = false;
     if (PQresultStatus(answer.get()) == PGRES_COMMAND_OK) {
       fate = RowFate::kAcknowledged;
     } else {
