@@ -16,6 +16,7 @@
 #include "agent/lease_keeper.h"
 #include "config/settings.h"
 #include "decide/votes.h"
+#include "decide/reseed.h"
 #include "decide/rules.h"
 #include "observe/world.h"
 #include "ports/bell.h"
@@ -109,6 +110,12 @@ class Agent {
   Task<Result<Json>> OrderSwitchover(Json parameters);
   Task<Result<Json>> OrderFailover(Json parameters);
   Task<Result<Json>> OrderRejoin(Json parameters);
+  // ---- a lost store (agent_reseed.cc) ----
+  Task<Result<Json>> ReseedCalls(std::string method, Json parameters);
+  [[nodiscard]] Json WitnessForReseed() const;
+  Task<Result<ReseedQuestion>> AskForReseed(Json parameters);
+  Task<Result<Unit>> AwaitRecorded(RegionName region, ReseedPlan plan, Duration patience);
+  Task<Result<Json>> OrderReseed(Json parameters);
   Task<Result<Json>> RemoveCandidate(Json parameters);
   Task<Result<Json>> Executions(std::string method, Json parameters);
   Task<Result<Json>> EvidenceCalls(std::string method, Json parameters);

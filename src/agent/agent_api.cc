@@ -48,6 +48,8 @@ Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
   if (method == "rejoin") co_return co_await OrderRejoin(std::move(parameters));
   if (method == "cool-down.clear") co_return co_await ClearCoolDown(std::move(parameters));
   if (method == "candidates.remove") co_return co_await RemoveCandidate(std::move(parameters));
+  if (method == "store.reseed" || method == "lease.reseed" || method == "lease.record")
+    co_return co_await ReseedCalls(std::move(method), std::move(parameters));
   if (method.starts_with("executions.")) co_return co_await Executions(method.substr(11), std::move(parameters));
   if (method.starts_with("evidence.")) co_return co_await EvidenceCalls(method.substr(9), std::move(parameters));
   if (method.starts_with("hand.")) {

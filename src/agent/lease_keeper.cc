@@ -389,6 +389,23 @@ Task<Result<Unit>> LeaseKeeper::PrepareToWrite(Epoch epoch) {
   co_return co_await FeedGuard();
 }
 
+Task<Result<Json>> LeaseKeeper::OnReseed(Epoch epoch, Incarnation incarnation, RegionName holder) {
+  if (holder == options_.self) {
+    auto read = co_await Read(kReadTimeout);
+    if (!read.ok()) co_return read.error();
+    if (lease_.record().highest < epoch || lease_.record().incarnation < incarnation)
+      co_return RetryLater("epoch " + std::to_string(epoch.number) + " does not stand in the store that this region reads");
+  } else {
+    // SAFETY: on the disk before the new item can be written anywhere: from here on this region gives no word for an epoch below.
+    lease_.NoteReseed(epoch, incarnation);
+    auto saved = co_await SaveRecord();
+    if (!saved.ok()) co_return saved.error();
+    log_.Warn("the store is reseeded: every lower epoch is refused from now on", {{"epoch", epoch.number}, {"holder", holder.text}});
+  }
+  changed_();
+  co_return ToJson(lease_.record());
+}
+
 Task<Result<Unit>> LeaseKeeper::NoteJoined(Epoch epoch) {
   lease_.NoteJoined(epoch);
   co_return co_await SaveRecord();

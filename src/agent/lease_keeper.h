@@ -49,6 +49,10 @@ class LeaseKeeper : public LeaseDoor {
   /// A holder's question for a promise ("lease.promise").
   Task<Result<Json>> OnQuestion(Json parameters);
 
+  /// Before a lost store is begun anew ("lease.reseed"): the epoch and the incarnation that it will have are on the disk here when
+  /// this answers. Asked for the holder: its item has been read from the new store. @return the record
+  Task<Result<Json>> OnReseed(Epoch epoch, Incarnation incarnation, RegionName holder);
+
   /// One attempt to write the first item. @error kRefused: there is one already
   Task<Result<Unit>> Found();
   /// One renewal at once (also the adoption by a new run).

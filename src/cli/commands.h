@@ -4,6 +4,7 @@
 // Thread rule: the main thread.
 
 #include <string>
+#include <vector>
 
 #include "cli/ask.h"
 
@@ -22,6 +23,13 @@ struct OrderOptions {
 [[nodiscard]] int OrderSwitchover(const CommonOptions& options, const OrderOptions& order);
 [[nodiscard]] int OrderFailover(const CommonOptions& options, const OrderOptions& order);
 [[nodiscard]] int OrderRejoin(const CommonOptions& options, const OrderOptions& order);
+
+struct ReseedOptions {
+  std::string holder;               ///< the region that was the last primary
+  std::vector<std::string> attest;  ///< "REGION=who saw what", each
+};
+/// Begins a store that was lost anew.
+[[nodiscard]] int ReseedStore(const CommonOptions& options, const ReseedOptions& reseed);
 
 [[nodiscard]] int ListExecutions(const CommonOptions& options);
 /// `verb`: show, resume or abort.

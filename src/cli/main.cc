@@ -62,6 +62,10 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
      "lifeboat failover --to us-west-2\n  lifeboat failover --to us-west-2 --accept-loss\n"
      "  lifeboat failover --to us-west-2 --attest \"J. Doe: powered off by the provider, ticket 4711\""},
     {"rejoin", "lifeboat rejoin us-east-1"},
+    {"store", "lifeboat store reseed --holder us-east-1"},
+    {"store reseed",
+     "lifeboat store reseed --holder us-east-1\n"
+     "  lifeboat store reseed --holder us-east-1 --attest us-east-1=\"J. Doe: the site burns, ticket 4711\""},
     {"executions", "lifeboat executions list"},
     {"executions list", "lifeboat executions list"},
     {"executions show", "lifeboat executions show x-20261123-065029164-f0a0"},
@@ -122,6 +126,7 @@ int main(int argc, char** argv) {
   CommonOptions common;
   OrderOptions order;
   ReportOptions report;
+  ReseedOptions reseed;
   std::string log_file = "-";
   std::string id;
   std::uint64_t limit = 100;
@@ -163,6 +168,22 @@ int main(int argc, char** argv) {
           [&] { return OrderRejoin(common, order); });
   rejoin->add_option("region", order.region, "the region to rejoin")->required();
   rejoin->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
+
+  CLI::App* store = app.add_subcommand("store", "the store that the agents share: reseed");
+  store->require_subcommand(1);
+  CLI::App* begin_anew = add(store, "reseed", "begin a store anew whose content was lost; refuses while the store is whole",
+                             [&] { return ReseedStore(common, reseed); });
+  begin_anew->add_option("--holder", reseed.holder, "the region that was the last primary: it keeps the lease")->required();
+  begin_anew->add_option("--attest", reseed.attest,
+                         "REGION=\"who saw what\": that region does not answer, and you saw to it that it is off; repeat it for each");
+  asks(begin_anew);
+
+  CLI::App* cool_down = app.add_subcommand("cool-down", "the latch after a move that votes drove: clear");
+  cool_down->require_subcommand(1);
+  CLI::App* clear = add(cool_down, "clear", "let votes move the service again; who and why is recorded in evidence",
+                        [&] { return ClearCoolDown(common, reason); });
+  clear->add_option("--reason", reason, "what was found, and done about it")->required();
+  asks(clear);
 
   CLI::App* executions = app.add_subcommand("executions", "runs of plans: list, show, resume, abort");
   executions->require_subcommand(1);

@@ -54,13 +54,13 @@ Result<Unit> Lease::OnItem(std::optional<LeaseItem> item, std::uint64_t version,
   if (incarnation < record_.incarnation) {
     return Refused("the store's incarnation " + std::to_string(incarnation.number) + " is older than " +
                        std::to_string(record_.incarnation.number) + ", which this region has seen",
-                   "the store was restored from an old copy: bring the newest one back, or reseed the store");
+                   "the store was restored from an old copy: bring the newest one back, or: lifeboat store reseed");
   }
   const Epoch epoch = item ? item->epoch : Epoch{0};
   if (epoch < record_.highest) {
     return Refused("the store's epoch " + std::to_string(epoch.number) + " is below " + std::to_string(record_.highest.number) +
                        ", which this region has seen",
-                   "the store lost its content or was restored from an old copy: bring the newest one back, or reseed the store");
+                   "the store lost its content or was restored from an old copy: bring the newest one back, or: lifeboat store reseed");
   }
   store_heard_ = arrived;
   if (!item) {
@@ -124,6 +124,11 @@ std::optional<AgentRecord> Lease::UnsavedRecord() const { return record_ == save
 
 void Lease::OnRecordSaved(const AgentRecord& saved) { saved_ = saved; }
 void Lease::NoteJoined(Epoch epoch) { record_.joined = std::max(record_.joined, epoch); }
+void Lease::NoteReseed(Epoch epoch, Incarnation incarnation) {
+  record_.highest = std::max(record_.highest, epoch);
+  record_.incarnation = std::max(record_.incarnation, incarnation);
+  if (!IsHolderRun()) EndReign();
+}
 void Lease::NoteHeld(Epoch epoch) { record_.held = std::max(record_.held, epoch); }
 
 bool Lease::IsHolder() const {

@@ -78,6 +78,8 @@ class Lease {
   void OnRecordSaved(const AgentRecord& saved);
   /// Notes that the copy here follows the primary of `epoch`, proven by a row written after the rejoin.
   void NoteJoined(Epoch epoch);
+  /// A store that was lost is about to be begun anew with this epoch and incarnation: everything lower is refused from now on.
+  void NoteReseed(Epoch epoch, Incarnation incarnation);
   /// Notes that the database is about to be writable under `epoch`.
   void NoteHeld(Epoch epoch);
 

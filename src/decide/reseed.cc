@@ -51,8 +51,8 @@ Result<Unit> CheckAllAreKnown(const ReseedQuestion& q) {
   std::string hint;
   for (const ReseedWitness& w : q.regions) {
     if (!w.data || w.answers || q.attested.contains(w.region)) continue;
-    silent += (silent.empty() ? "" : "; ") + ("'" + w.region.text + "' neither records the new epoch nor is attested as down (" +
-                                              w.problem + ")");
+    silent += (silent.empty() ? "" : "; ") +
+              ("'" + w.region.text + "' neither records the new epoch nor is attested as down (" + w.problem + ")");
     hint += " --attest " + w.region.text + "=\"who saw what\"";
   }
   if (silent.empty()) return Done();
@@ -75,7 +75,8 @@ Known HighestOf(const ReseedQuestion& q) {
 }
 
 Result<Unit> CheckIsLost(const ReseedQuestion& q, const Known& known) {
-  if (known.epoch == Epoch{}) return Refused("no agent that answers has ever seen an epoch", "a new service founds itself; nothing was lost");
+  if (known.epoch == Epoch{})
+    return Refused("no agent that answers has ever seen an epoch", "a new service founds itself; nothing was lost");
   const Epoch stands = q.item ? q.item->epoch : Epoch{};
   // SAFETY: beside a store that still counts, a new life of it would end a reign that is valid.
   if (stands >= known.epoch && q.incarnation >= known.incarnation) {

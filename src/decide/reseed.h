@@ -1,8 +1,8 @@
 #pragma once
 
-// What a store that was lost is begun anew with (docs/lease.md section 5, docs/runbooks/store-lost.md): a pure function from what the
-// agents that answer have on record, and from what a person attests about the others, to the new item, or to why not.
-// Thread rule: pure functions.
+// What a store that was lost is begun anew with (docs/lease.md section 5, docs/runbooks/store-lost.md): a pure function from what
+// the agents that answer have on record, and from what a person attests about the others, to the new item, or to why not. Thread
+// rule: pure functions.
 
 #include <map>
 #include <optional>
@@ -18,9 +18,9 @@ namespace lifeboat {
 /// What one region's agent says about itself.
 struct ReseedWitness {
   RegionName region;
-  bool data = true;     ///< not a witness: it has a database, and may be holder or candidate
-  bool answers = false; ///< nothing below is known where it does not
-  std::string problem;  ///< why it does not
+  bool data = true;      ///< not a witness: it has a database, and may be holder or candidate
+  bool answers = false;  ///< nothing below is known where it does not
+  std::string problem;   ///< why it does not
   AgentId agent;
   AgentRecord record;
   std::optional<LeaseItem> remembered;  ///< the last item that this run has read and not refused
@@ -40,8 +40,8 @@ struct ReseedQuestion {
 
 struct ReseedPlan {
   LeaseItem item;
-  Incarnation least;                 ///< of the new life
-  std::vector<RegionName> to_record; ///< must have the new epoch on their disks before the item is written
+  Incarnation least;                  ///< of the new life
+  std::vector<RegionName> to_record;  ///< must have the new epoch on their disks before the item is written
   bool holder_answers = false;
 };
 

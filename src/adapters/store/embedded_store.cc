@@ -344,7 +344,8 @@ Task<Result<Incarnation>> EmbeddedStore::Reseed(Incarnation seen, Incarnation le
   state->WriteToDisk(commitment);
   commitment->done.expires_after(timeout);
   co_await commitment->done.async_wait(asio::as_tuple(asio::use_awaitable));
-  if (!commitment->answer) co_return UnknownOutcome("the store's disk did not finish within " + FormatDuration(timeout), "look again");
+  if (!commitment->answer)
+    co_return UnknownOutcome("the store's disk did not finish within " + FormatDuration(timeout), "look again");
   if (!*commitment->answer) co_return commitment->answer->error();
   co_return next;
 }
