@@ -69,7 +69,9 @@ std::string LeaseText(const Json& status) {
   std::string candidates;
   for (const Json& candidate : MemberAt(lease, "candidates"))
     candidates += (candidates.empty() ? "" : ", ") + candidate.get<std::string>();
-  return text + "; candidates: " + (candidates.empty() ? "none" : candidates);
+  text += "; candidates: " + (candidates.empty() ? "none" : candidates);
+  if (!TextAt(lease, "attested").empty()) text += "\n            begun on a person's word: " + TextAt(lease, "attested");
+  return text;
 }
 
 int PrintStatus(const Json& status, const Settings& settings) {
