@@ -311,7 +311,7 @@ Task<Result<Epoch>> LeaseKeeper::Claim(Transaction extra, std::string attested) 
     const std::string left = may.left > 0s ? ", " + FormatDuration(may.left) + " left" : "";
     co_return Refused("this region may not take over: " + std::string(ToString(may.bar)) + left);
   }
-  LeaseChange claim = lease_.BeginClaim(clock_.Now(), waived ? std::move(attested) : std::string());
+  LeaseChange claim = lease_.BeginClaim(clock_.Now(), std::move(attested));
   co_return co_await SendClaim(std::move(claim), std::move(extra));
 }
 

@@ -219,6 +219,8 @@ TEST(Observe, NothingIsStartedStoppedOrMovedAndAPersonWhoAttestsMayFailOver) {
   EXPECT_EQ(moved.exit_code, 0) << moved.Said();
   EXPECT_TRUE(Holds(Newest(lab, "failover").dump(), "attested by J. Doe: power cut, ticket 4711"));
   EXPECT_TRUE(lab.AwaitServes(kWest)) << lab.Lifeboat({"status"}).Said();
+  EXPECT_EQ(TextAt(MemberAt(lab.Status(), "lease"), "attested"), "J. Doe: power cut, ticket 4711");
+  EXPECT_TRUE(Says(lab, {"status"}, {"begun on a person's word: J. Doe: power cut, ticket 4711"}));
 }
 
 }  // namespace
