@@ -75,7 +75,8 @@ GateWord GateWatch::Tell(const GuardCore& core) {
   if (core.permission()) {
     next.epoch = core.permission()->epoch;
     next.deadline = core.permission()->deadline;
-    next.counted_on = IsInForce();
+    // SAFETY: behind a closed gate it stays counted on until the server is dead: turning it off then must not let a commit through.
+    next.counted_on = IsInForce() || core.IsClosed();
   } else {
     next.epoch = core.highest();
   }

@@ -165,7 +165,6 @@ class GuardLoop {
         case GuardCore::Action::kFence: disk_.Fence(); break;
         case GuardCore::Action::kProve: ProveGate(); break;
       }
-      if (was_armed && !core_.permission() && action == GuardCore::Action::kProve) PermissionEnded(GuardEvent::kDeadline);
       if (core_.State(now).kills != kills) disk_.Tell(GuardEvent::kKilled, core_.highest(), AgeAt(kill_began_, ReadClocks()));
     }
   }
@@ -197,7 +196,9 @@ class GuardLoop {
     bool in_force = gate_.Prove();
     UpdateGate();
     in_force = in_force && gate_.Prove();
+    const bool was_permitted = core_.permission().has_value();
     core_.SawGate(in_force, ReadClocks());
+    if (was_permitted && !core_.permission()) PermissionEnded(GuardEvent::kDeadline);
     UpdateGate();
   }
 
@@ -253,8 +254,7 @@ class GuardLoop {
       Accept();
     } else if (descriptor == gate_.event()) {
       gate_.Acknowledge();
-      gate_.Prove();
-      UpdateGate();
+      ProveGate();
     } else if (descriptor == disk_.event()) {
       TakeFromDisk();
     } else if (descriptor == parts_.signals.number()) {
