@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <set>
 
+#include "base/seeded_bug.h"
 #include "base/spawn.h"
 #include "ports/bell.h"
 
@@ -190,7 +191,7 @@ Task<> Executor::RunStep(std::shared_ptr<RunState> run, const Step& step) {
 Task<bool> Executor::TryStep(std::shared_ptr<RunState> run, const Step& step) {
   StepRecord& record = *run->execution.Find(step.name);
   // SAFETY: each step looks at the epoch again before it acts.
-  if (const auto item = lease_.Item(); item && !EpochAllows(run->execution, *item)) {
+  if (const auto item = lease_.Item(); item && !EpochAllows(run->execution, *item) && !SEEDED_BUG(kStepWithoutEpoch)) {
     record.outcome = "epoch " + std::to_string(item->epoch.number) + " has begun, this execution is of epoch " +
                      std::to_string(run->execution.epoch.number);
     if (run->PastNoReturn()) {
@@ -219,7 +220,7 @@ Task<bool> Executor::TryStep(std::shared_ptr<RunState> run, const Step& step) {
   if (!already) {
     record.state = StepState::kIntended;
     record.attempts += 1;
-    if (!co_await Write(run)) {
+    if (!SEEDED_BUG(kIntentAfterAct) && !co_await Write(run)) {
       record.outcome = "the journal did not take the intent";
       record.state = record.attempts > 1 ? StepState::kIntended : StepState::kPending;
       co_return false;

@@ -2,6 +2,8 @@
 
 #include <boost/asio/this_coro.hpp>
 #include <map>
+
+#include "base/seeded_bug.h"
 #include <memory>
 
 #include "act/plan.h"
@@ -248,6 +250,7 @@ Already IsReleased(StepContext c) {
   if (!look.ok()) co_return look.error();
   const auto item = LeaseItemFromJson(MemberAt(*look, "lease"));
   if (!item.ok()) co_return item.error();
+  if (SEEDED_BUG(kReleaseToldDirectly)) co_return true;
   co_return (item->released && item->released->heir == c.execution.target) || item->holder == c.execution.target;
 }
 
@@ -385,6 +388,8 @@ Answer CompareStandbys(StepContext c) {
     co_return Done();
   }
   Json token = {{"reason", "yielded"}, {"source", c.execution.source.text}, {"epoch", c.execution.epoch.number - 1}};
+  // The heir holds all that is here and more: what would have been lost here is the most that it loses.
+  token["loss"] = MemberAt(c.execution.facts, "loss_estimate");
   Json parameters = {{"heir", best.text}, {"token", token.dump()}};
   auto ceded = co_await c.Ask(c.execution.target, "cede", std::move(parameters));
   if (!ceded.ok()) co_return RetryLater(ceded.error().message);
@@ -425,8 +430,29 @@ Answer CheckpointPrimary(StepContext c) {
   co_return Done();
 }
 
+/// Two promotions that did not know of each other give their timelines the same number: told apart by where each left the one
+/// before it. Nothing: up to the lower of the two numbers it is one history.
+Task<Result<std::optional<std::string>>> ForkOfNamesakes(StepContext c, std::uint64_t old_timeline, std::uint64_t new_timeline) {
+  std::optional<Lsn> fork;
+  for (std::uint64_t timeline = std::min(old_timeline, new_timeline); timeline > 1; --timeline) {
+    auto theirs = co_await c.Ask(c.execution.target, "fork", One("timeline", timeline));
+    auto ours = co_await c.Ask(c.execution.source, "fork", One("timeline", timeline));
+    if (!theirs.ok() && theirs.error().retry != Retry::kNotFound) co_return theirs.error();
+    if (!ours.ok() && ours.error().retry != Retry::kNotFound) co_return ours.error();
+    if (!theirs.ok() || !ours.ok()) break;  // a fresh copy has no old history files
+    const auto there = Lsn::Parse(TextAt(*theirs, "fork"));
+    const auto here = Lsn::Parse(TextAt(*ours, "fork"));
+    if (!there || !here || *there == *here) break;
+    fork = std::min(*there, *here);
+  }
+  if (!fork) co_return std::optional<std::string>();
+  co_return std::optional(fork->Text());
+}
+
 /// Where the primary's history left the timeline that the old copy was writing. Nothing: it never did.
 Task<Result<std::optional<std::string>>> ForkFrom(StepContext c, std::uint64_t old_timeline, std::uint64_t new_timeline) {
+  auto namesakes = co_await ForkOfNamesakes(c, old_timeline, new_timeline);
+  if (!namesakes.ok() || namesakes->has_value()) co_return namesakes;
   for (std::uint64_t timeline = old_timeline + 1; timeline <= new_timeline; ++timeline) {
     auto fork = co_await c.Ask(c.execution.target, "fork", One("timeline", timeline));
     if (fork.ok()) co_return std::optional(TextAt(*fork, "fork"));

@@ -65,6 +65,7 @@ class FakeServer {
   ServerMode mode = ServerMode::kDown;
   bool writable_start = false;  ///< kStarting: it will come up as a primary
   bool stopping = false;        ///< shutting down: no client is served, standbys are
+  bool strays_unseen = false;   ///< seeded: nobody looks for backends that outlived their postmaster
   bool strays = false;          ///< backends of a primary outlived their postmaster
   std::string upstream;         ///< host
   bool receiving = false;       ///< the link to the upstream was not dropped
@@ -75,6 +76,8 @@ class FakeServer {
   bool start_fails = false;
   bool rewind_fails = false;
   bool hung = false;    ///< answers no query
+  Duration client_delay{0};     ///< how much longer a client's commit takes
+  bool refuses_clients = false;  ///< clients get errors, while agents and standbys are served
   bool frozen = false;  ///< its whole machine stands still: nothing of it runs, its processes are there
   /// The gate in the server (docs/lease.md section 6): whether a commit passes at this moment. None: no gate is loaded.
   std::function<bool()> gate_is_open;
@@ -90,7 +93,7 @@ class FakeServer {
   std::set<std::uint64_t> saved_ids;
 
   [[nodiscard]] bool PostmasterRuns() const { return mode != ServerMode::kDown; }
-  [[nodiscard]] bool ProcessesLive() const { return PostmasterRuns() || strays; }
+  [[nodiscard]] bool ProcessesLive() const { return PostmasterRuns() || (strays && !strays_unseen); }
   [[nodiscard]] bool AcceptsCommits() const { return ((mode == ServerMode::kPrimary && !stopping) || strays) && !frozen; }
   /// A client that asked now would get its commit, and the word that it has it.
   [[nodiscard]] bool CanCommit() const { return AcceptsCommits() && (!gate_is_open || gate_is_open()); }
@@ -113,7 +116,7 @@ class FakeServer {
     if (postmaster_only)
       strays = strays || mode == ServerMode::kPrimary;
     else
-      strays = false;
+      strays = strays && strays_unseen;
     if (mode == ServerMode::kPrimary) cluster_state = "in production";
     mode = ServerMode::kDown;
     stopping = false;
@@ -327,7 +330,9 @@ class FakeDatabase final : public Database {
     ControlData control;
     control.system_id = server_.system_id;
     control.cluster_state = server_.cluster_state;
+    // As the real door: the newest timeline of which WAL is here, which pg_control names only after a checkpoint.
     control.timeline = server_.control_timeline;
+    if (!server_.wal.empty()) control.timeline = std::max(control.timeline, server_.wal.back().timeline);
     control.checkpoint = control.redo = Lsn{0x3000000};
     co_return control;
   }

@@ -86,6 +86,7 @@ Task<Result<Json>> SimPeers::Call(RegionName region, std::string method, Json pa
 void StoreHost::Start() {
   if (up_) return;
   up_ = true;
+  frozen_ = false;
   if (same_incarnation) {
     data.RestartUnnoticed();
   } else {

@@ -81,6 +81,7 @@ Wishes WishesOf(const Request& request, std::uint64_t seed) {
   if (request.data_regions > 0) wishes.data_regions = request.data_regions;
   if (!request.gate.empty()) wishes.gate = request.gate == "on";
   wishes.faults = request.faults;
+  wishes.bug = request.bug;
   return wishes;
 }
 

@@ -63,6 +63,8 @@ RunOfAgent::~RunOfAgent() { world.time.Detach(io); }
 
 bool RunOfAgent::Holds(Instant at) const { return agent->keeper().lease().HoldsAt(at); }
 
+std::optional<Instant> RunOfAgent::HeldUntil() const { return agent->keeper().lease().Deadline(); }
+
 std::string RunOfAgent::Describe() const {
   const Decision& d = agent->decision();
   return "rule " + std::to_string(d.rule) + ": " + d.reason + " [" + ToString(d.proposal) + "] takeover: " +

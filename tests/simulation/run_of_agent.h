@@ -17,6 +17,7 @@ struct RunOfAgent {
   [[nodiscard]] std::string Describe() const;
   /// Its lease is valid at `at`.
   [[nodiscard]] bool Holds(Instant at) const;
+  [[nodiscard]] std::optional<Instant> HeldUntil() const;
 
   World& world;
   boost::asio::io_context io;

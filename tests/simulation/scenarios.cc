@@ -163,7 +163,8 @@ Outcome Run(Mode mode, const Wishes& wishes) {
   Outcome outcome;
   outcome.seed = wishes.seed;
   SeedRandomBytes(wishes.seed);
-  const Options options = mode == Mode::kStorm ? StormOptions(wishes) : mode == Mode::kMill ? MillOptions(wishes) : OutageOptions(wishes);
+  Options options = mode == Mode::kStorm ? StormOptions(wishes) : mode == Mode::kMill ? MillOptions(wishes) : OutageOptions(wishes);
+  options.bug = wishes.bug;
   World world(options);
   try {
     if (mode == Mode::kStorm) RunStorm(world, wishes);

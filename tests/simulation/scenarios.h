@@ -20,6 +20,8 @@ struct Wishes {
   std::optional<bool> gate;
   /// Only faults whose name begins with it; empty: all.
   std::string faults;
+  /// A seeded bug that lies in the modelled parts (base/seeded_bug.h); empty: none.
+  std::string bug;
 };
 
 struct Outcome {

@@ -88,17 +88,40 @@ class Storm {
     });
   }
 
+  /// Without a gate, a region whose guard and agent are both dead or still for longer than the lease is not fenced by anyone: that
+  /// is stated (docs/guarantees.md), and not tried here.
+  void SpareGuard(int place) {
+    if (w_.options.gate || place == w_.witness()) return;
+    HeldAt(place).guard = Duration(0);
+    w_.At(place).guard->Live();
+  }
+
   // ---- faults ----
   void AgentKilled() {
     const int place = Any();
+    SpareGuard(place);
     if (dice_.Chance(0.4)) HeldAt(place).agent = w_.time.now() + While();
     w_.KillAgent(place);
   }
-  void AgentKilledAtCall() { w_.KillAtCall(Any(), 1 + dice_.Below(60), false); }
-  void AgentFrozen() { w_.FreezeAgent(Any(), While()); }
-  void AgentFrozenAtCall() { w_.KillAtCall(AnyData(), 1 + dice_.Below(60), true); }
+  void AgentKilledAtCall() {
+    const int place = Any();
+    SpareGuard(place);
+    w_.KillAtCall(place, 1 + dice_.Below(60), false);
+  }
+  void AgentFrozen() {
+    const int place = Any();
+    SpareGuard(place);
+    w_.FreezeAgent(place, While());
+  }
+  void AgentFrozenAtCall() {
+    const int place = AnyData();
+    SpareGuard(place);
+    w_.KillAtCall(place, 1 + dice_.Below(60), true);
+  }
   void GuardKilled() {
     const int place = AnyData();
+    const World::Machine& machine = w_.At(place);
+    if (!w_.options.gate && (!machine.run || machine.agent_frozen || machine.calls_left > 0)) return;
     if (dice_.Chance(0.4)) HeldAt(place).guard = w_.time.now() + While();
     if (w_.tracing()) w_.Note(w_.At(place).name.text + ": the guard is killed");
     w_.At(place).guard->Die();
@@ -106,10 +129,11 @@ class Storm {
   void MachineOff() {
     const int place = Any();
     const Duration d = While();
-    HeldAt(place).machine = w_.time.now() + d;
+    const Duration until = w_.time.now() + d;
+    HeldAt(place).machine = until;
     w_.KillMachine(place);
-    w_.time.At(w_.time.now() + d + milliseconds(1), [this, place] {
-      if (HeldAt(place).machine > w_.time.now()) return;
+    w_.time.At(until + milliseconds(1), [this, place, until] {
+      if (HeldAt(place).machine != until) return;  // off for longer by now, or all is healed
       w_.StartMachine(place, true);
     });
   }
@@ -247,10 +271,11 @@ class Storm {
     const auto item = w_.Item();
     if (!item) return;
     const int holder = w_.PlaceOf(item->holder);
-    HeldAt(holder).machine = w_.time.now() + seconds(20);
+    const Duration until = w_.time.now() + seconds(40);  // longer than anyone stands still
+    HeldAt(holder).machine = until;
     w_.KillMachine(holder);
-    w_.time.At(w_.time.now() + seconds(20) + milliseconds(1), [this, holder] {
-      if (HeldAt(holder).machine <= w_.time.now()) w_.StartMachine(holder, true);
+    w_.time.At(until + milliseconds(1), [this, holder, until] {
+      if (HeldAt(holder).machine == until) w_.StartMachine(holder, true);
     });
     const int to = AnyData();
     if (to == holder) return;

@@ -79,7 +79,15 @@ World::World(const Options& o)
     machine.server->gate_is_open = [guard = machine.guard.get()] { return guard->GateIsOpen(); };
     time.At(dice.Between(Duration(0), options.between_writes), [this, &machine] { Write(machine); });
   }
+  if (options.bug == "guard-late") {
+    for (int place = 0; place < data(); ++place) At(place).guard->lateness = std::chrono::milliseconds(200 + dice.Below(800));
+  }
+  if (options.bug == "dead-by-postmaster") {
+    for (int place = 0; place < data(); ++place) At(place).server->strays_unseen = true;
+  }
   store = std::make_unique<StoreHost>(time, network, witness(), At(witness()).disk);
+  store->compare_nothing = options.bug == "extension-compares-nothing";
+  store->same_incarnation = options.bug == "store-timers-lost";
   store->on_commit = [this](const Transaction& transaction) { OnCommit(transaction); };
   time.at_rest = [this] { Judge(); };
 }
@@ -117,7 +125,8 @@ void World::Flush(Machine& machine, std::uint64_t generation) {
   // Whoever of the two says that the lease goes on: without its guard the agent may still know better.
   const Duration margin = machine.settings.lease.margin;
   const bool guarded = granted && !HasPassed(granted->deadline + margin, now);
-  const bool ended = !guarded && !(machine.run && machine.run->Holds(now - margin));
+  const bool held = (machine.run && machine.run->Holds(now - margin)) || (machine.held_until && !HasPassed(*machine.held_until + margin, now));
+  const bool ended = !guarded && !held;
   checker.Acknowledged(time.now(), machine.place, granted ? granted->epoch : Epoch{}, row.id, row.end, ended);
 }
 
@@ -259,6 +268,7 @@ void World::KillAgent(int place) {
   if (tracing()) Note(machine.name.text + ": agent run " + std::to_string(machine.runs) + " is killed");
   hub.processes[static_cast<std::size_t>(place)] = {};
   if (place == witness()) store->Stop();
+  machine.held_until = machine.run->HeldUntil();
   machine.run.reset();
   machine.agent_frozen = false;
 }
@@ -327,6 +337,7 @@ void World::StartMachine(int place, bool rebooted) {
   if (rebooted) {
     KillMachine(place);
     machine.clock->Reboot();
+    machine.held_until.reset();
     if (machine.guard) machine.guard->Reboot();
     if (tracing()) Note(machine.name.text + ": the machine has booted");
   }
@@ -340,6 +351,11 @@ void World::StartAll() {
 
 void World::SuperviseServer(int place) {
   Machine& machine = At(place);
+  if (options.bug == "restart-without-fence" && !machine.server->ProcessesLive() && !machine.frozen) {
+    machine.server->fence = false;
+    if (tracing()) Note(machine.name.text + ": a service manager starts PostgreSQL, whatever the guard says");
+    return machine.server->Started(true);
+  }
   // Its unit needs the guard's (docs/lease.md section 7).
   if (machine.server->ProcessesLive() || !machine.guard->alive() || machine.frozen) return;
   if (tracing()) Note(machine.name.text + ": a service manager starts PostgreSQL " + (machine.server->fence ? "(fenced)" : "(no fence stands)"));

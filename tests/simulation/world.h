@@ -38,6 +38,7 @@ struct Options {
   Duration disk = std::chrono::microseconds(200);
   Duration guard_lateness{0};  ///< the most by which a guard comes late
   Duration replication_delay = std::chrono::milliseconds(3);
+  std::string bug;  ///< seeded, in a modelled part
 };
 
 /// What is to be known of an execution.
@@ -84,6 +85,7 @@ class World {
     std::uint64_t calls_left = 0;  ///< the agent is killed (or frozen) at this call to a door; 0: never
     bool freeze_at_call = false;
     std::uint64_t freezes = 0;
+    std::optional<Instant> held_until;  ///< as the last run of its agent knew, when it was killed
     // judged
     bool open = false;
     int primaries = 0;  ///< times it became one

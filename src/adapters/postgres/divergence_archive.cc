@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
@@ -181,6 +182,17 @@ std::optional<Divergence> FindSaved(const DivergentWal& wal, const std::string& 
     if (fs::file_size(folder + "/" + TextAt(file, "name"), error) != NumberAt(file, "bytes") || error) return std::nullopt;
   }
   return saved;
+}
+
+Timeline NewestTimeline(const std::string& wal_folder, Timeline known) {
+  std::error_code error;
+  Timeline newest = known;
+  for (const fs::directory_entry& entry : fs::directory_iterator(wal_folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool segment = name.size() == 24 && name.find_first_not_of("0123456789ABCDEF") == std::string::npos;
+    if (segment) newest = std::max(newest, static_cast<Timeline>(std::stoul(name.substr(0, 8), nullptr, 16)));
+  }
+  return newest;
 }
 
 bool HasSegmentBeyond(const std::string& wal_folder, Timeline timeline, Lsn position, const WalGeometry& geometry) {

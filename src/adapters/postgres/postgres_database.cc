@@ -4,6 +4,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "adapters/postgres/divergence_archive.h"
 #include "adapters/system/files.h"
 #include "adapters/system/processes.h"
 
@@ -233,6 +234,11 @@ Task<> PostgresDatabase::WaitForExit() {
 Task<Result<ControlData>> PostgresDatabase::ReadControl() {
   Result<ControlFile> control = co_await ReadControlFile(data_.path(), kLookTime);
   if (!control) co_return control.error();
+  // SAFETY: until the first checkpoint of a timeline pg_control names the one before it: the end of the WAL would be looked for
+  // there, and every commit of the new timeline would count as never made.
+  auto look = [folder = data_.WalFolder(), known = control->data.timeline]() -> Result<Timeline> { return NewestTimeline(folder, known); };
+  const Result<Timeline> newest = co_await OnPool(std::move(look), Deadline(kLookTime));
+  if (newest) control->data.timeline = *newest;
   co_return control->data;
 }
 
