@@ -21,6 +21,8 @@ struct LabState {
   std::string part;
   std::string database_failure = "restart";
   std::string automation = "act";
+  std::string store = "embedded";
+  std::string gate = "on";
   std::string network = "auto";
   std::string other;
   bool one_way = false;
@@ -42,6 +44,8 @@ struct LabState {
     lab::LabKnobs knobs;
     knobs.lease = std::chrono::milliseconds(static_cast<std::int64_t>(lease_seconds * 1000));
     knobs.automation = automation;
+    knobs.store = store == "etcd" ? StoreKind::kEtcd : StoreKind::kEmbedded;
+    knobs.gate = gate == "on";
     knobs.database_failure = database_failure == "failover" ? DatabaseFailure::kFailover : DatabaseFailure::kRestart;
     return knobs;
   }
@@ -176,6 +180,12 @@ void AddKnobs(CLI::App* command, const std::shared_ptr<LabState>& state) {
   command->add_option("--database-failure", state->database_failure, "policy for a dead database under a living agent")
       ->check(CLI::IsMember({"restart", "failover"}))
       ->capture_default_str();
+  command->add_option("--gate", state->gate, "whether the servers load lifeboat_gate (where it is built)")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
+  command->add_option("--store", state->store, "embedded: hosted by the witness's agent; etcd: a member of a cluster in each region")
+      ->check(CLI::IsMember({"embedded", "etcd"}))
+      ->capture_default_str();
   command->add_option("--automation", state->automation, "whether the agents act or only observe")
       ->check(CLI::IsMember({"act", "observe"}))
       ->capture_default_str();
@@ -196,7 +206,7 @@ void AddFaults(const Adder& add, const std::shared_ptr<LabState>& state) {
   CLI::App* freeze = add("freeze", "let a part of a region stand still (SIGSTOP), or all of it",
                          [state] { return Signalled(lab::Freeze(state->Folder(), state->region, state->part), *state, "frozen"); });
   freeze->add_option("region", state->region, "the region")->required();
-  freeze->add_option("part", state->part, "agent, guard, database, postmaster, knot or supervisor (default: everything)");
+  freeze->add_option("part", state->part, "agent, guard, database, postmaster, knot, etcd or supervisor (default: everything)");
   CLI::App* thaw = add("thaw", "let go on what stands still: a part, a region, or (none named) everything",
                        [state] { return Signalled(lab::Thaw(state->Folder(), state->region, state->part), *state, "thawed"); });
   thaw->add_option("region", state->region, "the region");
@@ -226,7 +236,7 @@ void AddLabCommands(CLI::App& app, int& exit_code) {
   CLI::App* kill =
       add("kill", "kill all processes of a region at one instant, or one part of it", [state] { return Kill(*state); });
   kill->add_option("region", state->region, "the region")->required();
-  kill->add_option("part", state->part, "agent, guard, database, postmaster, knot or supervisor (default: everything)");
+  kill->add_option("part", state->part, "agent, guard, database, postmaster, knot, etcd or supervisor (default: everything)");
   AddFaults(add, state);
   CLI::App* start = add("start", "start a region again",
                         [state] { return Simple(lab::Start(state->Folder(), state->region), *state, "started"); });

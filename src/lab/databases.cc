@@ -39,6 +39,7 @@ std::string ServerConfig(const LabInfo& lab) {
          "log_checkpoints = on\n"
          "log_replication_commands = on\n"
          "cluster_name = 'lifeboat lab'\n"
+         "track_commit_timestamp = on\n"  // a checker compares them with the ends of leases (docs/formats/gate.md)
          "include_if_exists = 'lifeboat.conf'\n";
 }
 
@@ -52,8 +53,13 @@ std::string HostRules(const LabInfo& lab) {
 }
 
 std::string RegionConfig(const LabInfo& lab, const LabRegion& region) {
-  return "# Of this region alone. Written by 'lifeboat lab up'.\nlisten_addresses = '" + region.address +
-         "'\nunix_socket_directories = '" + (lab.FolderOf(region.name.text) / "socket").string() + "'\n";
+  std::string text = "# Of this region alone. Written by 'lifeboat lab up'.\nlisten_addresses = '" + region.address +
+                     "'\nunix_socket_directories = '" + (lab.FolderOf(region.name.text) / "socket").string() + "'\n";
+  if (lab.knobs.gate) {
+    text += "shared_preload_libraries = '" + lab.GateModule().string() + "'\nlifeboat.gate_file = '" +
+            lab.GateFile(region.name.text).string() + "'\n";
+  }
+  return text;
 }
 
 std::string RoleStatements(const Passwords& passwords) {
@@ -85,7 +91,7 @@ Result<Unit> FillServer(const LabInfo& lab, const std::string& region, const Pas
   const std::string data = (folder / "data").string();
   const std::string run = (folder / "run").string();
   const auto started = RunTool({control, "start", "-w", "-D", data, "-l", (folder / "log" / "postgresql.log").string(), "-o",
-                                "-c listen_addresses='' -c fsync=off"},
+                                "-c listen_addresses='' -c fsync=off -c shared_preload_libraries=''"},
                                run, owner, kToolTimeout);
   if (!started) return started.error();
   const std::string conninfo = "host=" + QuoteConninfo((folder / "socket").string()) +

@@ -284,7 +284,7 @@ Json BuildReport(const Story& story) {
            {{"lease_ms", Millis(story.lab.knobs.lease)},
             {"margin_ms", Millis(story.lab.knobs.margin)},
             {"dns_ttl_s", 1},
-            {"store", "embedded"},
+            {"store", story.lab.knobs.store == StoreKind::kEtcd ? "etcd" : "embedded"},
             {"postgresql", story.postgresql},
             {"automation", story.lab.knobs.automation},
             {"clients", story.records.size()},

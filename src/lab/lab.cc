@@ -16,6 +16,7 @@
 #include "lab/agents.h"
 #include "lab/databases.h"
 #include "lab/name_server.h"
+#include "lab/store_cluster.h"
 #include "lab/tools.h"
 
 namespace lifeboat::lab {
@@ -53,6 +54,8 @@ constexpr const char* kSubnets = "10.177.";  // one a lab, by its slot
 constexpr std::uint16_t kAgentPort = 7400;   // the same in every namespace
 constexpr std::uint16_t kPostgresPort = 5432;
 constexpr std::uint16_t kDnsPort = 5353;  // 53 is for root
+constexpr std::uint16_t kEtcdPort = 2379;
+constexpr std::uint16_t kEtcdPeerPort = 2380;
 
 // Nothing: the regions share the loopback network.
 Result<std::optional<LabNetwork>> ChooseNetwork(const LabOptions& options, const std::string& subnet, const Progress& progress) {
@@ -87,6 +90,17 @@ void DescribeNetwork(LabInfo& info) {
   }
   info.postgres_port = kPostgresPort;
   info.dns = {info.Witness().address, kDnsPort};
+  if (info.knobs.store == StoreKind::kEtcd) {
+    info.etcd_port = kEtcdPort;
+    info.etcd_peer_port = kEtcdPeerPort;
+  }
+}
+
+/// The module as the build makes it: beside the program's folder, in lib.
+fs::path ModuleOf(const LabOptions& options) {
+  std::error_code problem;
+  const fs::path program = fs::canonical(options.program.empty() ? fs::path("/proc/self/exe") : options.program, problem);
+  return program.parent_path().parent_path() / "lib" / "lifeboat_gate.so";
 }
 
 Result<LabInfo> Describe(const LabOptions& options, const fs::path& folder, const std::optional<RunAs>& owner, Slot& slot) {
@@ -97,6 +111,7 @@ Result<LabInfo> Describe(const LabOptions& options, const fs::path& folder, cons
   info.slot = slot.number();
   info.bin_directory = kBinDirectory;
   info.knobs = options.knobs;
+  info.knobs.gate = options.knobs.gate && fs::exists(ModuleOf(options));
   const std::pair<const char*, RegionKind> regions[] = {
       {"us-east-1", RegionKind::kData}, {"us-west-2", RegionKind::kData}, {"eu-west-1", RegionKind::kWitness}};
   int host = 0;
@@ -108,6 +123,13 @@ Result<LabInfo> Describe(const LabOptions& options, const fs::path& folder, cons
   const auto postgres = slot.FreePort();
   const auto dns = slot.FreePort();
   if (!postgres || !dns) return (postgres ? dns : postgres).error();
+  if (info.knobs.store == StoreKind::kEtcd) {
+    const auto clients = slot.FreePort();
+    const auto peers = slot.FreePort();
+    if (!clients || !peers) return (clients ? peers : clients).error();
+    info.etcd_port = *clients;
+    info.etcd_peer_port = *peers;
+  }
   info.postgres_port = *postgres;
   info.dns = {info.Witness().address, *dns};
   return info;
@@ -144,6 +166,24 @@ Result<Unit> CopyProgram(const LabOptions& options, const LabInfo& lab, const st
   return Done();
 }
 
+Result<Unit> CopyModule(const LabOptions& options, const LabInfo& lab, const std::optional<RunAs>& owner) {
+  std::error_code problem;
+  if (auto made = MakeOwnedFolder(lab.GateModule().parent_path(), 0755, owner); !made) return made;
+  fs::copy_file(ModuleOf(options), lab.GateModule(), fs::copy_options::overwrite_existing, problem);
+  if (problem || ::chmod(lab.GateModule().c_str(), 0755) != 0)
+    return Fail("cannot copy the module '" + ModuleOf(options).string() + "' into the lab");
+  return Done();
+}
+
+/// The lab's own files in /dev/shm, named after its folder.
+void RemoveGateFiles(const fs::path& folder) {
+  std::error_code problem;
+  const std::string prefix = LabInfo::GateFilePrefix(folder);
+  for (const auto& entry : fs::directory_iterator("/dev/shm", problem)) {
+    if (entry.path().string().starts_with(prefix)) fs::remove(entry.path(), problem);
+  }
+}
+
 LabInfo Acting(LabInfo lab) {
   lab.knobs.automation = "act";
   return lab;
@@ -159,6 +199,7 @@ Result<Unit> WriteFiles(const LabInfo& lab, const Passwords& passwords, const st
   for (const auto& [path, content, mode] : files) {
     if (auto written = WriteOwned(path, content, mode, owner); !written) return written;
   }
+  if (auto written = WriteStoreCluster(lab, owner); !written) return written;
   return WriteNameServer(lab, owner);
 }
 
@@ -203,9 +244,14 @@ bool LivesIn(const fs::path& folder, pid_t pid) {
   return std::find(within.begin(), within.end(), pid) != within.end();
 }
 
-std::vector<const char*> PartsOf(const LabRegion& region) {
-  if (region.kind == RegionKind::kWitness) return {"supervisor", "agent", "knot"};
-  return {"supervisor", "agent", "guard", "postmaster"};
+std::vector<const char*> PartsOf(const LabInfo& lab, const LabRegion& region) {
+  std::vector<const char*> parts = {"supervisor", "agent"};
+  if (region.kind == RegionKind::kWitness)
+    parts.push_back("knot");
+  else
+    parts.insert(parts.end(), {"guard", "postmaster"});
+  if (lab.knobs.store == StoreKind::kEtcd) parts.push_back("etcd");
+  return parts;
 }
 
 // PostgreSQL refuses to start while the pid in its lock file exists, also as a zombie that init has not collected yet. A
@@ -233,7 +279,7 @@ Result<Unit> HasDatabase(const LabInfo& lab, const std::string& region) {
 Result<pid_t> RunningPart(const LabInfo& lab, const std::string& region, const std::string& part) {
   const auto found = FindRegion(lab, region);
   if (!found) return found.error();
-  const std::vector<const char*> parts = PartsOf(*found);
+  const std::vector<const char*> parts = PartsOf(lab, *found);
   if (std::find(parts.begin(), parts.end(), part) == parts.end()) {
     std::string known = found->kind == RegionKind::kData ? "'database'" : "";
     for (const char* each : parts) known += (known.empty() ? "'" : ", '") + std::string(each) + "'";
@@ -250,7 +296,7 @@ Result<Unit> BeginToObserve(const LabInfo& lab, const std::optional<RunAs>& owne
   if (auto written = WriteOwned(lab.Config(), LabConfig(lab), 0644, owner); !written) return written;
   for (const char* part : {"guard", "agent"}) {
     for (const LabRegion& region : lab.regions) {
-      const std::vector<const char*> parts = PartsOf(region);
+      const std::vector<const char*> parts = PartsOf(lab, region);
       if (std::none_of(parts.begin(), parts.end(), [&](const char* each) { return std::string_view(each) == part; })) continue;
       if (auto killed = Kill(lab.folder, region.name.text, part); !killed) return killed.error();
     }
@@ -282,16 +328,19 @@ Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const Go
   progress("creates two PostgreSQL servers, one the copy of the other");
   auto copied = std::async(std::launch::async, [&] { return CopyProgram(options, *lab, *owner); });
   auto written = WriteFiles(*lab, passwords, *owner);
+  if (written && lab->knobs.gate) written = CopyModule(options, *lab, *owner);
   auto built = written ? BuildDatabases(*lab, passwords, *owner) : written;
   if (auto done = copied.get(); !done) return done.error();
   if (!built) return built.error();
   if (!options.start_processes) return *lab;
   if (!go_on()) return Fail("ended before the agents were started");
 
-  progress("starts guard, agent and name server of each region");
+  const bool etcd = lab->knobs.store == StoreKind::kEtcd;
+  progress(etcd ? "starts guard, agent, name server and etcd of each region" : "starts guard, agent and name server of each region");
   for (const LabRegion& region : lab->regions) {
     if (auto started = StartSupervisor(*lab, region.name.text, *owner); !started) return started.error();
   }
+  if (auto opened = etcd ? OpenStoreCluster(*lab, options.patience) : Done(); !opened) return opened.error();
   std::string last;
   const auto whole = AwaitWhole(*lab, options.patience, [&](const std::string& waiting_for) {
     if (waiting_for != last) progress("waits: " + waiting_for);
@@ -312,7 +361,7 @@ Result<Json> Status(const fs::path& folder) {
   Json regions = Json::array();
   for (const LabRegion& region : lab->regions) {
     Json processes = Json::array();
-    for (const char* part : PartsOf(region)) {
+    for (const char* part : PartsOf(*lab, region)) {
       const auto pid = PidOf(*lab, region.name.text, part);
       const bool alive = pid && LivesIn(lab->FolderOf(region.name.text), *pid);
       processes.push_back(
@@ -425,6 +474,8 @@ Result<Unit> Down(const fs::path& folder) {
   const fs::path real = fs::canonical(folder, problem);
   if (problem) return Fail("'" + folder.string() + "': " + problem.message());
   if (auto killed = KillAtOneInstant(real, kKillTimeout); !killed) return killed.error();
+  RemoveGateFiles(fs::absolute(folder).lexically_normal());
+  RemoveGateFiles(real);
   std::vector<std::string> namespaces;
   if (const auto network = ReadNetwork(real, namespaces)) {
     if (auto removed = RemoveNetwork(*network, namespaces); !removed) return removed.error();

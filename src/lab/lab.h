@@ -50,7 +50,7 @@ using GoOn = std::function<bool()>;
 
 /// Ends all processes of a region at one instant.
 [[nodiscard]] Result<KillReport> Kill(const std::filesystem::path& folder, const std::string& region);
-/// Ends one part: "agent", "guard", "knot", "supervisor", "postmaster", or "database" (all processes of the server).
+/// Ends one part: "agent", "guard", "knot", "etcd", "supervisor", "postmaster", or "database" (all processes of the server).
 /// @error kNotFound: it does not run
 [[nodiscard]] Result<KillReport> Kill(const std::filesystem::path& folder, const std::string& region, const std::string& part);
 

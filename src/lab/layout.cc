@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <sstream>
@@ -12,6 +13,7 @@
 #include "adapters/system/files.h"
 #include "base/json.h"
 #include "lab/sql.h"
+#include "lab/store_cluster.h"
 
 namespace lifeboat::lab {
 
@@ -79,6 +81,12 @@ const LabRegion& LabInfo::FirstPrimary() const {
   return regions.front();
 }
 
+std::string LabInfo::GateFilePrefix(const fs::path& folder) {
+  std::string name = folder.string();
+  std::replace(name.begin(), name.end(), '/', '-');
+  return "/dev/shm/lifeboat-gate" + name + "@";
+}
+
 std::string LabInfo::Conninfo(const std::string& region, const std::string& user) const {
   const LabRegion* found = Find(region);
   LIFEBOAT_CHECK(found != nullptr, "a region that the lab does not have");
@@ -114,6 +122,9 @@ Result<LabInfo> ReadLab(const fs::path& folder) {
   info.slot = static_cast<int>(NumberAt(*json, "slot"));
   info.postgres_port = static_cast<std::uint16_t>(NumberAt(*json, "postgres_port"));
   info.dns = {TextAt(*json, "dns_address"), static_cast<std::uint16_t>(NumberAt(*json, "dns_port"))};
+  info.etcd_port = static_cast<std::uint16_t>(NumberAt(*json, "etcd_port"));
+  info.etcd_peer_port = static_cast<std::uint16_t>(NumberAt(*json, "etcd_peer_port"));
+  info.knobs.store = info.etcd_port != 0 ? StoreKind::kEtcd : StoreKind::kEmbedded;
   info.bin_directory = TextAt(*json, "bin_directory");
   for (const Json& region : MemberAt(*json, "regions")) info.regions.push_back(RegionFromJson(region));
   info.network = NetworkFromJson(MemberAt(*json, "network"));
@@ -123,6 +134,7 @@ Result<LabInfo> ReadLab(const fs::path& folder) {
   info.knobs.rpo = std::chrono::milliseconds(NumberAt(*json, "rpo_ms"));
   info.knobs.cool_down = std::chrono::milliseconds(NumberAt(*json, "cool_down_ms"));
   info.knobs.automation = TextAt(*json, "automation");
+  info.knobs.gate = FlagAt(*json, "gate");
   info.knobs.database_failure = TextAt(*json, "database_failure") == ToString(DatabaseFailure::kFailover)
                                     ? DatabaseFailure::kFailover
                                     : DatabaseFailure::kRestart;
@@ -158,6 +170,8 @@ std::string LabJson(const LabInfo& info) {
                      {"postgres_port", info.postgres_port},
                      {"dns_address", info.dns.host},
                      {"dns_port", info.dns.port},
+                     {"etcd_port", info.etcd_port},
+                     {"etcd_peer_port", info.etcd_peer_port},
                      {"bin_directory", info.bin_directory},
                      {"regions", regions},
                      {"network", NetworkJson(info.network)},
@@ -167,9 +181,17 @@ std::string LabJson(const LabInfo& info) {
                      {"rpo_ms", Millis(info.knobs.rpo)},
                      {"cool_down_ms", Millis(info.knobs.cool_down)},
                      {"automation", info.knobs.automation},
+                     {"gate", info.knobs.gate},
                      {"database_failure", ToString(info.knobs.database_failure)}};
   return json.dump(2) + "\n";
 }
+
+namespace {
+std::string StoreConfig(const LabInfo& info) {
+  if (info.knobs.store == StoreKind::kEtcd) return StoreClusterConfig(info);
+  return "store:\n  kind: embedded\n  host: " + info.Witness().name.text + "\n";
+}
+}  // namespace
 
 std::string LabConfig(const LabInfo& info) {
   std::ostringstream out;
@@ -180,8 +202,7 @@ std::string LabConfig(const LabInfo& info) {
       << "  cool_down: " << Milliseconds(info.knobs.cool_down)
       << "\n  failover_after: 0s\n  database_failure: " << ToString(info.knobs.database_failure) << "\n  restart_budget: 10s\n\n"
       << "lease:\n  length: " << Milliseconds(info.knobs.lease) << "\n  margin: " << Milliseconds(info.knobs.margin) << "\n\n"
-      << "store:\n  kind: embedded\n  host: " << info.Witness().name.text << "\n\n"
-      << "regions:\n";
+      << StoreConfig(info) << "\nregions:\n";
   for (const LabRegion& region : info.regions) {
     const fs::path folder = info.FolderOf(region.name.text);
     out << "  - name: " << region.name.text << "\n    kind: " << ToString(region.kind) << "\n";
@@ -192,6 +213,7 @@ std::string LabConfig(const LabInfo& info) {
           << "\n      data_directory: " << (folder / "data").string() << "\n      bin_directory: " << info.bin_directory
           << "\n      socket_directory: " << (folder / "socket").string()
           << "\n      log_file: " << (folder / "log" / "postgresql.log").string() << "\n";
+      if (info.knobs.gate) out << "      gate_file: " << info.GateFile(region.name.text).string() << "\n";
     }
   }
   // SAFETY: the token travels readable, on a bridge that exists on this machine only.

@@ -7,9 +7,10 @@
 //   <lab>/lab.json        this description
 //   <lab>/lifeboat.yaml   the configuration of all agents and commands
 //   <lab>/bin/lifeboat    a copy of the program: the checkout may be unreadable to user postgres
+//   <lab>/lib/            a copy of the module lifeboat_gate, where it is built; its gate files lie in /dev/shm
 //   <lab>/secrets/        passwords (libpq passfile), TSIG key, token
 //   <lab>/clients/        the records of the demo's clients
-//   <lab>/REGION/         data, socket, state, log, run; knot in the witness region
+//   <lab>/REGION/         data, socket, state, log, run; knot in the witness region; etcd where that is the store
 //
 // Thread rule: plain values; functions block on the disk.
 
@@ -21,6 +22,7 @@
 #include "adapters/system/command.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "config/settings.h"
 #include "model/policy.h"
 #include "model/region.h"
 
@@ -58,6 +60,8 @@ struct LabKnobs {
   Duration cool_down = std::chrono::seconds(1);
   std::string automation = "act";
   DatabaseFailure database_failure = DatabaseFailure::kRestart;
+  StoreKind store = StoreKind::kEmbedded;
+  bool gate = true;  ///< the servers load the module lifeboat_gate; Up turns it off where the module is not built
 };
 
 struct LabInfo {
@@ -67,7 +71,9 @@ struct LabInfo {
   int slot = 0;                     ///< third octet of the addresses
   std::uint16_t postgres_port = 0;  ///< the same in both data regions
   Endpoint dns;
-  std::string bin_directory;  ///< of PostgreSQL
+  std::uint16_t etcd_port = 0;       ///< of clients, the same in all regions; 0: the store is embedded
+  std::uint16_t etcd_peer_port = 0;  ///< between the members
+  std::string bin_directory;         ///< of PostgreSQL
   std::vector<LabRegion> regions;
   std::optional<LabNetwork> network;  ///< nothing: all regions share the loopback network
   LabKnobs knobs;
@@ -77,6 +83,10 @@ struct LabInfo {
   [[nodiscard]] const LabRegion& FirstPrimary() const;
   [[nodiscard]] std::filesystem::path FolderOf(const std::string& region) const { return folder / region; }
   [[nodiscard]] std::filesystem::path Program() const { return folder / "bin" / "lifeboat"; }
+  [[nodiscard]] std::filesystem::path GateModule() const { return folder / "lib" / "lifeboat_gate.so"; }
+  [[nodiscard]] std::filesystem::path GateFile(const std::string& region) const { return GateFilePrefix(folder) + region; }
+  /// How the names of a lab's gate files begin.
+  [[nodiscard]] static std::string GateFilePrefix(const std::filesystem::path& folder);
   [[nodiscard]] std::filesystem::path Config() const { return folder / "lifeboat.yaml"; }
   [[nodiscard]] std::filesystem::path PasswordFile() const { return folder / "secrets" / "pgpass"; }
   [[nodiscard]] std::filesystem::path TokenFile() const { return folder / "secrets" / "token"; }

@@ -18,6 +18,7 @@
 #include "adapters/system/processes.h"
 #include "lab/client.h"
 #include "lab/layout.h"
+#include "lab/store_cluster.h"
 
 namespace lifeboat::lab {
 
@@ -52,6 +53,7 @@ class Supervisor {
     if (region.kind == RegionKind::kWitness) {
       Add("knot", {"/usr/sbin/knotd", "-c", (folder_ / "knot" / "knot.conf").string()}, folder_ / "knot");
     }
+    if (lab.knobs.store == StoreKind::kEtcd) Add("etcd", StoreMemberCommand(lab, name), folder_ / "etcd");
     Add("agent", {program, "agent", "--region", name, "--config", config}, folder_ / "run");
   }
 
