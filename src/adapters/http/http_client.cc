@@ -156,7 +156,13 @@ struct HttpClient::Engine : std::enable_shared_from_this<HttpClient::Engine> {
   }
 
   static int OnClose(void* user, curl_socket_t fd) {
-    static_cast<Engine*>(user)->sockets.erase(fd);  // its descriptor closes it
+    auto* engine = static_cast<Engine*>(user);
+    const auto found = engine->sockets.find(fd);
+    if (found == engine->sockets.end()) return ::close(fd);
+    // Closed by hand: what waits for it holds it, and would keep it open for as long as it waits.
+    boost::system::error_code ignored;
+    found->second->descriptor.close(ignored);
+    engine->sockets.erase(found);
     return 0;
   }
 

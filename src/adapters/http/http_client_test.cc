@@ -5,6 +5,7 @@
 
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <filesystem>
 
 #include "support/run_task.h"
 
@@ -182,6 +183,29 @@ TEST_F(HttpClientTest, ManyRequestsAtOnceEachGetTheirOwnAnswer) {
     ASSERT_TRUE(response.ok()) << response.error().Text();
     EXPECT_EQ(response->body, std::to_string(number));
   }
+}
+
+TEST_F(HttpClientTest, RequestsThatRunOutOfTimeLeaveNoSocketAndNoWork) {
+  const auto sockets = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+  };
+  asio::io_context context;
+  tcp::acceptor silent(context_, tcp::endpoint(asio::ip::address_v4::loopback(), 0));  // takes connections, says nothing
+  const std::string origin = "127.0.0.1:" + std::to_string(silent.local_endpoint().port());
+  std::ptrdiff_t before = 0;
+  {
+    HttpClient client(context.get_executor(), HttpOptions{});
+    for (const char* scheme : {"http://", "https://"}) {
+      for (int round = 0; round < 5; ++round) {
+        if (round == 1 && before == 0) before = sockets();
+        EXPECT_FALSE(Await(context, client.Send(Post(scheme + origin), 20ms)).ok());
+      }
+    }
+    EXPECT_LE(sockets(), before + 1);
+  }
+  context.restart();
+  context.run_for(1s);
+  EXPECT_TRUE(context.stopped());
 }
 
 TEST_F(HttpClientTest, ClosingTheClientAnswersWhatIsUnderWay) {
