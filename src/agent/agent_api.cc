@@ -381,6 +381,8 @@ Json Agent::Status() const {
       word = "moving";
       sentence = std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is " + ToString(s.execution->state);
       if (!s.execution->waiting_for.empty()) sentence += ": " + s.execution->waiting_for;
+      const std::string owner = WaitsForOwner(s);
+      if (!owner.empty()) sentence += "; " + owner;
     } else if (of_holder == Verdict::kHealthy) {
       // A takeover is a transaction in the store.
       const bool could = standby_ready && s.lease.store_answers;

@@ -382,6 +382,9 @@ Task<Result<Unit>> LeaseKeeper::PrepareToWrite(Epoch epoch) {
     if (lease_.item() && lease_.item()->epoch == epoch && lease_.IsHolder()) (void)co_await RenewNow();
     if (!Holds(epoch)) co_return RetryLater("the lease of epoch " + std::to_string(epoch.number) + " is not valid at this moment");
   }
+  // SAFETY: opening by a start is a takeover as well as opening by a promotion: an own promise bars both.
+  const auto promised = lease_.PromisedUntil();
+  if (promised && !IsOver(*promised, clock_.Now())) co_return RetryLater("this region's own promise to an earlier holder still binds it");
   lease_.NoteHeld(epoch);
   auto saved = co_await SaveRecord();
   if (!saved.ok()) co_return saved.error();

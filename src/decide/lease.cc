@@ -33,6 +33,7 @@ Lease::Lease(RegionName self, AgentId agent, LeaseSettings settings, std::option
       had_record_(record.has_value()),
       started_(started),
       earlier_promise_(record ? record->longest_promise : Duration{}),
+      earlier_epoch_(record ? record->highest : Epoch{}),
       record_(record.value_or(AgentRecord{})),
       saved_(record_) {}
 
@@ -46,6 +47,7 @@ Duration Lease::WaitLength() const {
 // SAFETY: a run that has just begun does not know what an earlier one promised. Without a record nothing was ever promised
 // under it, but the record may have been lost.
 Instant Lease::StartupEnd() const {
+  if (earlier_promises_ended_) return started_;
   return started_ + (had_record_ ? Scale(earlier_promise_, 1 + LeaseSettings::kRho) : WaitLength());
 }
 
@@ -95,6 +97,8 @@ void Lease::Accept(LeaseItem item, std::uint64_t version, Incarnation incarnatio
   record_.incarnation = incarnation;
   // SAFETY: the store's word ends the epoch for good, and with it the promises for it, but none for a later one.
   if (item_->released && promised_epoch_ <= item_->epoch) promised_until_.reset();
+  // An earlier run promised for no epoch above the one on its disk: where that is ended, nothing of it binds any more.
+  if (item_->released && had_record_ && earlier_epoch_ <= item_->epoch) earlier_promises_ended_ = true;
   if (version > joining_version_) joining_.clear();  // applied, or something else stands where it expected the old item
 
   if (unanswered_ && *item_ == unanswered_->item && IsHolderRun()) ExtendByStore(*unanswered_);  // its answer alone was lost
@@ -158,8 +162,11 @@ std::optional<LeaseChange> Lease::Renewal(Instant now) const {
 std::optional<LeaseChange> Lease::BeginMembership(Instant now, std::vector<RegionName> candidates) {
   std::optional<LeaseChange> change = Change(now);
   if (!change) return std::nullopt;
-  // SAFETY: whoever may be a candidate already must have promised, and whoever may still be one too.
-  joining_ = candidates;
+  // SAFETY: whoever may be a candidate already must have promised, and whoever may still be one too: also by an earlier change
+  // whose answer never came, since it can still be the one that is applied.
+  for (const RegionName& region : candidates) {
+    if (std::find(joining_.begin(), joining_.end(), region) == joining_.end()) joining_.push_back(region);
+  }
   joining_version_ = version_;
   std::sort(candidates.begin(), candidates.end());
   candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
@@ -364,6 +371,8 @@ LeaseChange Lease::BeginClaim(Instant now, std::string attested) {
   claim.item.counter = 0;
   claim.item.released.reset();
   claim.item.attested = std::move(attested);
+  // SAFETY: of two tries that expect the same item the first may be the one that was applied: its beginning counts.
+  if (claim_ && claim_->version == claim.version && claim_->incarnation == claim.incarnation) claim.asked = claim_->asked;
   // The old primary's region is no candidate until it has rejoined, and neither is the new holder.
   auto& candidates = claim.item.candidates;
   candidates.erase(

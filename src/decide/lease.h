@@ -192,6 +192,7 @@ class Lease {
   const bool had_record_;
   const Instant started_;
   const Duration earlier_promise_;  // the longest that an earlier run may have given
+  const Epoch earlier_epoch_;       // and the highest epoch for which it may have given one
 
   AgentRecord record_;
   AgentRecord saved_;
@@ -212,6 +213,7 @@ class Lease {
   std::uint64_t joining_version_ = 0;      // the version that it replaces
   std::map<RegionName, ClockSample> clocks_;
   std::optional<Instant> promised_until_;
+  bool earlier_promises_ended_ = false;  // the store showed the release of every epoch that an earlier run may have promised for
   Epoch promised_epoch_;  // for which the last promise was given
   bool waits_waived_ = false;              // by a person's word, for the claim of this run
   std::optional<LeaseChange> claim_;       // sent; while it is here nothing is promised

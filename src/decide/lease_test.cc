@@ -1,5 +1,6 @@
 #include "decide/lease.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace lifeboat {
@@ -265,6 +266,24 @@ TEST(LeasePromises, ARegionThatIsBeingMadeACandidateMustPromiseToo) {
   LeaseItem other = ItemOf(1, kEast, kEastRun, 3);
   ASSERT_TRUE(lease.OnItem(other, 12, {1}, kStart + 2s).ok());
   EXPECT_EQ(lease.Asked(), std::vector<RegionName>{kWest});
+}
+
+TEST(LeasePromises, AChangeWhoseAnswerNeverCameIsNotForgottenOverTheNext) {
+  Lease lease = Holder();
+  const auto renewal = lease.Renewal(kStart);
+  lease.OnChange(*renewal, ChangeFate::kCommitted, 11, {1}, kStart);
+  // Given a region that is being added, by a transaction that is still on its way.
+  const auto adding = lease.BeginMembership(kStart + 1s, {kWest, kNorth});
+  ASSERT_TRUE(adding);
+  lease.OnChange(*adding, ChangeFate::kUnknown, 0, {1}, kStart + 2s);
+  // When another change expects the same item, the first can still be the one that is applied.
+  const auto removing = lease.BeginMembership(kStart + 2s, {});
+  ASSERT_TRUE(removing);
+  EXPECT_EQ(removing->version, adding->version);
+  EXPECT_THAT(lease.Asked(), ::testing::IsSupersetOf({kWest, kNorth}));
+  // Seen applied, the store's word counts again.
+  ASSERT_TRUE(lease.OnItem(removing->item, 12, {1}, kStart + 3s).ok());
+  EXPECT_TRUE(lease.Asked().empty());
 }
 
 TEST(LeasePromises, ARegionIsRemovedByTheTransactionAndAskedUntilThen) {
@@ -572,6 +591,26 @@ TEST(LeaseTakeover, TheHeirOfAReleaseNeedNotWait) {
   EXPECT_EQ(lease.MayTakeOver(kStart + 1s, 0s).bar, TakeoverBar::kNone);
 }
 
+TEST(LeaseTakeover, TheHeirNeedNotSitOutWhatAnEarlierRunPromisedForTheReleasedEpoch) {
+  AgentRecord record;
+  record.highest = {1};
+  record.longest_promise = 3s;
+  LeaseItem released = ItemOf(1, kEast, kEastRun);
+  released.released = Release{kWest, "token"};
+  // Given a run that began just now, and a release of the only epoch that an earlier run can have promised for.
+  Lease lease(kWest, kWestRun, ThreeSeconds(), record, kStart);
+  ASSERT_TRUE(lease.OnItem(released, 10, {1}, kStart).ok());
+  EXPECT_EQ(lease.MayTakeOver(kStart, 0s).bar, TakeoverBar::kNone);
+  // A silent holder is another matter.
+  Lease waits(kWest, kWestRun, ThreeSeconds(), record, kStart);
+  ASSERT_TRUE(waits.OnItem(ItemOf(1, kEast, kEastRun), 10, {1}, kStart).ok());
+  EXPECT_EQ(waits.MayTakeOver(kStart, 0s).bar, TakeoverBar::kStartup);
+  // And so is a run that has no record: it does not know for which epochs it promised.
+  Lease without(kWest, kWestRun, ThreeSeconds(), std::nullopt, kStart);
+  ASSERT_TRUE(without.OnItem(released, 10, {1}, kStart).ok());
+  EXPECT_EQ(without.MayTakeOver(kStart, 0s).bar, TakeoverBar::kStartup);
+}
+
 TEST(LeaseTakeover, OthersThanTheHeirWaitForALease) {
   Lease lease = Candidate();
   LeaseItem released = ItemOf(1, kEast, kEastRun, 2);
@@ -621,6 +660,20 @@ TEST(LeaseClaim, MayBeTriedAgainOnceAReadingShowsItNotApplied) {
   lease.OnClaim(ChangeFate::kUnknown, 0, {1}, kStart + kWait + 1s);
   ASSERT_TRUE(lease.OnItem(ItemOf(1, kEast, kEastRun), 10, {1}, kStart + kWait + 2s).ok());
   EXPECT_EQ(lease.MayTakeOver(kStart + kWait + 2s, 0s).bar, TakeoverBar::kNone);
+}
+
+TEST(LeaseClaim, ASecondTryCountsFromTheFirst) {
+  Lease lease = Candidate();
+  const Instant first = kStart + kWait;
+  const LeaseChange claim = lease.BeginClaim(first);
+  lease.OnClaim(ChangeFate::kUnknown, 0, {1}, first + 700ms);
+  ASSERT_TRUE(lease.OnItem(ItemOf(1, kEast, kEastRun), 10, {1}, first + 700ms).ok());  // not applied so far
+  (void)lease.BeginClaim(first + 1s);
+  lease.OnClaim(ChangeFate::kUnknown, 0, {1}, first + 2s);
+  // Either may be the one that was applied, and whoever waits may have seen it as early as the first was sent.
+  ASSERT_TRUE(lease.OnItem(claim.item, 11, {1}, first + 2s).ok());
+  EXPECT_TRUE(lease.HoldsAt(first + kHold - 1ns));
+  EXPECT_FALSE(lease.HoldsAt(first + kHold));
 }
 
 TEST(LeaseClaim, RefusedMeansSomebodyElseMoved) {

@@ -213,6 +213,8 @@ const Row kRows[] = {
      [](const Snapshot& s, Decision& d) {
        d.reason = std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is " + ToString(s.execution->state) +
                   (s.execution->waiting_for.empty() ? "" : ": " + s.execution->waiting_for);
+       const std::string owner = WaitsForOwner(s);
+       if (!owner.empty()) Withhold(d, d.reason + "; " + owner, "start the agent of " + Quote(s.execution->owner));
      }},
     {{202, "a store that lacks an epoch which another region has seen opens nothing"},
      [](const Snapshot& s) {
@@ -591,6 +593,13 @@ std::span<const Rule> AllRules() {
 
 bool DegradedByVotes(const Snapshot& s) {
   return s.lease.item && s.votes.majority_for && *s.votes.majority_for >= s.policy.degraded_after;
+}
+
+std::string WaitsForOwner(const Snapshot& s) {
+  if (!s.execution || s.execution_runs_here || !s.execution_owner_silent) return {};
+  if (*s.execution_owner_silent <= Length(s) * kAdoptPatience) return {};
+  return "its agent in " + Quote(s.execution->owner) + " has been silent for " + FormatDuration(*s.execution_owner_silent) +
+         "; to unblock: start the agent of " + Quote(s.execution->owner);
 }
 
 bool IsYielded(const LeaseItem& item) {

@@ -54,6 +54,8 @@ struct Rule {
 
 /// True when a majority of all agents has called the present primary degraded for as long as the policy says.
 [[nodiscard]] bool DegradedByVotes(const Snapshot& snapshot);
+/// What an execution waits for whose owner's agent has fallen silent, and what to do about it; empty: it is being executed.
+[[nodiscard]] std::string WaitsForOwner(const Snapshot& snapshot);
 /// True: the item was released by a region that had claimed it and never opened it, in favour of one that holds more.
 [[nodiscard]] bool IsYielded(const LeaseItem& item);
 

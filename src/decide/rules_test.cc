@@ -527,6 +527,26 @@ TEST(SwitchoverOwner, IsGivenUpOnlyBeyondTwoLengthsOfTheLease) {
   EXPECT_EQ(Decide(s).rule, 65);
 }
 
+TEST(ExecutionOwner, ThatFellSilentIsNamedWhereNobodyMayGoOnInItsPlace) {
+  // Given a switchover that the heir has claimed already: the old primary's region can neither finish it nor take it back.
+  Snapshot s = Healthy(kEast);
+  s.execution = Some(PlanKind::kSwitchover, kEast, kWest, kWest);
+  s.lease.item->epoch = {2};
+  s.lease.item->holder = kWest;
+  s.lease.held_here = s.lease.held_by_this_run = s.lease.valid = false;
+  s.execution_owner_silent = 6s;
+  EXPECT_EQ(WaitsForOwner(s), "");
+  s.execution_owner_silent = 7s;
+  EXPECT_EQ(WaitsForOwner(s), "its agent in 'us-west-2' has been silent for 7 s; to unblock: start the agent of 'us-west-2'");
+  s.database = DatabaseState{};
+  const Decision decision = Decide(s);
+  EXPECT_EQ(decision.rule, 200);
+  EXPECT_TRUE(decision.withheld);
+  EXPECT_EQ(decision.unblock, "start the agent of 'us-west-2'");
+  s.execution_runs_here = true;
+  EXPECT_EQ(WaitsForOwner(s), "");
+}
+
 TEST(Heir, IsWaitedForTwoLengthsOfTheLease) {
   Snapshot s = Healthy(kEast);
   s.lease.item->released = Release{kWest, "{}"};

@@ -276,8 +276,8 @@ inline read_item(r, wait) {
        :: else
        fi;
        if :: !HAS(item_set, r) -> watch[r] = 0 :: else fi;
-       /* The end of the epoch, learned from the store: the promise to it binds nobody any more. */
-       if :: item_released -> promise[r] = 0 :: else fi
+       /* The end of the epoch, learned from the store: promises to it, an earlier run's among them, bind nobody any more. */
+       if :: item_released -> promise[r] = 0; startup[r] = 0 :: else fi
   :: else
   fi
 }
