@@ -5,16 +5,22 @@ NAME ?=
 RUNS ?= 5
 # Tests with real parts keep two cores busy with three at a time: they mostly wait for leases and servers.
 JOBS ?= 3
+MINUTES ?= 30
+# The first seed of a soak; each day begins elsewhere.
+SEED ?= $(shell date +%y%m%d000)
+# Tests on network namespaces need root.
+WITHOUT := $(shell [ "$$(id -u)" -eq 0 ] || echo -LE network)
 # More words for ctest, such as --repeat until-fail:5.
 CTEST ?=
 
-.PHONY: help setup build test unit check demo bench fmt health clean
+.PHONY: help setup build test unit check demo soak bench fmt health clean
 
 help:
 	@echo "make demo    tell the whole story on this machine (sets up and builds first)"
 	@echo "make test    all tests (sets up and builds first)"
 	@echo "make unit    unit tests only         make check   format, layers, tidy, unit tests"
 	@echo "make bench   measure; NAME=outage runs the figures that begin with 'outage.'; RUNS=5"
+	@echo "make soak    chaos on real processes, one seed after another, for MINUTES=30; the result goes to docs/soak.md"
 	@echo "make fmt     format the code         make health  sizes, duplicate names, marks of unfinished work"
 
 setup:
@@ -30,13 +36,17 @@ demo: build
 	@$(PROGRAM) demo
 
 test: build
-	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) $(CTEST)
+	@[ -z "$(WITHOUT)" ] || echo "NOT RUN: the tests of label 'network', which need root: sudo make test; chaos cuts nothing without root"
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) $(WITHOUT) $(CTEST)
 
 unit: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j 2 -L unit
 
 check: build
 	@scripts/check.sh
+
+soak: build
+	@scripts/soak.sh $(BUILD) $(MINUTES) $(SEED)
 
 bench: build
 	@$(BUILD)/bin/lifeboat_bench $(NAME) --runs $(RUNS)

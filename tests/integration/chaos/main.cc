@@ -48,7 +48,6 @@ void Tell(const Options& options, const Outcome& outcome) {
 int main(int argc, char** argv) {
   CLI::App app("chaos on a lab of real processes");
   Options options;
-  options.program = LIFEBOAT_PROGRAM;
   std::uint64_t minutes = 0;
   std::uint64_t seconds = 12;
   std::string network = "auto";
@@ -57,8 +56,11 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", seconds, "how long faults are made")->capture_default_str();
   app.add_option("--minutes", minutes, "run one seed after another for as long");
   app.add_option("--network", network, "auto, namespaces or loopback")->check(CLI::IsMember({"auto", "namespaces", "loopback"}));
+  std::string program = LIFEBOAT_PROGRAM;
+  app.add_option("--program", program, "the lifeboat that is tested")->capture_default_str();
   app.add_flag("--verbose", verbose, "tell what is done while it is done");
   CLI11_PARSE(app, argc, argv);
+  options.program = program;
   options.length = std::chrono::seconds(seconds);
   options.place = network == "auto"         ? lifeboat::lab::LabPlace::kAuto
                   : network == "namespaces" ? lifeboat::lab::LabPlace::kNamespaces

@@ -103,7 +103,7 @@ const char* Verb(FaultKind kind) {
 std::vector<Fault> MakeSchedule(std::uint64_t seed, Duration length, const Places& places) {
   Dice dice(seed);
   std::vector<Fault> faults;
-  for (Duration at = dice.Between(300ms, 1500ms); at < length - 1s; at += dice.Between(400ms, 3500ms)) {
+  for (Duration at = dice.Between(200ms, 1000ms); at < length - 1s; at += dice.Between(250ms, 2000ms)) {
     Fault fault;
     fault.kind = PickKind(dice, places.network);
     fault.at = at;
