@@ -1,0 +1,213 @@
+// lifeboat_bench_gate: what the gate costs a primary. Two modes of one server, with and without lifeboat_gate, take turns (on off,
+// off on, …) under pgbench at about half of the rate that the server can do. Counted is the processor time of the server and all of
+// its sessions, as the kernel tells at the server's end; wall time plays no part, so that a busy machine disturbs little.
+// Prints one JSON line: {"name":"gate.cost","unit":"percent of processor time",…}.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/time.h"
+#include "guard/gate_file.h"
+#include "lab/bench.h"
+#include "lab/layout.h"
+#include "lab/tools.h"
+
+namespace lifeboat {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  int pairs = 10;
+  int seconds = 8;
+  std::string bin = "/usr/lib/postgresql/15/bin";
+  fs::path module;
+};
+
+struct Run {
+  double cpu = 0;
+  double transactions = 0;
+  [[nodiscard]] double PerTenThousand() const { return cpu / transactions * 10000; }
+};
+
+[[noreturn]] void End(const std::string& problem) {
+  std::fprintf(stderr, "lifeboat_bench_gate: %s\n", problem.c_str());
+  std::exit(1);
+}
+
+class Bench {
+ public:
+  explicit Bench(Options options) : options_(std::move(options)) {
+    const auto owner = lab::OwnerFor();
+    if (!owner) End(owner.error().Text());
+    owner_ = *owner;
+    std::string pattern = "/dev/shm/lifeboat-gate-cost-XXXXXX";
+    folder_ = mkdtemp(pattern.data());
+    if (owner_ && chown(folder_.c_str(), owner_->uid, owner_->gid) != 0) End("cannot give away '" + folder_.string() + "'");
+    fs::copy_file(options_.module, folder_ / "lifeboat_gate.so");
+    Tool({options_.bin + "/initdb", "-D", Data(), "-U", "postgres", "-A", "trust", "--no-sync", "-k"});
+    std::ofstream(Data() + "/postgresql.conf", std::ios::app)
+        << "listen_addresses = ''\nunix_socket_directories = '" << folder_.string()
+        << "'\nfsync = off\nautovacuum = off\nshared_buffers = 128MB\nmax_wal_size = 4GB\ncheckpoint_timeout = 1h\n";
+  }
+  ~Bench() {
+    if (server_ > 0) Stop();
+    fs::remove_all(folder_);
+  }
+  Bench(const Bench&) = delete;
+  Bench& operator=(const Bench&) = delete;
+
+  int Measure() {
+    Start(false);
+    Tool({options_.bin + "/pgbench", "-h", folder_, "-U", "postgres", "-i", "-q", "-s", "5", "postgres"});
+    const double most = Load(3, 0) / 3;
+    Stop();
+    const int rate = std::max(50, static_cast<int>(most / 2));
+    std::fprintf(stderr, "the server can do %.0f transactions a second here; measured at %d\n", most, rate);
+    std::vector<double> on;
+    std::vector<double> off;
+    std::vector<double> percent;
+    for (int pair = 0; pair < options_.pairs; ++pair) {
+      const bool on_first = pair % 2 == 0;
+      const Run first = Once(on_first, rate);
+      const Run second = Once(!on_first, rate);
+      const Run& with = on_first ? first : second;
+      const Run& without = on_first ? second : first;
+      on.push_back(with.PerTenThousand());
+      off.push_back(without.PerTenThousand());
+      percent.push_back((with.PerTenThousand() / without.PerTenThousand() - 1) * 100);
+      std::fprintf(stderr, "pair %d: on %.4f s, off %.4f s per 10 000 transactions: %+.2f %%\n", pair + 1, on.back(), off.back(),
+                   percent.back());
+    }
+    Json line = {{"name", "gate.cost"}, {"unit", "percent of the primary's processor time"}};
+    line.update(lab::Summary(percent));
+    std::sort(percent.begin(), percent.end());
+    line["quartiles"] = {percent[percent.size() / 4], percent[percent.size() * 3 / 4]};
+    line["on_cpu_s_per_10000"] = lab::Summary(on);
+    line["off_cpu_s_per_10000"] = lab::Summary(off);
+    line["settings"] = {{"rate", rate}, {"seconds", options_.seconds}, {"clients", 4}, {"fsync", "off"}};
+    std::printf("%s\n", line.dump().c_str());
+    return 0;
+  }
+
+ private:
+  [[nodiscard]] std::string Data() const { return (folder_ / "data").string(); }
+  std::string Tool(std::vector<std::string> argv) {
+    const auto ran = lab::RunTool(std::move(argv), folder_.string(), owner_, std::chrono::minutes(5));
+    if (!ran) End(ran.error().Text());
+    return *ran;
+  }
+
+  void Start(bool gate) {
+    std::vector<std::string> argv = {options_.bin + "/postgres", "-D", Data()};
+    if (gate) {
+      for (const std::string& setting : {"shared_preload_libraries=" + (folder_ / "lifeboat_gate.so").string(),
+                                         "lifeboat.gate_file=" + (folder_ / "gate").string()}) {
+        argv.emplace_back("-c");
+        argv.push_back(setting);
+      }
+    }
+    server_ = fork();
+    if (server_ == 0) {
+      const int log = open((folder_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+      dup2(log, 1);
+      dup2(log, 2);
+      const bool became = !owner_ || (setresgid(owner_->gid, owner_->gid, owner_->gid) == 0 &&
+                                      setresuid(owner_->uid, owner_->uid, owner_->uid) == 0);
+      std::vector<char*> words;
+      for (std::string& word : argv) words.push_back(word.data());
+      words.push_back(nullptr);
+      if (became) execv(words[0], words.data());
+      _exit(127);
+    }
+    const Instant end = ReadClocks() + 30s;
+    while (!lab::RunTool({options_.bin + "/pg_isready", "-q", "-h", folder_}, folder_.string(), owner_, 10s)) {
+      if (HasPassed(end, ReadClocks())) End("the server does not start; its log is in '" + folder_.string() + "'");
+      std::this_thread::sleep_for(20ms);
+    }
+    if (gate) KeepOpen();
+  }
+  /// As the guard does: a new word twice a second.
+  void KeepOpen() {
+    struct stat owner {};
+    stat(folder_.c_str(), &owner);
+    Result<GateFile> file = GateFile::Open((folder_ / "gate").string(), ReadBootId(), owner.st_uid, owner.st_gid);
+    if (!file) End(file.error().Text());
+    const auto attached = file->Attached();
+    if (!attached || !attached->enforce) End("the server has not loaded lifeboat_gate");
+    stop_guard_ = false;
+    guard_ = std::thread([this, file = std::make_shared<GateFile>(std::move(file).value()), postmaster = attached->postmaster] {
+      while (!stop_guard_) {
+        file->Write(GateWord{true, Epoch{1}, ReadClocks() + 3s, postmaster, true});
+        std::this_thread::sleep_for(500ms);
+      }
+    });
+  }
+  /// Kills it as a crash would, without a checkpoint. @return the processor time of all its processes
+  double Stop() {
+    kill(server_, SIGQUIT);
+    int status = 0;
+    rusage used{};
+    wait4(std::exchange(server_, 0), &status, 0, &used);
+    stop_guard_ = true;
+    if (guard_.joinable()) guard_.join();
+    const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+    return seconds(used.ru_utime) + seconds(used.ru_stime);
+  }
+  /// @param rate  0: as fast as it can @return transactions done
+  double Load(int seconds, int rate) {
+    std::vector<std::string> argv = {
+        options_.bin + "/pgbench", "-h", folder_, "-U", "postgres", "-n", "-M", "prepared", "-c", "4", "-T",
+        std::to_string(seconds)};
+    if (rate > 0) argv.insert(argv.end(), {"-R", std::to_string(rate)});
+    argv.emplace_back("postgres");
+    const std::string out = Tool(argv);
+    const std::string label = "number of transactions actually processed: ";
+    const std::size_t at = out.find(label);
+    if (at == std::string::npos) End("pgbench said: " + out);
+    return std::stod(out.substr(at + label.size()));
+  }
+  Run Once(bool gate, int rate) {
+    Run run;
+    Start(gate);
+    run.transactions = Load(options_.seconds, rate);
+    run.cpu = Stop();
+    return run;
+  }
+
+  Options options_;
+  std::optional<RunAs> owner_;
+  fs::path folder_;
+  pid_t server_ = 0;
+  std::thread guard_;
+  std::atomic<bool> stop_guard_ = false;
+};
+
+}  // namespace
+}  // namespace lifeboat
+
+int main(int count, char** words) {
+  lifeboat::Options options;
+  options.module = std::filesystem::canonical("/proc/self/exe").parent_path().parent_path() / "lib" / "lifeboat_gate.so";
+  CLI::App app("Measures what the gate costs a primary, as processor time per transaction at a fixed rate; prints one JSON line.");
+  app.add_option("--pairs", options.pairs, "pairs of runs, with and without the gate")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--seconds", options.seconds, "length of a run")->check(CLI::Range(2, 600))->capture_default_str();
+  app.add_option("--bin", options.bin, "PostgreSQL's programs")->capture_default_str();
+  app.add_option("--module", options.module, "lifeboat_gate.so; default: of this build");
+  CLI11_PARSE(app, count, words);
+  return lifeboat::Bench(std::move(options)).Measure();
+}
