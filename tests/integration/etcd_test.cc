@@ -277,7 +277,7 @@ TEST_F(EtcdTest, AClientWithoutTheCertificateThatIsDemandedIsToldSo) {
   const auto store = Open(std::move(options));
   const Result<Reading> reading = Await(context_, store->Read("", 500ms));
   ASSERT_FALSE(reading.ok());
-  EXPECT_THAT(reading.error().Text(), HasSubstr("certificate"));
+  EXPECT_THAT(reading.error().Text(), HasSubstr("'store.certificate_file'"));
 }
 
 TEST_F(EtcdTest, ASnapshotThatIsRestoredIsNoticedAsAnOlderCopy) {
