@@ -382,7 +382,10 @@ Answer CompareStandbys(StepContext c) {
       best = region;
     }
   }
-  if (cuts->answers.size() < asked) said += (said.empty() ? "" : "; ") + std::string("others do not answer");
+  for (const auto& [region, address] : c.doors.databases) {
+    if (region == c.execution.target || region == c.execution.source || cuts->answers.contains(region)) continue;
+    said += (said.empty() ? "'" : ", '") + region.text + "' does not answer";
+  }
   if (best.empty()) {
     c.record.result["outcome"] = "nobody else holds more than " + here.flushed->Text() + ": " + said;
     co_return Done();

@@ -127,6 +127,7 @@ Snapshot Agent::Observe() const {
   s.database = world_.database();
   s.detached = keeper_.Detached();
   s.guard_answers = world_.guard().reachable;
+  s.gate = world_.guard().gate;
   s.heartbeat_written = world_.heartbeat_written();
   for (const auto& [region, view] : world_.peers()) s.peers[region] = world_.FactsOf(region, s.now);
   std::size_t order = 0;
@@ -168,8 +169,9 @@ Snapshot Agent::Observe() const {
 bool Agent::IsProvenCopy(const Snapshot& s) const {
   if (world_.heartbeat_seen() >> 32U >= s.lease.item->epoch.number) return true;
   const auto holder = s.peers.find(s.lease.item->holder);
-  return holder != s.peers.end() && holder->second.database && holder->second.database->timeline &&
-         holder->second.database->timeline == s.database->timeline;
+  // As it was seen while it served: what it said as a standby is of the history before the fork.
+  return holder != s.peers.end() && holder->second.database && holder->second.database->IsWritable() &&
+         holder->second.database->timeline && holder->second.database->timeline == s.database->timeline;
 }
 
 /// What a takeover by this region would lose.
@@ -177,9 +179,10 @@ std::optional<LossEstimate> Agent::LossHere(const Snapshot& s) const {
   if (!s.database || !s.database->flushed || !s.lease.item) return std::nullopt;
   LossEstimate loss;
   if (!s.lease.item->released) {
-    // SAFETY: a copy that took another way at the last fork may hold a higher position and none of the newest rows.
-    if (!IsProvenCopy(s)) {
-      loss.basis = "the copy here has received nothing of epoch " + std::to_string(s.lease.item->epoch.number) + " yet";
+    // SAFETY: a copy that took another way at the last fork may hold a higher position and none of the newest rows. Measured by
+    // positions from before that fork its loss is known all the same: all of the reign since.
+    if (!IsProvenCopy(s) && world_.ring().epoch() >= s.lease.item->epoch) {
+      loss.basis = "the copy here is not known to follow the history of epoch " + std::to_string(s.lease.item->epoch.number) + ", whose positions cannot be compared with its own";
       return loss;
     }
     const auto ended = keeper_.lease().HolderSurelyEnded();
@@ -193,7 +196,15 @@ std::optional<LossEstimate> Agent::LossHere(const Snapshot& s) const {
   if (IsYielded(*s.lease.item)) {
     // Nobody wrote since the old primary: what is missing is what it had and is not here.
     const bool known = ended_.epoch == Epoch{NumberAt(token, "epoch")};
-    return world_.ring().LossAt(*s.database->flushed, known ? ended_.at : *released);
+    loss = world_.ring().LossAt(*s.database->flushed, known ? ended_.at : *released);
+    const Json& theirs = MemberAt(token, "loss");
+    if (loss.kind != LossEstimate::Kind::kUnknown || TextAt(theirs, "state") != "bounded" || !MemberAt(theirs, "seconds").is_number())
+      return loss;
+    loss.kind = LossEstimate::Kind::kBounded;
+    loss.time = Duration(static_cast<std::int64_t>(MemberAt(theirs, "seconds").get<double>() * 1e9));
+    loss.bytes = {NumberAt(theirs, "bytes")};
+    loss.basis = "at most what '" + s.lease.item->holder.text + "' would have lost, which gave the epoch away: " + TextAt(theirs, "basis");
+    return loss;
   }
   // Released means stopped: what is missing is what lies between the stated end and what is held here.
   const auto end = Lsn::Parse(TextAt(token, "end"));

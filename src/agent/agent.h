@@ -57,6 +57,9 @@ class Agent {
   [[nodiscard]] bool Healthy() const;
   /// Called after each round of the loop.
   std::function<void()> on_round;
+  /// For `check`, where the store is a cluster: one line a member ({endpoint, answers, problem | version, leader, has_leader,
+  /// cluster_id, db_bytes, alarms}).
+  std::function<Task<Json>()> describe_store;
 
  private:
   /// Actions on this region are carried out here, those on others by their agents.

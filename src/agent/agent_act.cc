@@ -182,6 +182,7 @@ Task<Result<Unit>> Agent::FollowHolder(RegionName holder) {
   if (!slots.ok()) co_return slots.error();
   Upstream upstream{primary->second, primary->first};
   auto pointed = co_await doors_.database->StartStandby(std::move(upstream), kShort);
+  if (pointed_ == epoch) not_following_since_ = doors_.clock.Now();  // once more in a while, not all the time
   if (!pointed.ok()) co_return pointed;
   pointed_ = epoch;
   log_.Info("the standby here follows the primary, its lineage proven", {{"primary", holder.text}, {"epoch", epoch.number}});
@@ -294,7 +295,10 @@ Task<Result<Unit>> Agent::AssessDead() {
   if (!control.ok()) co_return control.error();
   Lsn from = control->redo;
   if (const auto newest = world_.ring().Newest(); newest && *newest > from) from = *newest;
-  const Timeline timeline = world_.database() && world_.database()->timeline ? *world_.database()->timeline : control->timeline;
+  // SAFETY: the newer of what was last seen and what the files say: of a timeline that began since, the older would hide every commit.
+  // (AgentTest.ADeadDatabaseIsAssessedOnTheTimelineThatItBeganLast)
+  Timeline timeline = control->timeline;
+  if (world_.database() && world_.database()->timeline) timeline = std::max(timeline, *world_.database()->timeline);
   auto end = co_await doors_.database->EndOfWal(timeline, from, 5s);
   if (!end.ok()) co_return end.error();
   dead_end_ = *end;
@@ -398,14 +402,23 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
                                                                 : std::string("lease ended, and the guard's deadline with it");
   if (!attested_by.empty()) execution.facts["attested_by"] = attested_by;
   const bool planned = keeper_.lease().item()->released.has_value();
+  const auto estimated = keeper_.lease().CounterSeen();
   auto beginning = co_await journal_.Beginning(execution, true);
   if (!beginning.ok()) co_return beginning.error();
+  // SAFETY: what is lost was counted up to the last renewal that was known: a later one makes it more.
+  if (keeper_.lease().CounterSeen() != estimated) co_return RetryLater("the old primary was seen to renew meanwhile");
   if (!planned) {
     Json takeover = {{"at_ns", now.ns}, {"epoch", execution.epoch.number}, {"region", self_.text}};
     beginning->puts.push_back({settings_.service + "/last_takeover", takeover.dump()});
   }
+  const Version last_claim = keeper_.LastClaimVersion();
   auto claimed = co_await keeper_.Claim(*std::move(beginning), attested_by);
   if (!claimed.ok()) co_return claimed.error();
+  if (keeper_.LastClaimVersion() == last_claim) {
+    // Taken, but no answer said so: by this transaction, or by an earlier try that came through late with its own execution.
+    auto ours = co_await journal_.Find(execution.id, kLook);
+    if (!ours.ok()) co_return RetryLater("the lease was taken by an earlier try, whose execution is gone on with");
+  }
   execution.facts["claimed_ns"] = doors_.clock.Wall().ns;
   journal_.Began(execution, keeper_.LastClaimVersion());
   executor_.Abandon();  // a switchover that this transaction has ended

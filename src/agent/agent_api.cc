@@ -1,11 +1,45 @@
 // What the agent answers to other agents and to the command line.
 
 #include "agent/agent.h"
+
+#include <set>
+
 #include "agent/hands.h"
 
 namespace lifeboat {
 
 namespace {
+FenceLevel FenceOf(const GuardState& guard, const Policy& policy) {
+  if (policy.automation != Automation::kAct || !guard.reachable) return FenceLevel::kNone;
+  return guard.gate ? FenceLevel::kGateAndGuard : FenceLevel::kGuard;
+}
+
+Json GuardJson(const GuardState& guard, const Policy& policy) {
+  return {{"answers", guard.reachable},
+          {"worst_kill_ms", Seconds(guard.worst_kill) * 1000},
+          {"kills", guard.kills},
+          {"gate", guard.reachable ? Json(guard.gate_state) : Json(nullptr)},
+          {"fence", ToString(FenceOf(guard, policy))}};
+}
+
+/// Which fence is in force in a region, and what would raise it.
+Json FenceFinding(const RegionSettings& region, const Json& guard) {
+  const std::string fence = TextAt(guard, "fence", ToString(FenceLevel::kNone));
+  const std::string text = "fence level in force in '" + region.name.text + "': " + fence;
+  if (fence == ToString(FenceLevel::kNone))
+    return {{"level", "fault"}, {"what", text}, {"hint", "set policy.automation to 'act' and start the guard"}};
+  const std::string gate = "the gate is " + TextAt(guard, "gate", "not known");
+  if (fence == ToString(FenceLevel::kGateAndGuard)) return {{"level", "ok"}, {"what", text + "; " + gate}, {"hint", ""}};
+  if (region.database->gate_file.empty()) {
+    return {{"level", "ok"},
+            {"what", text},
+            {"hint", "load lifeboat_gate in the server and set gate_file: then it refuses commits itself, at the deadline"}};
+  }
+  return {{"level", "fault"},
+          {"what", text + ", though gate_file is set: " + TextAt(guard, "gate", "not known")},
+          {"hint", "see shared_preload_libraries, lifeboat.gate_file and lifeboat.gate of the server, and the guard's log"}};
+}
+
 Json LagJson(const std::optional<PositionRing::Lag>& lag) {
   if (!lag) return {{"rpo_ms", nullptr}, {"backlog_bytes", nullptr}};
   return {{"rpo_ms", Millis(lag->time)}, {"backlog_bytes", lag->backlog.bytes}};
@@ -179,10 +213,7 @@ Task<Result<Json>> Agent::Gossip() {
                  {"withheld", decision_.withheld},
                  {"unblock", decision_.unblock},
                  {"last_problem", last_problem_},
-                 {"guard",
-                  {{"answers", world_.guard().reachable},
-                   {"worst_kill_ms", Seconds(world_.guard().worst_kill) * 1000},
-                   {"kills", world_.guard().kills}}}};
+                 {"guard", GuardJson(world_.guard(), settings_.policy)}};
   if (const auto verdict = decision_.verdicts.find(self_); verdict != decision_.verdicts.end())
     answer["verdict"] = ToString(verdict->second);
   if (world_.database()) answer["database"] = ToJson(*world_.database());
@@ -224,10 +255,7 @@ Json Agent::RegionStatus(const RegionSettings& region) const {
     detached = s.detached || !s.ahead.empty();
     json["agent_id"] = id_.text;
     json["agent_age_ms"] = 0;
-    if (doors_.guard)
-      guard = {{"answers", world_.guard().reachable},
-               {"worst_kill_ms", Seconds(world_.guard().worst_kill) * 1000},
-               {"kills", world_.guard().kills}};
+    if (doors_.guard) guard = GuardJson(world_.guard(), settings_.policy);
     if (database && database->flushed && !holder) json.update(LagJson(world_.ring().LagOf(*database->flushed, s.now, kRingStale)));
     json["decision"] = {{"rule", decision_.rule},
                         {"sentence", decision_.sentence},
@@ -401,6 +429,51 @@ Json Agent::Status() const {
   return answer;
 }
 
+namespace {
+
+constexpr std::uint64_t kLargeStore = std::uint64_t{1} << 30U;  // half of etcd's own default quota
+
+/// What the members of the store's cluster say about themselves, as findings of Check.
+void AddStoreMembers(const Json& members, Json& findings) {
+  const auto add = [&findings](const char* level, const std::string& what, const std::string& hint) {
+    findings.push_back({{"level", level}, {"what", what}, {"hint", hint}});
+  };
+  std::size_t answer = 0;
+  std::string silent;
+  std::set<std::string> clusters;
+  for (const Json& member : members) {
+    const std::string endpoint = "'" + TextAt(member, "endpoint") + "'";
+    if (!FlagAt(member, "answers")) {
+      silent += (silent.empty() ? "" : "; ") + TextAt(member, "problem");
+      continue;
+    }
+    ++answer;
+    clusters.insert(TextAt(member, "cluster_id"));
+    if (!FlagAt(member, "has_leader")) add("fault", "etcd at " + endpoint + " sees no leader", "it is cut off from the other members");
+    for (const Json& alarm : MemberAt(member, "alarms")) {
+      if (alarm.is_string()) add("fault", "etcd at " + endpoint + ": " + alarm.get<std::string>(), "etcdctl alarm list");
+    }
+    if (NumberAt(member, "db_bytes") > kLargeStore) {
+      add("fault", "etcd at " + endpoint + " holds " + FormatBytes(ByteCount{NumberAt(member, "db_bytes")}),
+          "run its members with '--auto-compaction-retention=1h', and defragment them: a full quota stops all renewals");
+    }
+  }
+  const std::string count = std::to_string(answer) + " of " + std::to_string(members.size()) + " members of etcd answer";
+  if (answer == members.size())
+    add("ok", count, "");
+  else
+    add("fault", count + ": " + silent, answer * 2 > members.size() ? "one more loss may be too many: bring it back" : "start them");
+  if (members.size() % 2 == 0 || members.size() < 3) {
+    add("fault", "'store.endpoints' names " + std::to_string(members.size()) + " members: the loss of a region may take the majority",
+        "run three, one a region");
+  }
+  if (clusters.size() > 1) {
+    add("fault", "'store.endpoints' names members of " + std::to_string(clusters.size()) + " clusters", "all must be of one");
+  }
+}
+
+}  // namespace
+
 /// Readiness: what would stand in the way of a failover now, each with a number where there is one.
 Task<Result<Json>> Agent::Check() {
   Json findings = Json::array();
@@ -408,11 +481,17 @@ Task<Result<Json>> Agent::Check() {
     findings.push_back({{"level", level}, {"what", what}, {"hint", hint}});
   };
   const Snapshot& s = snapshot_;
+  const bool embedded = settings_.store.kind == StoreKind::kEmbedded;
+  const std::string store = embedded ? "the embedded store in '" + settings_.store.host.text + "'" : std::string("the store in etcd");
   if (!s.lease.store_answers)
-    add("fault", "the store does not answer: " + s.lease.store_problem,
-        "bring the agent of '" + settings_.store.host.text + "' back");
+    add("fault", store + " does not answer: " + s.lease.store_problem,
+        embedded ? "bring the agent of '" + settings_.store.host.text + "' back" : "bring a majority of etcd's members back");
   else
-    add("ok", "the store answers (incarnation " + std::to_string(keeper_.lease().incarnation().number) + ")", "");
+    add("ok", store + " answers (incarnation " + std::to_string(keeper_.lease().incarnation().number) + ")", "");
+  if (describe_store) {
+    const Json members = co_await describe_store();
+    AddStoreMembers(members, findings);
+  }
   if (s.policy.automation != Automation::kAct)
     add("fault", "policy.automation is 'observe': nothing is fenced and nothing fails over by itself",
         "set it to 'act' when the first weeks have shown what it would have done");
@@ -453,6 +532,7 @@ Task<Result<Json>> Agent::Check() {
                     worst, margin);
       add(worst < margin ? "ok" : "fault", text, worst < margin ? "" : "raise lease.margin");
     }
+    if (s.policy.automation == Automation::kAct) findings.push_back(FenceFinding(region, guard));
     const DatabaseState database = DatabaseStateFromJson(MemberAt(json, "database"));
     if (TextAt(json, "role") == "primary") {
       add(database.IsWritable() ? "ok" : "fault",
@@ -504,10 +584,7 @@ Task<Result<Json>> Agent::Check() {
     add("ok", "the canary writes through the public name", "");
   else
     add("fault", "the canary has not written yet: unknown", "wait a moment");
-  if (s.policy.automation == Automation::kAct)
-    add("ok", "fence level in force: guard (no gate)", "");
-  else
-    add("fault", "fence level in force: none, since the guards only observe", "");
+  if (s.policy.automation != Automation::kAct) add("fault", "fence level in force: none, since the guards only observe", "");
   int faults = 0;
   for (const Json& finding : findings) faults += TextAt(finding, "level") == "fault" ? 1 : 0;
   co_return Json{{"service", settings_.service},
@@ -558,6 +635,7 @@ Task<Result<Json>> Agent::OrderFailover(Json parameters) {
   if (!region || region->kind != RegionKind::kData) co_return NoDataRegion(settings_, target);
   if (target != self_ && !FlagAt(parameters, "forwarded"))
     co_return co_await Forward(target, "failover", std::move(parameters), 10s);
+  snapshot_ = Observe();  // of this moment: the last round may be of before a pause
   const Snapshot& s = snapshot_;
   const auto item = keeper_.lease().item();
   if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");

@@ -24,12 +24,18 @@ struct OrderOptions {
 [[nodiscard]] int OrderFailover(const CommonOptions& options, const OrderOptions& order);
 [[nodiscard]] int OrderRejoin(const CommonOptions& options, const OrderOptions& order);
 
+/// Removes a region that is gone for good from the candidates.
+[[nodiscard]] int RemoveCandidate(const CommonOptions& options, const std::string& region);
+
 struct ReseedOptions {
   std::string holder;               ///< the region that was the last primary
   std::vector<std::string> attest;  ///< "REGION=who saw what", each
 };
 /// Begins a store that was lost anew.
 [[nodiscard]] int ReseedStore(const CommonOptions& options, const ReseedOptions& reseed);
+
+/// Ends the cool-down after a move that votes drove.
+[[nodiscard]] int ClearCoolDown(const CommonOptions& options, const std::string& reason);
 
 [[nodiscard]] int ListExecutions(const CommonOptions& options);
 /// `verb`: show, resume or abort.

@@ -62,6 +62,10 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
      "lifeboat failover --to us-west-2\n  lifeboat failover --to us-west-2 --accept-loss\n"
      "  lifeboat failover --to us-west-2 --attest \"J. Doe: powered off by the provider, ticket 4711\""},
     {"rejoin", "lifeboat rejoin us-east-1"},
+    {"cool-down", "lifeboat cool-down clear --reason \"the disk of us-east-1 was replaced, ticket 4711\""},
+    {"cool-down clear", "lifeboat cool-down clear --reason \"the disk of us-east-1 was replaced, ticket 4711\""},
+    {"candidates", "lifeboat candidates remove eu-north-1"},
+    {"candidates remove", "lifeboat candidates remove eu-north-1"},
     {"store", "lifeboat store reseed --holder us-east-1"},
     {"store reseed",
      "lifeboat store reseed --holder us-east-1\n"
@@ -129,6 +133,7 @@ int main(int argc, char** argv) {
   ReseedOptions reseed;
   std::string log_file = "-";
   std::string id;
+  std::string reason;
   std::uint64_t limit = 100;
   bool rules = false;
   app.add_option("--config", common.config,
@@ -168,6 +173,12 @@ int main(int argc, char** argv) {
           [&] { return OrderRejoin(common, order); });
   rejoin->add_option("region", order.region, "the region to rejoin")->required();
   rejoin->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
+
+  CLI::App* candidates = app.add_subcommand("candidates", "the standby regions that may take over: remove");
+  candidates->require_subcommand(1);
+  CLI::App* remove = add(candidates, "remove", "no longer ask a region that is gone for good; it may join again later",
+                         [&] { return RemoveCandidate(common, order.region); });
+  remove->add_option("region", order.region, "the region")->required();
 
   CLI::App* store = app.add_subcommand("store", "the store that the agents share: reseed");
   store->require_subcommand(1);

@@ -7,6 +7,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 
 #include "adapters/dns/dns_traffic.h"
 #include "adapters/peers/peer_client.h"
@@ -14,6 +15,7 @@
 #include "adapters/postgres/postgres_canary.h"
 #include "adapters/postgres/postgres_database.h"
 #include "adapters/store/embedded_store.h"
+#include "adapters/store/etcd_store.h"
 #include "adapters/store/remote_store.h"
 #include "adapters/system/clock.h"
 #include "adapters/system/files.h"
@@ -30,6 +32,8 @@ namespace lifeboat {
 
 namespace {
 
+constexpr Duration kDescribeTimeout = 1s;  // for each member of the store's cluster, all at once
+
 Result<std::optional<AgentRecord>> ReadRecord(const std::string& file) {
   const auto text = ReadSmallFile(file);
   if (!text.ok()) {
@@ -41,6 +45,35 @@ Result<std::optional<AgentRecord>> ReadRecord(const std::string& file) {
   const auto record = AgentRecordFromJson(*json);
   if (!record.ok()) return record.error().Within("'" + file + "'");
   return std::optional(*record);
+}
+
+Result<Secret> ReadStorePassword(const std::string& file) {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  const fs::perms mode = fs::status(file, problem).permissions();
+  if (!problem && (mode & (fs::perms::group_all | fs::perms::others_all)) != fs::perms::none) {
+    return Fail("the password file '" + file + "' may be used by its group or by others",
+                "chmod 600 '" + file + "', and change the password");
+  }
+  auto text = ReadSmallFile(file);
+  if (!text.ok()) return text.error().Within("'store.password_file'");
+  while (!text->empty() && (text->back() == '\n' || text->back() == '\r')) text->pop_back();
+  if (text->empty()) return Fail("the password file '" + file + "' is empty", "write the password of 'store.user' into it");
+  return Secret(*std::move(text));
+}
+
+Result<std::unique_ptr<EtcdStore>> OpenEtcd(boost::asio::any_io_executor io, const Settings& settings, const Log& log) {
+  EtcdOptions options;
+  options.service = settings.service;
+  options.endpoints = settings.store.endpoints;
+  options.tls = {settings.store.ca_file, settings.store.certificate_file, settings.store.key_file};
+  options.user = settings.store.user;
+  if (settings.store.password_file) {
+    auto password = ReadStorePassword(*settings.store.password_file);
+    if (!password.ok()) return password.error();
+    options.password = *std::move(password);
+  }
+  return std::make_unique<EtcdStore>(std::move(io), std::move(options), log);
 }
 
 Task<Result<std::string>> ResolveName(boost::asio::any_io_executor io, const DnsSettings& dns, Duration timeout) {
@@ -69,6 +102,8 @@ void UpdateMetrics(const Agent& agent, Metrics& metrics, int& last_rule) {
   const CanaryView& canary = agent.world().canary();
   metrics.SetCanaryOk(canary.ok);
   metrics.SetCanaryLastSuccess(canary.last_good.ns > 0 ? std::optional(canary.last_good) : std::nullopt);
+  metrics.SetVotes(s.votes.degraded, s.votes.agents, DegradedByVotes(s));
+  metrics.SetCoolDownLatched(s.cool_down_read ? std::optional(s.cool_down.has_value()) : std::nullopt);
   const GuardState& guard = agent.world().guard();
   metrics.SetGuardWorstKill(guard.reachable ? std::optional(guard.worst_kill) : std::nullopt);
   metrics.SetGuardKills(guard.reachable ? std::optional(guard.kills) : std::nullopt);
@@ -136,7 +171,13 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
                                   [io, &settings](Duration timeout) { return ResolveName(io, settings.dns, timeout); });
   std::unique_ptr<Store> store;
   CallHandler answer_store;
-  if (settings.store.host == name) {
+  EtcdStore* etcd = nullptr;
+  if (settings.store.kind == StoreKind::kEtcd) {
+    auto opened = OpenEtcd(io, settings, *log);
+    if (!opened.ok()) return Complain(opened.error());
+    etcd = opened->get();
+    store = *std::move(opened);
+  } else if (settings.store.host == name) {
     auto opened = EmbeddedStore::Open(io, settings.store.file);
     if (!opened.ok()) return Complain(opened.error());
     store = *std::move(opened);
@@ -159,6 +200,7 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   agent.on_round = [&] {
     if (rounds++ % 4 == 0) UpdateMetrics(agent, metrics, last_rule);
   };
+  if (etcd) agent.describe_store = [etcd] { return etcd->Members(kDescribeTimeout); };
   const CallHandler handler = [&](std::string method, Json parameters) -> Task<Result<Json>> {
     if (IsStoreMethod(method)) {
       if (answer_store) return answer_store(std::move(method), std::move(parameters));

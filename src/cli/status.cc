@@ -74,6 +74,16 @@ std::string LeaseText(const Json& status) {
   return text;
 }
 
+std::string VotesText(const Json& status) {
+  const Json& votes = MemberAt(status, "votes");
+  std::string text = std::to_string(NumberAt(votes, "ok")) + " of " + std::to_string(NumberAt(votes, "agents")) +
+                     " agents call the primary ok, " + std::to_string(NumberAt(votes, "degraded")) + " degraded, " +
+                     std::to_string(NumberAt(votes, "unknown")) + " unknown";
+  if (MemberAt(votes, "majority_ms").is_number()) text += "; a majority for " + FormatDuration(Milliseconds(MemberAt(votes, "majority_ms")));
+  if (!TextAt(votes, "why").empty()) text += " (" + TextAt(votes, "why") + ")";
+  return text;
+}
+
 int PrintStatus(const Json& status, const Settings& settings) {
   std::printf("%s: %s\n%s\n\n", TextAt(status, "service").c_str(), TextAt(status, "verdict").c_str(),
               TextAt(status, "sentence").c_str());
@@ -115,10 +125,19 @@ int PrintStatus(const Json& status, const Settings& settings) {
   const Json& decision = MemberAt(status, "decision");
   const bool store = FlagAt(MemberAt(status, "lease"), "store_reachable");
   std::printf("  lease     %s\n", LeaseText(status).c_str());
-  std::printf("  store     embedded in %s, %s\n", settings.store.host.text.c_str(),
+  const std::string kind = settings.store.kind == StoreKind::kEmbedded
+                               ? "embedded in " + settings.store.host.text
+                               : "etcd, " + std::to_string(settings.store.endpoints.size()) + " members";
+  std::printf("  store     %s, %s\n", kind.c_str(),
               store ? "answers" : ("silent: " + TextAt(MemberAt(status, "lease"), "store_problem")).c_str());
   std::printf("  name      %s\n", name.c_str());
   std::printf("  canary    %s\n", writes.c_str());
+  std::printf("  votes     %s\n", VotesText(status).c_str());
+  if (const Json& latch = MemberAt(status, "cool_down"); latch.is_object()) {
+    std::printf("  cool-down votes moved the service from %s to %s at %s (%s), and move it no second time before: %s\n",
+                TextAt(latch, "from").c_str(), TextAt(latch, "to").c_str(), FormatWallTime({SignedAt(latch, "at_ns")}).c_str(),
+                TextAt(latch, "by").c_str(), "lifeboat cool-down clear --reason \"what was found\"");
+  }
   std::printf("  decision  rule %llu of %s: %s\n", static_cast<unsigned long long>(NumberAt(decision, "rule")),
               TextAt(status, "region").c_str(), TextAt(decision, "sentence").c_str());
   const Json& execution = MemberAt(status, "execution");

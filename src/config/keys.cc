@@ -32,6 +32,15 @@ constexpr Key kKeys[] = {
      "When only the database is dead: `restart` it locally first, or `failover` at once when the loss is proven zero."},
     {"policy.restart_budget", kDuration, kOptional, "10s", "", "10s", "",
      "With `restart`: how long local restarts may take before the lease is released."},
+    {"policy.degraded_action", kChoice, kOptional, "tell", "tell|ask|switchover", "tell", "",
+     "When a majority of all agents sees the primary serve badly: `tell`, `ask` with the one command, or `switchover`, gracefully "
+     "first ([failure-detection.md](failure-detection.md), \"Votes\")."},
+    {"policy.degraded_after", kDuration, kOptional, "30s", "", "30s", "at least 5s",
+     "How long that majority must stand without a break."},
+    {"policy.degraded_latency", kDuration, kOptional, "750ms", "", "750ms", "10ms to 10s",
+     "A row of the canary that takes longer is a sign of it; slow is degraded, never lost."},
+    {"policy.degraded_patience", kDuration, kOptional, "30s", "", "30s", "1s to 10min",
+     "With `switchover`: how long each graceful step may take before the move goes on ungracefully, under `loss_limit`."},
 
     {"lease", kSection, kOptional, "", "", "", "", "The write lease (docs/lease.md). All regions must have the same."},
     {"lease.length", kDuration, kOptional, "3s", "", "3s", "500ms to 30s",

@@ -79,6 +79,13 @@ class Builder {
     policy.database_failure =
         Text("policy.database_failure") == "failover" ? DatabaseFailure::kFailover : DatabaseFailure::kRestart;
     policy.restart_budget = Time("policy.restart_budget");
+    const std::string degraded = Text("policy.degraded_action");
+    policy.degraded_action = degraded == "switchover" ? DegradedAction::kSwitchover
+                             : degraded == "ask"      ? DegradedAction::kAsk
+                                                      : DegradedAction::kTell;
+    policy.degraded_after = Time("policy.degraded_after");
+    policy.degraded_latency = Time("policy.degraded_latency");
+    policy.degraded_patience = Time("policy.degraded_patience");
   }
 
   RegionSettings BuildRegion(std::size_t region) {
@@ -169,6 +176,13 @@ class Builder {
                "a region that is cut off can write unseen until its lease ends, so no automatic failover could ever happen: "
                "raise the limit or shorten the lease");
     }
+    const auto within = [&](const std::string& path, Duration value, Duration least, Duration most, const char* why) {
+      if (Good(path) && (value < least || value > most))
+        Complain(path, "must lie between " + FormatDuration(least) + " and " + FormatDuration(most) + ", not '" + Text(path) + "'", why);
+    };
+    within("policy.degraded_after", s.policy.degraded_after, 5s, 24h, "a shorter trouble passes by itself, and a move is an outage");
+    within("policy.degraded_latency", s.policy.degraded_latency, 10ms, 10s, "it is the time that one committed row takes");
+    within("policy.degraded_patience", s.policy.degraded_patience, 1s, 10min, "it is what a graceful stop may take");
   }
 
   void CheckRegions(const Settings& s) {

@@ -25,6 +25,11 @@ constexpr int kAdoptPatience = 2;
 Duration Length(const Snapshot& s) { return s.lease.item ? s.lease.item->length : Duration(3s); }
 bool Writable(const Snapshot& s) { return s.database && s.database->IsWritable(); }
 bool ProcessAlive(const Snapshot& s) { return s.database && s.database->process_alive; }
+/// SAFETY: a server that answers nobody here may still serve clients (its connection slots can be used up): where it was a primary, and
+/// no guard would end it, it is ended as one.
+bool MayBeWritable(const Snapshot& s) {
+  return Writable(s) || (ProcessAlive(s) && !s.database->accepting && s.detached && !s.guard_answers);
+}
 bool Acts(const Snapshot& s) { return s.policy.automation == Automation::kAct; }
 std::string Quote(const RegionName& region) { return "'" + region.text + "'"; }
 
@@ -164,11 +169,15 @@ const Row kRows[] = {
      [](const Snapshot& s) {
        // An earlier run's lease is adopted, not stopped: until then the guard goes on with the deadline that it was given.
        const bool earlier_run = s.lease.held_here && !s.lease.held_by_this_run;
-       return Acts(s) && Writable(s) && s.lease.item && !s.lease.valid && !earlier_run && s.kind == RegionKind::kData;
+       // A closed gate commits nothing: while nobody has gone on under a higher epoch, the guard waits for a renewal.
+       const bool gate_holds = s.gate && s.lease.held_here && EpochElsewhere(s) <= s.lease.item->epoch;
+       return Acts(s) && MayBeWritable(s) && s.lease.item && !s.lease.valid && !earlier_run && !gate_holds &&
+              s.kind == RegionKind::kData;
      },
      [](const Snapshot& s, Decision& d) {
        Propose(d, Proposal::kStopDatabase,
-               "the database here accepts writes, and this region's lease is not valid (epoch " +
+               std::string(Writable(s) ? "the database here accepts writes" : "the database here was a primary and says nothing, its guard neither") +
+                   ", and this region's lease is not valid (epoch " +
                    std::to_string(s.lease.item->epoch.number) + " is held by " + Quote(s.lease.item->holder) + ")");
      }},
     {{60, "an execution whose own region's agent was replaced is gone on with"},

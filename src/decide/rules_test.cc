@@ -18,6 +18,7 @@ using ::testing::HasSubstr;
 const RegionName kEast("us-east-1");
 const RegionName kWest("us-west-2");
 const RegionName kWitness("eu-west-1");
+const RegionName kSouth("ap-south-1");
 
 DatabaseState Primary() {
   DatabaseState state;
@@ -135,6 +136,47 @@ Snapshot Released() {
   Snapshot s = Lost();
   s.lease.item->released = Release{kWest, "{}"};
   s.loss = Zero();
+  return s;
+}
+
+/// A third data region, which follows and is a candidate too; it holds as much as us-west-2 and stands after it.
+void AddSouth(Snapshot& s, std::uint64_t flushed = 0x5000) {
+  DatabaseState standby = Standby();
+  standby.flushed = standby.replayed = Lsn{flushed};
+  PeerFacts south = Peer(RegionKind::kData, standby);
+  south.guard_answers = true;
+  south.order = 3;
+  s.order = 1;
+  s.peers[kSouth] = south;
+  s.lease.item->candidates = {kSouth, kWest};
+}
+
+/// A majority has called the primary degraded for long enough; as us-west-2 sees it.
+Snapshot DegradedPrimary(DegradedAction action) {
+  Snapshot s = Healthy(kWest);
+  s.policy.degraded_action = action;
+  s.policy.degraded_after = 30s;
+  s.cool_down_read = true;
+  s.votes.agents = 3;
+  s.votes.degraded = 2;
+  s.votes.majority_for = 30s;
+  s.votes.why = "us-west-2: connection refused; eu-west-1: connection refused";
+  return s;
+}
+
+/// us-west-2 had claimed epoch 8 and gave it to ap-south-1, which held more; as us-west-2 sees it.
+Snapshot Yielded() {
+  Snapshot s = Healthy(kWest);
+  AddSouth(s);
+  s.lease.item->epoch = {8};
+  s.lease.item->holder = kWest;
+  s.lease.item->candidates = {kSouth};
+  s.lease.item->released = Release{kSouth, R"({"reason": "yielded", "source": "us-east-1", "epoch": 7})"};
+  s.lease.released_here = true;
+  s.lease.counter_age = 7s;
+  s.lease.takeover_bar = "holds the lease itself";
+  s.peers[kEast].answers = false;
+  s.loss = Bounded(1s, 100);
   return s;
 }
 
@@ -256,6 +298,18 @@ const RuleCase kCases[] = {
        s.lease.item->candidates.clear();
        return s;
      }},
+    {265, "a candidate that is ahead of the fork", Proposal::kDropCandidate, false,
+     [] {
+       Snapshot s = Healthy(kEast);
+       s.peers[kWest].detached = true;
+       return s;
+     }},
+    {270, "serving, and called degraded by the others", Proposal::kNothing, false,
+     [] {
+       Snapshot s = Healthy(kEast);
+       s.votes = DegradedPrimary(DegradedAction::kTell).votes;
+       return s;
+     }},
     {290, "all is well", Proposal::kNothing, false, [] { return Healthy(kEast); }},
     {295, "the heir did not come", Proposal::kReclaim, false,
      [] {
@@ -265,6 +319,12 @@ const RuleCase kCases[] = {
        s.lease.released_here = true;
        s.lease.counter_age = 7s;
        s.database = Dead();
+       return s;
+     }},
+    {296, "given to a region that was lost as well", Proposal::kReclaim, false,
+     [] {
+       Snapshot s = Yielded();
+       s.peers[kSouth].answers = false;
        return s;
      }},
     {298, "the heir may still come", Proposal::kNothing, false,
@@ -285,10 +345,23 @@ const RuleCase kCases[] = {
        s.database = Dead();
        return s;
      }},
+    {312, "ahead of the primary's history", Proposal::kNothing, true,
+     [] {
+       Snapshot s = Healthy(kWest);
+       s.ahead = "the copy here holds WAL up to 0/6000, and 'us-east-1' left its timeline at 0/5000";
+       return s;
+     }},
     {320, "a standby that does not run", Proposal::kStartStandby, false,
      [] {
        Snapshot s = Healthy(kWest);
        s.database = Dead();
+       return s;
+     }},
+    {322, "another primary serves, and this standby streams from nobody", Proposal::kFollow, false,
+     [] {
+       Snapshot s = Healthy(kWest);
+       s.database->upstream.clear();
+       s.not_following = 0s;
        return s;
      }},
     {330, "the holder is silent and this is no candidate", Proposal::kNothing, true,
@@ -336,7 +409,28 @@ const RuleCase kCases[] = {
        return s;
      }},
     {370, "released to this region", Proposal::kFailover, false, [] { return Released(); }},
+    {375, "lost, and another standby holds more", Proposal::kNothing, false,
+     [] {
+       Snapshot s = Lost();
+       AddSouth(s, 0x5001);
+       s.takeover_open = 999ms;
+       return s;
+     }},
     {380, "lost", Proposal::kFailover, false, [] { return Lost(); }},
+    {381, "degraded, and the policy tells", Proposal::kNothing, false, [] { return DegradedPrimary(DegradedAction::kTell); }},
+    {382, "degraded, and this region could not take over", Proposal::kNothing, true,
+     [] {
+       Snapshot s = DegradedPrimary(DegradedAction::kSwitchover);
+       s.guard_answers = false;
+       return s;
+     }},
+    {383, "degraded, and another standby holds more", Proposal::kNothing, false,
+     [] {
+       Snapshot s = DegradedPrimary(DegradedAction::kSwitchover);
+       AddSouth(s, 0x5001);
+       return s;
+     }},
+    {384, "degraded, and the policy asks", Proposal::kNothing, true, [] { return DegradedPrimary(DegradedAction::kAsk); }},
     {385, "silent, and its lease still runs", Proposal::kNothing, false,
      [] {
        Snapshot s = Lost();
@@ -346,6 +440,7 @@ const RuleCase kCases[] = {
        s.lease.takeover_left = 1515ms;
        return s;
      }},
+    {386, "degraded, and the policy moves", Proposal::kMove, false, [] { return DegradedPrimary(DegradedAction::kSwitchover); }},
     {390, "all is well", Proposal::kNothing, false, [] { return Healthy(kWest); }},
     {490, "all is well", Proposal::kNothing, false, [] { return Healthy(kWitness); }},
     {990, "held by name only, and nothing known", Proposal::kNothing, true,
@@ -421,6 +516,113 @@ TEST(Rules, TheDocumentHoldsTheTable) {
     const std::string line = "| " + std::to_string(rule.number) + " | " + rule.sentence + " |";
     EXPECT_TRUE(lines.contains(line)) << "missing: " << line;
   }
+}
+
+// ---- votes ----
+
+TEST(Votes, MoveThePrimaryAtTheStatedTimeAndNotBefore) {
+  Snapshot s = DegradedPrimary(DegradedAction::kSwitchover);
+  ASSERT_EQ(Decide(s).rule, 386);
+  s.votes.majority_for = 29999ms;
+  EXPECT_EQ(Decide(s).rule, 390);
+  s.votes.majority_for.reset();
+  EXPECT_EQ(Decide(s).rule, 390);
+}
+
+TEST(Votes, MakeTheVerdictDegradedAndNeverLost) {
+  for (const RegionName& self : {kEast, kWest, kWitness}) {
+    Snapshot s = Healthy(self);
+    EXPECT_EQ(Decide(s).verdicts.at(kEast), Verdict::kHealthy);
+    s.votes = DegradedPrimary(DegradedAction::kTell).votes;
+    EXPECT_EQ(Decide(s).verdicts.at(kEast), Verdict::kDegraded) << self.text;
+  }
+}
+
+TEST(Votes, DoNotMoveTwiceBeforeAPersonHasClearedTheCoolDown) {
+  Snapshot s = DegradedPrimary(DegradedAction::kSwitchover);
+  s.cool_down = CoolDown{{1'800'000'000'000'000'000}, "rule 386", "disk", kWest, kEast, "x-1"};
+  const Decision d = Decide(s);
+  EXPECT_EQ(d.rule, 384);
+  EXPECT_TRUE(d.withheld);
+  EXPECT_THAT(d.unblock, HasSubstr("lifeboat cool-down clear"));
+  s.cool_down.reset();
+  s.cool_down_read = false;
+  EXPECT_EQ(Decide(s).rule, 382) << "not known is not clear";
+}
+
+TEST(Votes, DoNotMoveSoonAfterATakeoverByLease) {
+  Snapshot s = DegradedPrimary(DegradedAction::kSwitchover);
+  s.since_takeover = 59min;
+  EXPECT_EQ(Decide(s).rule, 384);
+  s.since_takeover = 61min;
+  EXPECT_EQ(Decide(s).rule, 386);
+}
+
+TEST(Votes, LeaveASuspectHolderToTheLease) {
+  Snapshot s = DegradedPrimary(DegradedAction::kSwitchover);
+  s.lease.counter_age = 1500ms;
+  EXPECT_EQ(Decide(s).rule, 385);
+  s.execution = Some(PlanKind::kRejoin, kEast, kWest, kEast);
+  EXPECT_EQ(Decide(s).rule, 385);
+}
+
+// ---- several standbys ----
+
+TEST(SeveralStandbys, TheOneWithMoreGoesFirstForABoundedTime) {
+  Snapshot s = Lost();
+  AddSouth(s, 0x5001);
+  EXPECT_EQ(Decide(s).rule, 375);
+  EXPECT_EQ(Decide(s).subject, kSouth);
+  s.takeover_open = 999ms;
+  EXPECT_EQ(Decide(s).rule, 375);
+  s.takeover_open = 1s;
+  EXPECT_EQ(Decide(s).rule, 380);
+}
+
+TEST(SeveralStandbys, OfTwoThatHoldTheSameTheFirstInTheFileGoesFirst) {
+  Snapshot s = Lost();
+  AddSouth(s, 0x5000);
+  EXPECT_EQ(Decide(s).rule, 380);
+  s.order = 4;
+  EXPECT_EQ(Decide(s).rule, 375);
+}
+
+TEST(SeveralStandbys, OneThatCouldNotTakeOverIsNotWaitedFor) {
+  const auto rule = [](const std::function<void(PeerFacts&)>& change) {
+    Snapshot s = Lost();
+    AddSouth(s, 0x9000);
+    change(s.peers[kSouth]);
+    return Decide(s).rule;
+  };
+  EXPECT_EQ(rule([](PeerFacts&) {}), 375);
+  EXPECT_EQ(rule([](PeerFacts& p) { p.answers = false; }), 380);
+  EXPECT_EQ(rule([](PeerFacts& p) { p.age = 1001ms; }), 380) << "what it said is old";
+  EXPECT_EQ(rule([](PeerFacts& p) { p.guard_answers = false; }), 380);
+  EXPECT_EQ(rule([](PeerFacts& p) { p.detached = true; }), 380);
+  EXPECT_EQ(rule([](PeerFacts& p) { p.database->timeline = 2; }), 380) << "positions of two histories are not compared";
+  EXPECT_EQ(rule([](PeerFacts& p) { p.database->accepting = false; }), 380);
+}
+
+TEST(SeveralStandbys, AnEpochThatWasGivenAwayIsTakenUpAgainOnlyWhereItsHeirIsSilentAndTheLossAllows) {
+  Snapshot s = Yielded();
+  EXPECT_EQ(Decide(s).rule, 298) << "the heir answers: it may wait for a person";
+  s.peers[kSouth].answers = false;
+  EXPECT_EQ(Decide(s).rule, 296);
+  s.loss = Bounded(11s, 100);
+  EXPECT_EQ(Decide(s).rule, 298);
+  s.loss.reset();
+  EXPECT_EQ(Decide(s).rule, 298) << "unknown is never good";
+}
+
+TEST(SeveralStandbys, AStandbyThatWasPointedIsLeftToReconnectForAWhile) {
+  Snapshot s = Healthy(kWest);
+  s.database->upstream.clear();
+  s.not_following = 5s;
+  EXPECT_EQ(Decide(s).proposal, Proposal::kFollow);
+  s.pointed = true;
+  EXPECT_EQ(Decide(s).rule, 390);
+  s.not_following = 5001ms;
+  EXPECT_EQ(Decide(s).proposal, Proposal::kFollow);
 }
 
 // ---- the loss limit ----
@@ -583,6 +785,28 @@ TEST(Rule50, NeverFiresOnTheLeaseOfAnEarlierRunOfThisRegion) {
     EXPECT_NE(Decide(s).rule, 50);
     EXPECT_NE(Decide(s).proposal, Proposal::kStopDatabase);
   }
+}
+
+TEST(Rule50, LeavesAPrimaryBehindAClosedGateToTheGuardUntilAnotherEpochIsKnown) {
+  // Given a primary whose lease has run out, and a gate that is proven to refuse its commits.
+  Snapshot s = Healthy(kEast);
+  s.lease.valid = false;
+  s.gate = true;
+  // Then nothing is killed: the guard waits a further length of the lease for a renewal.
+  EXPECT_EQ(Decide(s).rule, 210);
+  EXPECT_EQ(Decide(s).proposal, Proposal::kNothing);
+  EXPECT_EQ(Decide(s).verdicts.at(kEast), Verdict::kFenced);
+  // When the lease is renewed, then it serves again without a restart.
+  s.lease.valid = true;
+  EXPECT_EQ(Decide(s).proposal, Proposal::kNothing);
+  EXPECT_EQ(Decide(s).verdicts.at(kEast), Verdict::kHealthy);
+  // When somebody has gone on under a higher epoch, or this region ended its own, then it is stopped at once.
+  s.lease.valid = false;
+  Snapshot elsewhere = s;
+  elsewhere.peers[kWest].highest = Next(s.lease.item->epoch);
+  EXPECT_EQ(Decide(elsewhere).rule, 50);
+  s.lease.held_here = s.lease.held_by_this_run = false;
+  EXPECT_EQ(Decide(s).rule, 50);
 }
 
 TEST(Rule50, FiresOnEveryOtherWritableDatabaseWithoutAValidLease) {

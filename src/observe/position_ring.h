@@ -32,6 +32,8 @@ class PositionRing {
   [[nodiscard]] LossEstimate LossAt(Lsn flushed, Instant surely_ended) const;
 
   [[nodiscard]] std::optional<Lsn> Newest() const;
+  /// Whose primaryship the positions are of.
+  [[nodiscard]] Epoch epoch() const { return epoch_; }
 
  private:
   struct Entry {

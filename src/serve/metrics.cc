@@ -89,6 +89,12 @@ struct Metrics::Series {
   KnownGauge canary_ok{registry, "lifeboat_canary_ok", "1 when the last write through the public name succeeded."};
   KnownGauge canary_last{registry, "lifeboat_canary_last_success_timestamp_seconds",
                          "Unix time of the last write through the public name that succeeded."};
+  KnownGauge votes_degraded{registry, "lifeboat_votes_degraded", "Agents that call the primary degraded, by this agent's count."};
+  KnownGauge votes_agents{registry, "lifeboat_votes_agents", "Agents of the service, also those that do not answer."};
+  KnownGauge degraded{registry, "lifeboat_primary_degraded",
+                      "1 when a majority of all agents has called the primary degraded for policy.degraded_after."};
+  KnownGauge cool_down{registry, "lifeboat_cool_down_latched",
+                       "1 while votes move nothing before a person has cleared the last such move; absent while unknown."};
   KnownGauge guard_worst{registry, "lifeboat_guard_worst_kill_seconds", "Longest time that a kill took, measured by the guard."};
   Family<Counter>& guard_kills_family = prometheus::BuildCounter()
                                             .Name("lifeboat_guard_kills_total")
@@ -158,6 +164,12 @@ void Metrics::SetCanaryLastSuccess(std::optional<WallTime> at) {
   if (at) seconds = static_cast<double>(at->ns) / 1e9;
   series_->canary_last.Set(seconds);
 }
+void Metrics::SetVotes(std::size_t degraded, std::size_t agents, bool verdict) {
+  series_->votes_degraded.Set(static_cast<double>(degraded));
+  series_->votes_agents.Set(static_cast<double>(agents));
+  series_->degraded.Set(verdict ? 1.0 : 0.0);
+}
+void Metrics::SetCoolDownLatched(std::optional<bool> latched) { series_->cool_down.Set(Number(latched)); }
 void Metrics::SetGuardWorstKill(std::optional<Duration> worst) { series_->guard_worst.Set(Number(worst)); }
 
 void Metrics::SetGuardKills(std::optional<std::uint64_t> kills) {

@@ -37,6 +37,9 @@ class Metrics {
   void SetStoreReachable(std::optional<bool> reachable);
   void SetCanaryOk(std::optional<bool> ok);
   void SetCanaryLastSuccess(std::optional<WallTime> at);
+  /// How many agents call the primary degraded, and how many there are; whether a majority has for long enough.
+  void SetVotes(std::size_t degraded, std::size_t agents, bool verdict);
+  void SetCoolDownLatched(std::optional<bool> latched);
   void SetGuardWorstKill(std::optional<Duration> worst);
   /// The guard's own count; a lower one than before means a new guard, and starts the counter anew.
   void SetGuardKills(std::optional<std::uint64_t> kills);

@@ -21,6 +21,11 @@ class FakeCanary final : public Canary {
       co_await clock_.Sleep(timeout);
       co_return RetryLater("no answer from " + server->host);
     }
+    if (server->client_delay > 0ns) {
+      co_await clock_.Sleep(std::min(server->client_delay, timeout));
+      if (server->client_delay > timeout) co_return RetryLater("no answer from " + server->host + " in time");
+    }
+    if (server->refuses_clients) co_return RetryLater(server->host + ": could not extend file: No space left on device");
     if (server->mode != ServerMode::kPrimary || !server->Commit("canary"))
       co_return RetryLater(server->host + " does not accept writes");
     co_return server->host;
