@@ -69,7 +69,7 @@ if [ $# -eq 1 ]; then check "$1"; exit; fi
 names=("$@")
 [ $# -gt 0 ] || mapfile -t names < <(table | awk -F'|' '{gsub(/[ \t]/, "", $1); print $1}')
 began=$SECONDS
-results=$(printf '%s\n' "${names[@]}" | xargs -P "${JOBS:-2}" -I NAME bash -c '"$0" ${2:+--steps} "$1" 2>&1 || echo "FAILED $1"' "$here/run.sh" NAME "$shortest" | tee /dev/stderr)
+results=$(printf '%s\n' "${names[@]}" | xargs -P "${JOBS:-2}" -I NAME bash -c '"$0" ${2:+--steps} "$1" 2>&1 || echo "FAILED $1"' "$here/run.sh" NAME "$shortest" | tee >(cat >&2))
 failed=$(grep -c '^FAILED' <<<"$results" || true)
 echo "model: ${#names[@]} runs, $((${#names[@]} - failed)) as expected, $failed not, $((SECONDS - began)) s"
 [ "$failed" -eq 0 ]
