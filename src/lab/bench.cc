@@ -12,8 +12,10 @@
 #include "lab/accounting.h"
 #include "lab/client_group.h"
 #include "lab/demo_report.h"
+#include "lab/heavy_load.h"
 #include "lab/interrupt.h"
 #include "lab/narrator.h"
+#include "lab/old_side.h"
 #include "prove/phases.h"
 
 namespace lifeboat::lab {
@@ -30,14 +32,28 @@ constexpr Duration kSettle = 10s;           // before an agent is called idle
 constexpr Duration kIdle = 30s;
 constexpr ClientMode kModes[] = {ClientMode::kFresh, ClientMode::kTtl, ClientMode::kMultihost};
 
-enum class Fault { kRegion, kDatabase, kSwitchover };
+constexpr Duration kWatchOldSide = 3s;  // after the failover has ended
+
+enum class Fault { kRegion, kRegionCut, kDatabase, kAgentFrozen, kSwitchover };
+
+struct OutageFigure {
+  const char* name;
+  Fault fault;
+};
+constexpr OutageFigure kOutages[] = {{"outage.region_killed", Fault::kRegion},
+                                     {"outage.region_cut", Fault::kRegionCut},
+                                     {"outage.database_killed", Fault::kDatabase},
+                                     {"outage.agent_frozen", Fault::kAgentFrozen},
+                                     {"outage.switchover", Fault::kSwitchover}};
+constexpr const char* kStaleAcks = "outage.stale_acks";
 
 // What the runs of one fault have given so far.
 struct Samples {
   std::map<std::string, std::vector<double>> outages;  // by client mode, seconds
   std::map<std::string, std::vector<double>> phases;   // by phase, seconds
-  int restarted_locally = 0;        // the loss was not proven zero: the policy restarts, and the run does not count
-  std::vector<std::uint64_t> lost;  // acknowledged rows that the new primary lacks, all clients, by run
+  int restarted_locally = 0;             // the loss was not proven zero: the policy restarts, and the run does not count
+  std::vector<std::uint64_t> lost;       // acknowledged rows that the new primary lacks, all clients, by run
+  std::vector<OldSideReport> old_sides;  // of the client beside a primary that was cut off, by run
 };
 
 bool IsSelected(const std::string& figure, const std::string& prefix) {
@@ -85,6 +101,7 @@ class Bench {
     lab.program = program_;
     lab.knobs = options_.knobs;
     lab.knobs.database_failure = policy;
+    lab.place = options_.place;
     auto up = Up(
         lab, [this](const std::string& text) { narrator_.Say(text); }, [] { return !Interrupt::Came(); });
     if (!up) {
@@ -94,15 +111,24 @@ class Bench {
     is_ours_ = true;
     lab_ = std::move(up).value();
     for (const std::string& figure : figures) {
-      Result<Unit> measured = Done();
-      if (figure == "agent.rss") measured = MeasureMemory();
-      if (figure == "agent.cpu_idle") measured = MeasureProcessor();
-      if (figure == "outage.region_killed") measured = MeasureOutage(figure, Fault::kRegion);
-      if (figure == "outage.database_killed") measured = MeasureOutage(figure, Fault::kDatabase);
-      if (figure == "outage.switchover") measured = MeasureOutage(figure, Fault::kSwitchover);
-      if (!measured) return measured.error().Within(figure);
+      if (auto measured = Measure(figure, figures); !measured) return measured.error().Within(figure);
     }
     return Done();
+  }
+
+  Result<Unit> Measure(const std::string& figure, const std::vector<std::string>& figures) {
+    if (figure == "agent.rss") return MeasureMemory();
+    if (figure == "agent.cpu_idle") return MeasureProcessor();
+    if (figure == "outage.false_fences") return MeasureFalseFences();
+    const bool of_cuts = figure == kStaleAcks || figure == "outage.region_cut";
+    if (of_cuts && !lab_.network) return Fail("packets can only be dropped in a lab on the network", "run it as root");
+    // Counted in the runs of the cut region, unless these are not asked for.
+    if (figure == kStaleAcks && std::find(figures.begin(), figures.end(), "outage.region_cut") != figures.end()) return Done();
+    if (figure == kStaleAcks) return MeasureOutage(figure, Fault::kRegionCut);
+    for (const OutageFigure& outage : kOutages) {
+      if (figure == outage.name) return MeasureOutage(figure, outage.fault);
+    }
+    return Fail("nobody measures it");
   }
 
   void TakeDown() {
@@ -136,7 +162,25 @@ class Bench {
       const std::string name = figure + "." + ToString(mode);
       if (IsSelected(name, options_.name)) PrintOutage(name, samples.outages[ToString(mode)], samples);
     }
+    if (!samples.old_sides.empty()) PrintOldSides(samples.old_sides);
     return Done();
+  }
+
+  void PrintOldSides(const std::vector<OldSideReport>& reports) {
+    std::vector<double> stale;
+    std::vector<double> last;
+    std::vector<double> watched;
+    std::vector<double> rows;
+    for (const OldSideReport& report : reports) {
+      stale.push_back(static_cast<double>(report.stale));
+      last.push_back(report.last_acknowledged_s);
+      watched.push_back(report.watched_s);
+      rows.push_back(static_cast<double>(report.acknowledged));
+    }
+    Print(kStaleAcks, "rows", stale,
+          Json{{"old_primary_last_ack_s", Summary(last)},
+               {"watched_s", Summary(watched)},
+               {"rows_on_the_cut_off_side", Summary(rows)}});
   }
 
   void PrintOutage(const std::string& name, const std::vector<double>& outages, const Samples& samples) {
@@ -162,6 +206,19 @@ class Bench {
     // A fault falls anywhere between two lease renewals, two canaries and two ends of a TTL.
     if (auto slept = Sleep(std::chrono::milliseconds(random_() % 1000)); !slept) return slept;
 
+    std::unique_ptr<Client> inside;
+    std::optional<PromotionWatch> promotion;
+    if (fault == Fault::kRegionCut) {
+      auto started = StartOldSide(lab_, from, ++client_number_);
+      if (!started) return started.error();
+      inside = std::move(started).value();
+      promotion.emplace(lab_, to);
+      // It must write before the cut, or it would show nothing.
+      for (int wait = 0; inside->Acknowledged() < 5; ++wait) {
+        if (wait > 200) return Fail("the client beside the primary does not write: " + inside->LastProblem());
+        if (auto slept = Sleep(50ms); !slept) return slept;
+      }
+    }
     KillReport at;
     const auto execution = Strike(fault, from, to, at);
     if (!execution) return execution.error();
@@ -177,6 +234,12 @@ class Bench {
     const auto ended =
         fault == Fault::kSwitchover ? execution : AwaitFailover(lab_, WallTime{at.wall_ns}, kMoveTimeout, narrator_.Waiting());
     if (!ended) return ended.error();
+    if (inside) {
+      if (auto slept = Sleep(kWatchOldSide); !slept) return slept;
+      inside->Stop();
+      if (!promotion->SeenNs()) return Fail("nobody saw '" + to + "' leave recovery");
+      samples.old_sides.push_back(JudgeOldSide(inside->Record(), at.monotonic_ns, *promotion->SeenNs(), MonotonicNs()));
+    }
     clients.Stop();
     if (auto judged = Judge(fault, from, to, at, *ended, clients.Records(), samples); !judged) return judged;
     return Recover(fault, from);
@@ -187,9 +250,18 @@ class Bench {
     at.monotonic_ns = MonotonicNs();
     at.wall_ns = ReadWallClock().ns;
     if (fault == Fault::kSwitchover) return SwitchTo(lab_, to, kMoveTimeout, narrator_.Waiting());
-    auto killed = fault == Fault::kRegion ? Kill(lab_.folder, from) : Kill(lab_.folder, from, "database");
-    if (!killed) return killed.error();
-    at = std::move(killed).value();
+    if (fault == Fault::kRegionCut) {
+      const auto cut = Cut(lab_.folder, from);
+      if (!cut) return cut.error();
+      at.monotonic_ns = cut->in_force_ns;
+      at.wall_ns = cut->in_force_wall_ns;
+      return Execution{};
+    }
+    auto done = fault == Fault::kAgentFrozen ? Freeze(lab_.folder, from, "agent")
+                : fault == Fault::kRegion    ? Kill(lab_.folder, from)
+                                             : Kill(lab_.folder, from, "database");
+    if (!done) return done.error();
+    at = std::move(done).value();
     return Execution{};
   }
 
@@ -227,11 +299,29 @@ class Bench {
     if (fault == Fault::kRegion) {
       if (auto started = Start(lab_.folder, from); !started) return started;
     }
+    if (fault == Fault::kRegionCut) {
+      if (auto healed = Heal(lab_.folder); !healed) return healed.error();
+    }
+    if (fault == Fault::kAgentFrozen) {
+      if (auto thawed = Thaw(lab_.folder); !thawed) return thawed.error();
+    }
     if (fault != Fault::kSwitchover) {
+      if (auto knows = AwaitKnowsOfIt(from); !knows) return knows;
       if (auto rejoined = RejoinRegion(lab_, from, kRejoinTimeout, narrator_.Waiting()); !rejoined) return rejoined.error();
     }
     const auto whole = AwaitWhole(lab_, kMoveTimeout, narrator_.Waiting());
     return whole ? Done() : Result<Unit>(whole.error());
+  }
+
+  // A region that was cut off, or stood still, believes at first what it knew last.
+  Result<Unit> AwaitKnowsOfIt(const std::string& from) {
+    const Instant until = ReadClocks() + kMoveTimeout;
+    while (!HasPassed(until, ReadClocks())) {
+      const auto status = AskAgent(lab_, from, "status", Json::object(), 1s);
+      if (status && !HolderOf(*status).empty() && HolderOf(*status) != from) return Done();
+      if (auto slept = Sleep(50ms); !slept) return slept;
+    }
+    return RetryLater("the agent of '" + from + "' does not learn that another region is the primary");
   }
 
   [[nodiscard]] std::string Other(const std::string& region) const {
@@ -239,6 +329,27 @@ class Bench {
       if (candidate.kind == RegionKind::kData && candidate.name.text != region) return candidate.name.text;
     }
     return "";
+  }
+
+  // ---- a busy machine ----
+
+  Result<Unit> MeasureFalseFences() {
+    const auto status = AwaitWhole(lab_, kMoveTimeout, narrator_.Waiting());
+    if (!status) return status.error();
+    narrator_.Say("outage.false_fences: pgbench, every core and the disk busy for " + std::to_string(options_.minutes) +
+                  " minutes");
+    const auto count = CountFencesUnderLoad(lab_, std::chrono::minutes(options_.minutes), [] { return !Interrupt::Came(); });
+    if (!count) return count.error();
+    Print("outage.false_fences", "fences", {static_cast<double>(count->Fences())},
+          Json{{"minutes", options_.minutes},
+               {"epochs", count->epochs},
+               {"guard_kills", count->kills},
+               {"gate_closings", count->closings},
+               {"longest_gap_s", count->longest_gap_s},
+               {"pgbench_tps", count->pgbench_tps},
+               {"load_average", count->load}});
+    const auto whole = AwaitWhole(lab_, kMoveTimeout, narrator_.Waiting());
+    return whole ? Done() : Result<Unit>(whole.error());
   }
 
   // ---- what agents take ----
@@ -299,6 +410,8 @@ class Bench {
                         {"margin_ms", Millis(lab_.knobs.margin)},
                         {"dns_ttl_s", 1},
                         {"database_failure", ToString(lab_.knobs.database_failure)},
+                        {"network", lab_.network ? "namespaces" : "loopback"},
+                        {"gate", lab_.knobs.gate},
                         {"write_every_ms", Millis(ClientOptions().interval)},
                         {"machine", DescribeMachine()}};
     line.update(more);
@@ -322,8 +435,12 @@ class Bench {
 const std::vector<BenchFigure>& BenchFigures() {
   static const std::vector<BenchFigure> figures = {
       {"outage.region_killed", "every process of the primary region killed at one instant"},
+      {"outage.region_cut", "every packet from and to the primary's region dropped, without a word (needs root)"},
+      {"outage.stale_acks", "rows that the cut-off primary acknowledged after the new one took writes (needs root)"},
+      {"outage.agent_frozen", "the primary's agent stopped (SIGSTOP), its database untouched"},
       {"outage.database_killed", "every process of the primary's database killed, its agent alive, policy 'failover'"},
       {"outage.switchover", "a planned switchover"},
+      {"outage.false_fences", "times that a healthy primary was fenced under full load, in --minutes"},
       {"agent.rss", "resident memory of each agent after 10 s without work"},
       {"agent.cpu_idle", "share of a core that each agent takes, over 30 s without work"},
   };

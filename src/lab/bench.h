@@ -28,7 +28,9 @@ struct BenchOptions {
   std::filesystem::path folder;   ///< of the lab; empty: DefaultFolder() with "-bench"
   std::filesystem::path program;  ///< of lifeboat; empty: "lifeboat" beside this executable
   LabKnobs knobs;                 ///< database_failure is set by the figure
-  bool keep = false;              ///< leave the last lab running
+  LabPlace place = LabPlace::kAuto;
+  int minutes = 5;    ///< of outage.false_fences
+  bool keep = false;  ///< leave the last lab running
 };
 
 /// Runs the figures that `options` selects; figures to `out`, progress to standard error.
