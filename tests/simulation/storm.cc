@@ -285,7 +285,133 @@ class Storm {
     });
   }
 
+  // ---- traps: several steps, each at the moment at which it hurts most ----
+
+  std::optional<int> Holder() {
+    const auto item = w_.Item();
+    if (!item || item->released || !w_.At(w_.PlaceOf(item->holder)).server->CanCommit()) return std::nullopt;
+    return w_.PlaceOf(item->holder);
+  }
+  void After(Duration d, std::function<void()> what) { w_.time.At(w_.time.now() + d, std::move(what)); }
+  void Cut(int a, int b, bool cut) { w_.network.Link(a, b).cut = w_.network.Link(b, a).cut = cut; }
+  void CutCandidates(int holder, bool cut) {
+    for (int place = 0; place < w_.data(); ++place) {
+      if (place != holder) Cut(holder, place, cut);
+    }
+  }
+  Duration Lengths(double n) const { return Duration(static_cast<std::int64_t>(static_cast<double>(w_.options.length.count()) * n)); }
+
+  /// The promises alone carry the lease, and their answers are slow, doubled and mixed up; then the questions are lost.
+  void TrapAnswersLate() {
+    const auto holder = Holder();
+    if (!holder) return;
+    if (w_.tracing()) w_.Note("trap: slow answers to " + w_.At(*holder).name.text + ", then no more questions");
+    w_.hub.stale_answers = 0.3;
+    Cut(*holder, w_.witness(), true);
+    for (int place = 0; place < w_.data(); ++place) {
+      if (place == *holder) continue;
+      LinkFaults& back = w_.network.Link(place, *holder);
+      back.least = Lengths(0.05);
+      back.most = std::min<Duration>(Lengths(0.9), milliseconds(950));
+      back.duplicate = 0.3;
+    }
+    After(Lengths(1.2 + dice_.Fraction()), [this, holder = *holder] {
+      for (int place = 0; place < w_.data(); ++place) {
+        if (place != holder) w_.network.Link(holder, place).cut = true;
+      }
+    });
+    After(Lengths(5), [this, holder = *holder] {
+      w_.hub.stale_answers = 0;
+      Cut(holder, w_.witness(), false);
+      CutCandidates(holder, false);
+      for (int place = 0; place < w_.data(); ++place) w_.network.Link(place, holder) = LinkFaults();
+    });
+  }
+  /// The store alone carries the lease; then it is out of reach.
+  void TrapStoreAlone() {
+    const auto holder = Holder();
+    if (!holder) return;
+    if (w_.tracing()) w_.Note("trap: the store alone carries " + w_.At(*holder).name.text + ", then nothing does");
+    CutCandidates(*holder, true);
+    After(Lengths(1.2 + dice_.Fraction()), [this, holder = *holder] { Cut(holder, w_.witness(), true); });
+    After(Lengths(5), [this, holder = *holder] {
+      Cut(holder, w_.witness(), false);
+      CutCandidates(holder, false);
+    });
+  }
+  /// The promises alone carry the lease; then nothing does, and whoever promised has forgotten it.
+  void TrapPromisesForgotten() {
+    const auto holder = Holder();
+    if (!holder) return;
+    if (w_.tracing()) w_.Note("trap: promises alone carry " + w_.At(*holder).name.text + ", and who gave them starts anew");
+    Cut(*holder, w_.witness(), true);
+    After(Lengths(1.3 + dice_.Fraction()), [this, holder = *holder] {
+      CutCandidates(holder, true);
+      for (int place = 0; place < w_.data(); ++place) {
+        if (place == holder) continue;
+        SpareGuard(place);
+        w_.KillAgent(place);
+        w_.StartAgent(place);
+      }
+    });
+    After(Lengths(5), [this, holder = *holder] {
+      Cut(holder, w_.witness(), false);
+      CutCandidates(holder, false);
+    });
+  }
+  /// The promises alone carry the lease, and one candidate of several cannot be asked any more; perhaps it is removed.
+  void TrapOneCandidateAway() {
+    const auto holder = Holder();
+    if (!holder || w_.data() < 3) return;
+    int away = AnyData();
+    if (away == *holder) away = (away + 1) % w_.data();
+    const bool removed = dice_.Chance(0.5);
+    if (w_.tracing()) w_.Note("trap: " + w_.At(*holder).name.text + " lacks the promise of " + w_.At(away).name.text + (removed ? ", and removes it" : ""));
+    Cut(*holder, away, true);
+    After(Lengths(0.4), [this, holder = *holder] { Cut(holder, w_.witness(), true); });
+    if (removed) {
+      After(Lengths(0.5), [this, holder = *holder, away] {
+        w_.Order(holder, "candidates.remove", Json{{"region", w_.At(away).name.text}, {"by", "storm"}});
+      });
+    }
+    After(Lengths(4), [this, holder = *holder, away] {
+      Cut(holder, w_.witness(), false);
+      Cut(holder, away, false);
+    });
+  }
+  /// A takeover's answer is lost with the agent that sent it; the old primary is heard again before the store is.
+  void TrapClaimForgotten() {
+    const auto holder = Holder();
+    if (!holder) return;
+    int heir = AnyData();
+    if (heir == *holder) heir = (heir + 1) % w_.data();
+    if (w_.tracing()) w_.Note("trap: the takeover by " + w_.At(heir).name.text + " is forgotten by who sent it");
+    const Epoch before = w_.Item()->epoch;
+    const bool killed = dice_.Chance(0.7);
+    CutOff(*holder, 2, true);
+    WaitForClaim(*holder, heir, before, killed, w_.time.now() + Lengths(4));
+  }
+  void WaitForClaim(int holder, int heir, Epoch before, bool killed, Duration until) {
+    After(Duration(200'000), [this, holder, heir, before, killed, until] {
+      const bool claimed = w_.Item() && w_.Item()->epoch > before;
+      if (!claimed && w_.time.now() < until) return WaitForClaim(holder, heir, before, killed, until);
+      if (claimed) {
+        Cut(heir, w_.witness(), true);  // the answer is lost too
+        if (killed) {
+          SpareGuard(heir);
+          w_.KillAgent(heir);
+          w_.StartAgent(heir);
+        }
+      }
+      // The old primary and the candidates hear each other again; the store is out of reach for both.
+      CutCandidates(holder, false);
+      After(Lengths(1.1 + 1.5 * dice_.Fraction()), [this, heir] { Cut(heir, w_.witness(), false); });
+      After(Lengths(4), [this, holder] { CutOff(holder, 2, false); });
+    });
+  }
+
   void Heal() {
+    w_.hub.stale_answers = 0;
     if (w_.tracing()) w_.Note("---- everything is healed ----");
     w_.network.HealAll();
     w_.names.up = true;
@@ -335,6 +461,11 @@ const std::vector<Storm::Fault>& Storm::Faults() {
       {"order-switchover", &Storm::OrderedSwitchover, false},
       {"order-failover", &Storm::OrderedFailover, false},
       {"order-attested", &Storm::AttestedFailover, false},
+      {"trap-answers-late", &Storm::TrapAnswersLate, false},
+      {"trap-store-alone", &Storm::TrapStoreAlone, false},
+      {"trap-promises-forgotten", &Storm::TrapPromisesForgotten, false},
+      {"trap-one-candidate-away", &Storm::TrapOneCandidateAway, false},
+      {"trap-claim-forgotten", &Storm::TrapClaimForgotten, false},
   };
   return kFaults;
 }
