@@ -119,6 +119,7 @@ class ChaosRun {
     up.program = options_.program;
     up.place = options_.place;
     up.knobs.lease = options_.lease;
+    up.knobs.store = options_.store;
     up.knobs.cool_down = 0s;  // a person who clears it is not what is tested here
     auto lab = lab::Up(
         up, [](const std::string&) {}, [] { return true; });
@@ -171,6 +172,7 @@ class ChaosRun {
     }
     places.witness = lab_.Witness().name.text;
     places.network = outcome_.network;
+    places.etcd = options_.store == StoreKind::kEtcd;
     const std::vector<Fault> faults = MakeSchedule(options_.seed, options_.length, places);
     outcome_.faults = faults.size();
     std::vector<Act> acts;
@@ -360,6 +362,7 @@ Outcome Run(const Options& options) { return ChaosRun(options).Go(); }
 std::string Repeat(const Options& options) {
   std::string command = "build/release/bin/lifeboat_chaos --seed " + std::to_string(options.seed) + " --seconds " +
                         std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options.length).count());
+  if (options.store == StoreKind::kEtcd) command += " --store etcd";
   if (options.place == lab::LabPlace::kLoopback) command += " --network loopback";
   return command;
 }

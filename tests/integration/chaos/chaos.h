@@ -20,6 +20,7 @@ struct Options {
   Duration length = std::chrono::seconds(12);
   Duration lease = std::chrono::seconds(1);
   lab::LabPlace place = lab::LabPlace::kAuto;
+  StoreKind store = StoreKind::kEmbedded;
   std::filesystem::path program;  ///< lifeboat
   std::function<void(const std::string&)> say;
 };

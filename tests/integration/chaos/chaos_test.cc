@@ -10,15 +10,21 @@
 namespace lifeboat::chaos {
 namespace {
 
-class Chaos : public testing::TestWithParam<std::uint64_t> {};
+struct Given {
+  std::uint64_t seed;
+  StoreKind store = StoreKind::kEmbedded;
+};
+
+class Chaos : public testing::TestWithParam<Given> {};
 
 TEST_P(Chaos, BreaksNoPromise) {
   Options options;
-  options.seed = GetParam();
+  options.seed = GetParam().seed;
+  options.store = GetParam().store;
   options.program = LIFEBOAT_PROGRAM;
   // Root has networks to cut, or it is told why not; others have none, and are told.
   options.place = ::geteuid() == 0 ? lab::LabPlace::kNamespaces : lab::LabPlace::kLoopback;
-  const Outcome outcome = Run(options);
+  const Outcome outcome = chaos::Run(options);
   std::cout << "seed " << options.seed << ": " << outcome.Summary()
             << (outcome.network ? "" : "; NO CUTS: the regions share the loopback network, root is needed") << "\n";
   EXPECT_EQ(outcome.problems, std::vector<std::string>());
@@ -30,7 +36,11 @@ TEST_P(Chaos, BreaksNoPromise) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Chaos, testing::Values(1, 2, 3, 4, 5));
+INSTANTIATE_TEST_SUITE_P(Seeds, Chaos, testing::Values(Given{1}, Given{2}, Given{3}, Given{4}, Given{5, StoreKind::kEtcd}),
+                         [](const auto& given) {
+                           return "Seed" + std::to_string(given.param.seed) +
+                                  (given.param.store == StoreKind::kEtcd ? "OnEtcd" : "");
+                         });
 
 }  // namespace
 }  // namespace lifeboat::chaos

@@ -33,7 +33,8 @@ struct Total {
 };
 
 void Tell(const Options& options, const Outcome& outcome) {
-  std::printf("seed %llu: %s%s%s\n", static_cast<unsigned long long>(options.seed), outcome.Summary().c_str(),
+  std::printf("seed %llu%s: %s%s%s\n", static_cast<unsigned long long>(options.seed),
+              options.store == lifeboat::StoreKind::kEtcd ? " (etcd)" : "", outcome.Summary().c_str(),
               outcome.network ? "" : "; NO CUTS: the regions share the loopback network", outcome.gate ? "" : "; NO GATE");
   if (!outcome.problems.empty()) {
     for (const std::string& line : outcome.story) std::printf("  %s\n", line.c_str());
@@ -51,11 +52,14 @@ int main(int argc, char** argv) {
   std::uint64_t minutes = 0;
   std::uint64_t seconds = 12;
   std::string network = "auto";
+  std::string store = "both";
   bool verbose = false;
   app.add_option("--seed", options.seed, "the schedule; with --minutes the first of them")->capture_default_str();
   app.add_option("--seconds", seconds, "how long faults are made")->capture_default_str();
   app.add_option("--minutes", minutes, "run one seed after another for as long");
   app.add_option("--network", network, "auto, namespaces or loopback")->check(CLI::IsMember({"auto", "namespaces", "loopback"}));
+  app.add_option("--store", store, "embedded, etcd, or both: etcd for every third seed")
+      ->check(CLI::IsMember({"embedded", "etcd", "both"}));
   std::string program = LIFEBOAT_PROGRAM;
   app.add_option("--program", program, "the lifeboat that is tested")->capture_default_str();
   app.add_flag("--verbose", verbose, "tell what is done while it is done");
@@ -70,6 +74,8 @@ int main(int argc, char** argv) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(minutes);
   Total total;
   do {
+    const bool etcd = store == "etcd" || (store == "both" && options.seed % 3 == 0);
+    options.store = etcd ? lifeboat::StoreKind::kEtcd : lifeboat::StoreKind::kEmbedded;
     const Outcome outcome = lifeboat::chaos::Run(options);
     Tell(options, outcome);
     total.Add(outcome);

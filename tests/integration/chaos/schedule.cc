@@ -57,14 +57,20 @@ void PickTarget(Dice& dice, const Places& places, Fault& fault) {
   fault.region = dice.Of(regions);
   const bool witness = fault.region == places.witness;
   switch (fault.kind) {
-    case FaultKind::kKillPart:
-      fault.other = dice.Of(witness ? std::vector<std::string>{"agent", "knot", "supervisor"}
-                                    : std::vector<std::string>{"agent", "guard", "database", "postmaster", "supervisor"});
+    case FaultKind::kKillPart: {
+      std::vector<std::string> parts = witness ? std::vector<std::string>{"agent", "knot", "supervisor"}
+                                               : std::vector<std::string>{"agent", "guard", "database", "postmaster", "supervisor"};
+      if (places.etcd) parts.insert(parts.end(), {"etcd", "etcd"});
+      fault.other = dice.Of(parts);
       break;
-    case FaultKind::kFreeze:  // the empty word: the whole region
-      fault.other = dice.Of(witness ? std::vector<std::string>{"agent", "knot", ""}
-                                    : std::vector<std::string>{"agent", "guard", "database", "postmaster", ""});
+    }
+    case FaultKind::kFreeze: {  // the empty word: the whole region
+      std::vector<std::string> parts = witness ? std::vector<std::string>{"agent", "knot", ""}
+                                               : std::vector<std::string>{"agent", "guard", "database", "postmaster", ""};
+      if (places.etcd) parts.insert(parts.end(), {"etcd", "etcd"});
+      fault.other = dice.Of(parts);
       break;
+    }
     case FaultKind::kDiskFull:
       fault.other = dice.Of(witness ? std::vector<std::string>{"agent"} : std::vector<std::string>{"agent", "database"});
       break;

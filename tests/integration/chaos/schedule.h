@@ -35,6 +35,7 @@ struct Places {
   std::vector<std::string> data;  ///< data regions
   std::string witness;
   bool network = true;  ///< packets can be dropped
+  bool etcd = false;    ///< each region has a member of the store
 };
 
 /// Faults in the order of their beginnings, all of them over by `length`.
