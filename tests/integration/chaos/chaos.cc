@@ -120,6 +120,7 @@ class ChaosRun {
     up.place = options_.place;
     up.knobs.lease = options_.lease;
     up.knobs.store = options_.store;
+    up.knobs.gate = options_.gate;
     up.knobs.cool_down = 0s;  // a person who clears it is not what is tested here
     auto lab = lab::Up(
         up, [](const std::string&) {}, [] { return true; });
@@ -173,7 +174,8 @@ class ChaosRun {
     places.witness = lab_.Witness().name.text;
     places.network = outcome_.network;
     places.etcd = options_.store == StoreKind::kEtcd;
-    const std::vector<Fault> faults = MakeSchedule(options_.seed, options_.length, places);
+    const std::vector<Fault> faults =
+        options_.schedule.empty() ? MakeSchedule(options_.seed, options_.length, places) : options_.schedule;
     outcome_.faults = faults.size();
     std::vector<Act> acts;
     for (const Fault& fault : faults) {

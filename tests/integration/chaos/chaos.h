@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "integration/chaos/checker.h"
+#include "integration/chaos/schedule.h"
 #include "lab/lab.h"
 
 namespace lifeboat::chaos {
@@ -21,6 +22,8 @@ struct Options {
   Duration lease = std::chrono::seconds(1);
   lab::LabPlace place = lab::LabPlace::kAuto;
   StoreKind store = StoreKind::kEmbedded;
+  bool gate = true;               ///< the servers load the gate, where it is built
+  std::vector<Fault> schedule;    ///< instead of the seed's; empty: the seed's
   std::filesystem::path program;  ///< lifeboat
   std::function<void(const std::string&)> say;
 };

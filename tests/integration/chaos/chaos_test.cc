@@ -2,9 +2,11 @@
 
 #include "integration/chaos/chaos.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <iostream>
 
 namespace lifeboat::chaos {
@@ -34,6 +36,20 @@ TEST_P(Chaos, BreaksNoPromise) {
     for (const std::string& line : outcome.story) std::cout << line << "\n";
     std::cout << "again:  " << Repeat(options) << "\nfolder: " << outcome.folder.string() << "\n";
   }
+}
+
+// Two things that fence are taken away at once, and the third stands still: what follows is a split brain, and has to be seen as
+// one.
+TEST(ChaosHarness, SeesTwoWritersWhereNothingFences) {
+  Options options;
+  options.program = LIFEBOAT_PROGRAM;
+  options.place = lab::LabPlace::kLoopback;
+  options.gate = false;
+  options.schedule = {{FaultKind::kFreeze, "us-east-1", "guard", 500ms, 6s}, {FaultKind::kFreeze, "us-east-1", "agent", 600ms, 6s}};
+  const Outcome outcome = chaos::Run(options);
+  EXPECT_THAT(outcome.problems, testing::Contains(testing::HasSubstr("two writers: us-east-1 (timeline 1)")));
+  std::error_code ignored;
+  std::filesystem::remove_all(outcome.folder, ignored);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Chaos, testing::Values(Given{1}, Given{2}, Given{3}, Given{4}, Given{5, StoreKind::kEtcd}),
