@@ -449,7 +449,8 @@ void AddStoreMembers(const Json& members, Json& findings) {
     }
     ++answer;
     clusters.insert(TextAt(member, "cluster_id"));
-    if (!FlagAt(member, "has_leader")) add("fault", "etcd at " + endpoint + " sees no leader", "it is cut off from the other members");
+    if (!FlagAt(member, "has_leader"))
+      add("fault", "etcd at " + endpoint + " sees no leader", "it is cut off from the other members");
     for (const Json& alarm : MemberAt(member, "alarms")) {
       if (alarm.is_string()) add("fault", "etcd at " + endpoint + ": " + alarm.get<std::string>(), "etcdctl alarm list");
     }
@@ -462,9 +463,11 @@ void AddStoreMembers(const Json& members, Json& findings) {
   if (answer == members.size())
     add("ok", count, "");
   else
-    add("fault", count + ": " + silent, answer * 2 > members.size() ? "one more loss may be too many: bring it back" : "start them");
-  if (members.size() % 2 == 0 || members.size() < 3) {
-    add("fault", "'store.endpoints' names " + std::to_string(members.size()) + " members: the loss of a region may take the majority",
+    add("fault", count + ": " + silent,
+        answer * 2 > members.size() ? "one more loss may be too many: bring it back" : "start them");
+  if (members.size() < 3) {
+    add("fault",
+        "'store.endpoints' names " + std::to_string(members.size()) + " members: the loss of a region may take the majority",
         "run three, one a region");
   }
   if (clusters.size() > 1) {
@@ -482,7 +485,8 @@ Task<Result<Json>> Agent::Check() {
   };
   const Snapshot& s = snapshot_;
   const bool embedded = settings_.store.kind == StoreKind::kEmbedded;
-  const std::string store = embedded ? "the embedded store in '" + settings_.store.host.text + "'" : std::string("the store in etcd");
+  const std::string store =
+      embedded ? "the embedded store in '" + settings_.store.host.text + "'" : std::string("the store in etcd");
   if (!s.lease.store_answers)
     add("fault", store + " does not answer: " + s.lease.store_problem,
         embedded ? "bring the agent of '" + settings_.store.host.text + "' back" : "bring a majority of etcd's members back");

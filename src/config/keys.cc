@@ -215,7 +215,9 @@ Json SchemaOf(const Key& key) {
     case kWholeSeconds: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(us|ms|s|min|h|d)|.*\\$\\{.*)$"; break;
     case kBytes: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)|.*\\$\\{.*)$"; break;
     case kPath: schema["pattern"] = "^(/|.*\\$\\{)"; break;
-    case kUrlList: schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}, {"pattern", "^(https?://|.*\\$\\{)"}}}}; break;
+    case kUrlList:
+      schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}, {"pattern", "^(https?://|.*\\$\\{)"}}}};
+      break;
     case kLabel:
     case kIdentifier:
     case kEndpoint:

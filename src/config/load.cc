@@ -301,8 +301,8 @@ class Builder {
     for (const char* key : {"store.host", "store.file"}) {
       if (etcd && document_.Given(key)) Complain(key, "is a key of 'kind: embedded'", "remove it, or change 'store.kind'");
     }
-    for (const char* key : {"store.endpoints", "store.user", "store.password_file", "store.ca_file", "store.certificate_file",
-                            "store.key_file"}) {
+    for (const char* key :
+         {"store.endpoints", "store.user", "store.password_file", "store.ca_file", "store.certificate_file", "store.key_file"}) {
       if (!etcd && document_.Given(key)) Complain(key, "is a key of 'kind: etcd'", "remove it, or write 'kind: etcd'");
     }
     if (!etcd && !document_.Given("store.host")) Complain("store.host", "is missing", "for example 'host: eu-west-1'");
@@ -323,10 +323,12 @@ class Builder {
       // SAFETY: whoever reads or changes what travels could take the lease, or the login.
       const bool loopback = url.starts_with("http://127.") || url.starts_with("http://[::1]");
       if (!tls && !loopback) {
-        Complain("store.endpoints", "reaches '" + url + "' without encryption", "use 'https://'; 'http://' is for loopback addresses alone");
+        Complain("store.endpoints", "reaches '" + url + "' without encryption",
+                 "use 'https://'; 'http://' is for loopback addresses alone");
       }
     }
-    if (any_tls && any_plain) Complain("store.endpoints", "mixes 'http://' and 'https://'", "the members of one cluster are reached alike");
+    if (any_tls && any_plain)
+      Complain("store.endpoints", "mixes 'http://' and 'https://'", "the members of one cluster are reached alike");
     const auto together = [this](const char* one, const char* other) {
       if (document_.Given(one) && !document_.Given(other)) {
         Complain(other, "is missing, and '" + std::string(one) + "' needs it", "give both, or neither");

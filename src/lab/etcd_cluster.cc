@@ -85,12 +85,12 @@ Result<EtcdCertificates> MakeEtcdCertificates(const fs::path& folder, const std:
                               "keyUsage=critical,keyCertSign", "-keyout", "ca.key", "-out", "ca.pem"},
                              true);
   if (!authority) return authority.error();
-  const auto request =
-      run({"openssl", "req", "-new", "-subj", "/CN=lifeboat lab etcd", "-addext", names, "-keyout", "member.key", "-out", "member.csr"},
-          true);
+  const auto request = run(
+      {"openssl", "req", "-new", "-subj", "/CN=lifeboat lab etcd", "-addext", names, "-keyout", "member.key", "-out", "member.csr"},
+      true);
   if (!request) return request.error();
-  const auto signed_one = run({"openssl", "x509", "-req", "-in", "member.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                               "-days", "3650", "-copy_extensions", "copyall", "-out", "member.pem"},
+  const auto signed_one = run({"openssl", "x509", "-req", "-in", "member.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                               "-CAcreateserial", "-days", "3650", "-copy_extensions", "copyall", "-out", "member.pem"},
                               false);
   if (!signed_one) return signed_one.error();
   std::error_code ignored;
@@ -106,19 +106,32 @@ std::vector<std::string> EtcdCommand(const EtcdMember& member, const std::vector
   std::string cluster;
   for (const EtcdMember& each : members) cluster += (cluster.empty() ? "" : ",") + each.name + "=" + EtcdUrl(each.peer, tls);
   std::vector<std::string> argv = {kProgram,
-                                   "--name", member.name,
-                                   "--data-dir", member.data.string(),
-                                   "--listen-client-urls", EtcdUrl(member.client, tls),
-                                   "--advertise-client-urls", EtcdUrl(member.client, tls),
-                                   "--listen-peer-urls", EtcdUrl(member.peer, tls),
-                                   "--initial-advertise-peer-urls", EtcdUrl(member.peer, tls),
-                                   "--initial-cluster", cluster,
-                                   "--initial-cluster-state", "new",
-                                   "--heartbeat-interval", "50",
-                                   "--election-timeout", "500",
-                                   "--auto-compaction-retention", "1h",
-                                   "--logger", "zap",
-                                   "--log-level", "warn"};
+                                   "--name",
+                                   member.name,
+                                   "--data-dir",
+                                   member.data.string(),
+                                   "--listen-client-urls",
+                                   EtcdUrl(member.client, tls),
+                                   "--advertise-client-urls",
+                                   EtcdUrl(member.client, tls),
+                                   "--listen-peer-urls",
+                                   EtcdUrl(member.peer, tls),
+                                   "--initial-advertise-peer-urls",
+                                   EtcdUrl(member.peer, tls),
+                                   "--initial-cluster",
+                                   cluster,
+                                   "--initial-cluster-state",
+                                   "new",
+                                   "--heartbeat-interval",
+                                   "50",
+                                   "--election-timeout",
+                                   "500",
+                                   "--auto-compaction-retention",
+                                   "1h",
+                                   "--logger",
+                                   "zap",
+                                   "--log-level",
+                                   "warn"};
   if (tls) {
     for (const char* side : {"--", "--peer-"}) {
       argv.insert(argv.end(), {std::string(side) + "cert-file", certificates->certificate.string(), std::string(side) + "key-file",
@@ -133,7 +146,8 @@ std::vector<std::string> EtcdCommand(const EtcdMember& member, const std::vector
 Result<Unit> EnableEtcdLogin(const std::vector<std::string>& endpoints, const HttpTls& tls, const EtcdLogin& login,
                              const Secret& root_password, Duration timeout) {
   const std::string prefix = "lifeboat/" + login.service + "/";
-  const Json permission{{"permType", "READWRITE"}, {"key", Base64(prefix)}, {"range_end", Base64("lifeboat/" + login.service + "0")}};
+  const Json permission{
+      {"permType", "READWRITE"}, {"key", Base64(prefix)}, {"range_end", Base64("lifeboat/" + login.service + "0")}};
   std::vector<Step> steps;
   steps.push_back({"/v3/auth/user/add", Json{{"name", "root"}, {"password", root_password.Reveal()}}});
   steps.push_back({"/v3/auth/role/add", Json{{"name", "root"}}});

@@ -1,8 +1,7 @@
 #pragma once
 
-// An etcd cluster for the lab and the tests: the command line of a member, certificates of its own, and the login that Lifeboat uses,
-// which may read and write its own prefix and nothing else.
-// Thread rule: any thread; everything blocks.
+// An etcd cluster for the lab and the tests: the command line of a member, certificates of its own, and the login that Lifeboat
+// uses, which may read and write its own prefix and nothing else. Thread rule: any thread; everything blocks.
 
 #include <filesystem>
 #include <optional>

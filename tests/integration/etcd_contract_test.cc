@@ -1,5 +1,5 @@
-// The contract of the store on real etcd: one member, and three members with TLS, clients' certificates and a login. One cluster serves all tests of
-// a kind; each test has a service, and so a prefix, of its own.
+// The contract of the store on real etcd: one member, and three members with TLS, clients' certificates and a login. One cluster
+// serves all tests of a kind; each test has a service, and so a prefix, of its own.
 
 #include "contract/store_contract.h"
 

@@ -171,7 +171,8 @@ TEST_F(EtcdTest, NothingSentIsNothingChanged) {
   const Version version = Put(*store, "lease", "one");
   etcd.Kill(0);
   Result<TransactionResult> change = Commit(*store, Change("lease", version, "two"), 300ms);  // may find the old connection
-  if (!change.ok() && change.error().retry == Retry::kUnknownOutcome) change = Commit(*store, Change("lease", version, "two"), 300ms);
+  if (!change.ok() && change.error().retry == Retry::kUnknownOutcome)
+    change = Commit(*store, Change("lease", version, "two"), 300ms);
   ASSERT_FALSE(change.ok());
   EXPECT_EQ(change.error().retry, Retry::kRetry) << change.error().Text();
   EXPECT_THAT(change.error().message, HasSubstr(etcd.Endpoints()[0]));
@@ -238,13 +239,19 @@ TEST_F(EtcdTest, ATokenThatIsNoLongerGoodIsFetchedAgain) {
   RealEtcd etcd({.tls = true, .service = "orders", .flags = {"--bcrypt-cost", "4"}});
   const auto store = Open(LoggedIn(etcd));
   const Version version = Put(*store, "lease", "one");
-  auto watch = Start(context_, store->Watch("lease", version, Read(*store).incarnation, 20s));
   etcd.Kill(0);
   etcd.Start(0);  // tokens are in its memory alone
   const Result<TransactionResult> renewal = Commit(*store, Change("lease", version, "two"), 2s);
   ASSERT_TRUE(renewal.ok()) << renewal.error().Text();
   EXPECT_TRUE(renewal->committed);
-  EXPECT_EQ(Finish(context_, watch)->records[0].value, "two");
+  // And by a stream that was open.
+  auto watch = Start(context_, store->Watch("lease", renewal->version, Read(*store).incarnation, 20s));
+  EXPECT_FALSE(RunUntil(
+      context_, [&] { return watch->has_value(); }, 100ms));
+  etcd.Kill(0);
+  etcd.Start(0);
+  ASSERT_TRUE(Commit(*store, Change("lease", renewal->version, "three"), 2s).ok());
+  EXPECT_EQ(Finish(context_, watch)->records[0].value, "three");
 }
 
 TEST_F(EtcdTest, RefusalsSayWhatToDo) {

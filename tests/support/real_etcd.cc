@@ -176,7 +176,8 @@ std::size_t RealEtcd::Leader() const {
     for (std::size_t member = 0; member < members_.size(); ++member) {
       if (pids_[member] < 0) continue;
       const Json status = Post(Endpoints()[member] + "/v3/maintenance/status", Tls(), "{}");
-      if (!TextAt(status, "leader").empty() && TextAt(status, "leader") == TextAt(MemberAt(status, "header"), "member_id")) leader = member;
+      if (!TextAt(status, "leader").empty() && TextAt(status, "leader") == TextAt(MemberAt(status, "header"), "member_id"))
+        leader = member;
     }
     return leader.has_value();
   };

@@ -3,15 +3,15 @@
 // A relay in front of a server, in the test's own io_context: it can lose the server's answers after the server has acted,
 // hold everything back, and count what came. Thread rule: the thread that drives the context.
 
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/write.hpp>
+#include <array>
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <array>
+#include <boost/asio/write.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>

@@ -192,18 +192,18 @@ struct HttpClient::Engine : std::enable_shared_from_this<HttpClient::Engine> {
   // ---- what Asio calls ----
 
   void Arm(int fd, const std::shared_ptr<Watched>& socket) {
-    const auto wait = [&](asio::posix::stream_descriptor::wait_type type, bool Watched::* waiting, int interest, int mask) {
+    const auto wait = [&](asio::posix::stream_descriptor::wait_type type, bool Watched::*waiting, int interest, int mask) {
       if ((socket->wanted & interest) == 0 || (*socket).*waiting) return;
       (*socket).*waiting = true;
-      socket->descriptor.async_wait(type, [weak = weak_from_this(), fd, socket, waiting, interest,
-                                           mask](const boost::system::error_code& problem) {
-        (*socket).*waiting = false;
-        const auto self = weak.lock();
-        if (problem || !self || (socket->wanted & interest) == 0) return;
-        self->Act(fd, mask);
-        const auto still = self->sockets.find(fd);
-        if (still != self->sockets.end() && still->second == socket) self->Arm(fd, socket);
-      });
+      socket->descriptor.async_wait(
+          type, [weak = weak_from_this(), fd, socket, waiting, interest, mask](const boost::system::error_code& problem) {
+            (*socket).*waiting = false;
+            const auto self = weak.lock();
+            if (problem || !self || (socket->wanted & interest) == 0) return;
+            self->Act(fd, mask);
+            const auto still = self->sockets.find(fd);
+            if (still != self->sockets.end() && still->second == socket) self->Arm(fd, socket);
+          });
     };
     wait(asio::posix::stream_descriptor::wait_read, &Watched::reading, CURL_POLL_IN, CURL_CSELECT_IN);
     wait(asio::posix::stream_descriptor::wait_write, &Watched::writing, CURL_POLL_OUT, CURL_CSELECT_OUT);
@@ -269,7 +269,8 @@ void HttpClient::Engine::SetUp(Transfer& transfer, Duration timeout) {
     set(CURLOPT_SSLKEY, options.tls.key_file.c_str());
   }
   if (!request.address.empty()) {
-    const std::string where = "::" + (request.address.find(':') == std::string::npos ? request.address : "[" + request.address + "]") + ":";
+    const std::string where =
+        "::" + (request.address.find(':') == std::string::npos ? request.address : "[" + request.address + "]") + ":";
     transfer.connect_to = ::curl_slist_append(nullptr, where.c_str());
     set(CURLOPT_CONNECT_TO, transfer.connect_to);
   }

@@ -1,9 +1,9 @@
 #pragma once
 
 // HTTP/1.1 requests over kept-open connections, as coroutines: libcurl's multi interface on an Asio executor, with no thread of
-// its own. It resolves no names, since libcurl's resolver is a thread: the URL's host is an address, or `address` says where it lives.
-// A request is sent at most once: libcurl's silent second try on a connection that died is refused, because a change that the
-// server has already made would be made twice, or its loss would be reported as a fact (HttpClientTest.NeverSendsAChangeTwice).
+// its own. It resolves no names, since libcurl's resolver is a thread: the URL's host is an address, or `address` says where it
+// lives. A request is sent at most once: libcurl's silent second try on a connection that died is refused, because a change that
+// the server has already made would be made twice, or its loss would be reported as a fact (HttpClientTest.NeverSendsAChangeTwice).
 // Life cycle: destroying the client ends its requests; they answer. Thread rule: one executor that runs one thing at a time.
 
 #include <boost/asio/any_io_executor.hpp>
@@ -22,11 +22,11 @@ namespace lifeboat {
 
 struct HttpRequest {
   std::string method = "GET";
-  std::string url;                    ///< "https://10.0.0.1:2379/v3/kv/range"
-  std::string address;                ///< where the URL's host lives, when that is a name; the certificate is still for the name
-  std::vector<std::string> headers;   ///< "Content-Type: application/json"; they never appear in a message
+  std::string url;                   ///< "https://10.0.0.1:2379/v3/kv/range"
+  std::string address;               ///< where the URL's host lives, when that is a name; the certificate is still for the name
+  std::vector<std::string> headers;  ///< "Content-Type: application/json"; they never appear in a message
   std::string body;
-  Duration connect_timeout{0};        ///< 0: the whole timeout
+  Duration connect_timeout{0};  ///< 0: the whole timeout
   /// Is handed the answer's body as it arrives; `body` of the response stays empty. Called on the executor.
   std::function<void(std::string_view)> on_body;
 };

@@ -47,13 +47,15 @@ class Server {
   Task<> Serve(tcp::socket socket) {
     std::string text;
     while (true) {
-      auto [problem, size] = co_await asio::async_read_until(socket, asio::dynamic_buffer(text), "\r\n\r\n", asio::as_tuple(asio::use_awaitable));
+      auto [problem, size] =
+          co_await asio::async_read_until(socket, asio::dynamic_buffer(text), "\r\n\r\n", asio::as_tuple(asio::use_awaitable));
       if (problem) co_return;
       const std::size_t at = text.find("Content-Length: ");
       const std::size_t length = at < size ? std::stoul(text.substr(at + 16)) : 0;
       if (text.size() < size + length) {
-        auto [cut, more] = co_await asio::async_read(socket, asio::dynamic_buffer(text), asio::transfer_exactly(size + length - text.size()),
-                                                     asio::as_tuple(asio::use_awaitable));
+        auto [cut, more] =
+            co_await asio::async_read(socket, asio::dynamic_buffer(text), asio::transfer_exactly(size + length - text.size()),
+                                      asio::as_tuple(asio::use_awaitable));
         if (cut) co_return;
       }
       requests.push_back(text.substr(0, size + length));
@@ -94,7 +96,8 @@ TEST_F(HttpClientTest, SendsAndKeepsTheConnectionOpen) {
   EXPECT_EQ(first->body, "fine");
   ASSERT_TRUE(Send(Post(server_.Url())).ok());
   EXPECT_EQ(server_.connections, 1);
-  EXPECT_THAT(server_.requests[0], ::testing::AllOf(HasSubstr("POST /path HTTP/1.1"), HasSubstr("Authorization: secret"), HasSubstr("\r\n\r\nchange")));
+  EXPECT_THAT(server_.requests[0],
+              ::testing::AllOf(HasSubstr("POST /path HTTP/1.1"), HasSubstr("Authorization: secret"), HasSubstr("\r\n\r\nchange")));
   HttpRequest get;
   get.url = server_.Url();
   ASSERT_TRUE(Send(std::move(get)).ok());
@@ -177,7 +180,8 @@ TEST_F(HttpClientTest, ManyRequestsAtOnceEachGetTheirOwnAnswer) {
     return Server::Ok(last.substr(last.find("\r\n\r\n") + 4));
   };
   std::vector<Outcome<Result<HttpResponse>>> outcomes;
-  for (int number = 0; number < 50; ++number) outcomes.push_back(Start(context_, client_.Send(Post(server_.Url(), std::to_string(number)), 5s)));
+  for (int number = 0; number < 50; ++number)
+    outcomes.push_back(Start(context_, client_.Send(Post(server_.Url(), std::to_string(number)), 5s)));
   for (int number = 0; number < 50; ++number) {
     const auto response = Finish(context_, outcomes[static_cast<std::size_t>(number)]);
     ASSERT_TRUE(response.ok()) << response.error().Text();

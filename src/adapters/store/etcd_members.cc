@@ -42,8 +42,8 @@ bool Says(const Refusal& refusal, std::string_view words) { return refusal.messa
 
 /// The token is no longer, or not yet, good: another login helps.
 bool NeedsLogin(const Refusal& refusal) {
-  return refusal.code == kUnauthenticated || Says(refusal, "invalid auth token") || Says(refusal, "auth: revision in header is old") ||
-         Says(refusal, "user name is empty");
+  return refusal.code == kUnauthenticated || Says(refusal, "invalid auth token") ||
+         Says(refusal, "auth: revision in header is old") || Says(refusal, "user name is empty");
 }
 
 std::string Words(const Refusal& refusal, int status) {
@@ -69,7 +69,8 @@ Error Explain(Error error, const HttpTls& tls) {
 }  // namespace
 
 struct Members::Race {
-  Race(const asio::any_io_executor& executor, std::string at, std::string with) : bell(executor), path(std::move(at)), body(std::move(with)) {}
+  Race(const asio::any_io_executor& executor, std::string at, std::string with)
+      : bell(executor), path(std::move(at)), body(std::move(with)) {}
 
   asio::steady_timer bell;
   const std::string path;
@@ -133,8 +134,8 @@ Task<Result<Unit>> Members::LogIn(std::size_t member, Duration timeout) {
     if (!token_.empty()) co_return Done();
   }
   const Refusal refusal = ParseRefusal(response->body);
-  const std::string what = "etcd at '" + options_.endpoints[member] + "' refuses the login of '" + options_.user + "': " +
-                           Words(refusal, response->status);
+  const std::string what = "etcd at '" + options_.endpoints[member] + "' refuses the login of '" + options_.user +
+                           "': " + Words(refusal, response->status);
   if (refusal.code == kUnavailable) co_return RetryLater(what);
   if (refusal.code == kFailedPrecondition) {
     co_return Fail(what, "authentication is off in the cluster: leave 'store.user' out, or turn it on with 'etcdctl auth enable'");
@@ -224,9 +225,9 @@ Task<Result<Json>> Members::Ask(Question question, Duration timeout) {
   std::size_t next = 0;
   std::size_t under_way = 0;
   SteadyTime ask_next = std::chrono::steady_clock::now();
-  std::optional<Error> unknown;         // sent to somebody who never answered
-  std::optional<Error> passed_over;     // the first who did not act on it
-  std::optional<Json> unsettled;        // an answer that another member's may overrule
+  std::optional<Error> unknown;      // sent to somebody who never answered
+  std::optional<Error> passed_over;  // the first who did not act on it
+  std::optional<Json> unsettled;     // an answer that another member's may overrule
 
   while (true) {
     // Look at what came.
@@ -280,7 +281,8 @@ Task<Result<Json>> Members::Ask(Question question, Duration timeout) {
       ask_next = std::chrono::steady_clock::now() + share;
       Spawn(executor_, Enter(member, race, race->lanes.size() - 1, left));
     }
-    if (std::any_of(race->lanes.begin(), race->lanes.end(), [](const Race::Lane& lane) { return lane.reply && !lane.seen; })) continue;
+    if (std::any_of(race->lanes.begin(), race->lanes.end(), [](const Race::Lane& lane) { return lane.reply && !lane.seen; }))
+      continue;
     // A question that is under way answers by itself at the end of its time.
     const SteadyTime wake = next < order.size() && again ? std::min(ask_next, end) : end + std::chrono::seconds(1);
     race->bell.expires_at(std::max(wake, std::chrono::steady_clock::now()));

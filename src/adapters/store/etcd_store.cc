@@ -28,12 +28,12 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr const char* kTxnPath = "/v3/kv/txn";
 constexpr const char* kLifeFormat = "lifeboat-incarnation/1";
-constexpr std::size_t kLargestCompared = 64U << 10U;           // of a value that is compared beside its version
-constexpr std::size_t kMostRemembered = 256;                   // values of records, for that
-constexpr std::size_t kMostChanges = 4096;                     // remembered for watchers; older ones wake them without need
-constexpr std::size_t kLongestLine = 16U << 20U;               // of a watch's stream
-constexpr Duration kLook = std::chrono::milliseconds(500);     // a watch looks for itself: a member may have fallen behind
-constexpr Duration kStreamLife = std::chrono::minutes(5);      // a stream is begun anew, on the member that answers best
+constexpr std::size_t kLargestCompared = 64U << 10U;        // of a value that is compared beside its version
+constexpr std::size_t kMostRemembered = 256;                // values of records, for that
+constexpr std::size_t kMostChanges = 4096;                  // remembered for watchers; older ones wake them without need
+constexpr std::size_t kLongestLine = 16U << 20U;            // of a watch's stream
+constexpr Duration kLook = std::chrono::milliseconds(500);  // a watch looks for itself: a member may have fallen behind
+constexpr Duration kStreamLife = std::chrono::minutes(5);   // a stream is begun anew, on the member that answers best
 constexpr Duration kStreamPause = std::chrono::milliseconds(50);
 constexpr int kMostTurns = 8;  // of one call through incarnations that begin meanwhile
 
@@ -78,10 +78,10 @@ struct EtcdStore::State : std::enable_shared_from_this<EtcdStore::State> {
         log(std::move(to)),
         life_key("lifeboat/" + options.service + "/incarnation"),
         root("lifeboat/" + options.service + "/records/"),
-        members(std::make_shared<etcd::Members>(
-            with,
-            etcd::MembersOptions{std::move(options.endpoints), std::move(options.user), std::move(options.password), std::move(options.tls)},
-            log)),
+        members(std::make_shared<etcd::Members>(with,
+                                                etcd::MembersOptions{std::move(options.endpoints), std::move(options.user),
+                                                                     std::move(options.password), std::move(options.tls)},
+                                                log)),
         stream_stop(with) {}
 
   /// What was known when a question was sent: its answer is judged by that.
@@ -124,17 +124,17 @@ struct EtcdStore::State : std::enable_shared_from_this<EtcdStore::State> {
   std::shared_ptr<etcd::Members> members;
   bool closed = false;
 
-  std::optional<Life> life;         ///< the newest that was seen
-  std::uint64_t generation = 0;     ///< how often `life` changed
-  std::uint64_t revision = 0;       ///< the highest that was seen in it
+  std::optional<Life> life;      ///< the newest that was seen
+  std::uint64_t generation = 0;  ///< how often `life` changed
+  std::uint64_t revision = 0;    ///< the highest that was seen in it
   std::map<std::string, etcd::KeyValue> remembered;
 
   bool following = false;
-  asio::steady_timer stream_stop;   ///< its end ends the stream that is open
-  std::string stream_text;          ///< of a line that is not whole yet
-  std::uint64_t stream_from = 0;    ///< every change from this revision on ...
-  std::uint64_t stream_next = 0;    ///< ... and before this one is known; 0: no revision to go on from
-  std::deque<Change> changes;       ///< oldest first
+  asio::steady_timer stream_stop;  ///< its end ends the stream that is open
+  std::string stream_text;         ///< of a line that is not whole yet
+  std::uint64_t stream_from = 0;   ///< every change from this revision on ...
+  std::uint64_t stream_next = 0;   ///< ... and before this one is known; 0: no revision to go on from
+  std::deque<Change> changes;      ///< oldest first
   std::list<Watcher> watchers;
 };
 
@@ -178,7 +178,8 @@ void EtcdStore::State::Adopt(Life found, const etcd::Header& header) {
   LoseStream();
 }
 
-Task<Result<Unit>> EtcdStore::State::Begin(std::optional<etcd::KeyValue> stands, std::string cluster, std::string why, SteadyTime end) {
+Task<Result<Unit>> EtcdStore::State::Begin(std::optional<etcd::KeyValue> stands, std::string cluster, std::string why,
+                                           SteadyTime end) {
   std::uint64_t number = life ? life->number : 0;
   if (stands) {
     const Result<Life> old = ParseLife(stands->value, life_key);
@@ -269,7 +270,8 @@ Task<Result<Reading>> EtcdStore::State::Read(std::string prefix, SteadyTime end)
     }
     co_return reading;
   }
-  co_return RetryLater("the store's incarnation in etcd changes again and again", "do several clusters answer at 'store.endpoints'?");
+  co_return RetryLater("the store's incarnation in etcd changes again and again",
+                       "do several clusters answer at 'store.endpoints'?");
 }
 
 // ---- transactions ----
@@ -371,14 +373,16 @@ Task<Result<TransactionResult>> EtcdStore::State::Commit(Transaction transaction
     if (!tried) co_return tried.error();
     if (*tried) co_return std::move(**tried);
   }
-  co_return RetryLater("the store's incarnation in etcd changes again and again", "do several clusters answer at 'store.endpoints'?");
+  co_return RetryLater("the store's incarnation in etcd changes again and again",
+                       "do several clusters answer at 'store.endpoints'?");
 }
 
 namespace {
 
 /// Deletes every key beneath `root` but those that are put: etcd refuses a transaction that does both to one key.
 Json ReplaceAll(const std::string& root, std::vector<Transaction::Put> puts) {
-  std::sort(puts.begin(), puts.end(), [](const Transaction::Put& one, const Transaction::Put& other) { return one.key < other.key; });
+  std::sort(puts.begin(), puts.end(),
+            [](const Transaction::Put& one, const Transaction::Put& other) { return one.key < other.key; });
   Json operations = Json::array();
   std::string from = root;
   for (const Transaction::Put& put : puts) {
@@ -523,7 +527,8 @@ Task<Result<Reading>> EtcdStore::Read(std::string prefix, Duration timeout) {
   const std::shared_ptr<State> state = state_;
   Result<Reading> reading = co_await state->Read(std::move(prefix), EndOf(timeout));
   // A read changes nothing (the incarnation that it may begin is looked at again), so it can always be asked again.
-  if (!reading && reading.error().retry == Retry::kUnknownOutcome) co_return RetryLater(reading.error().message, reading.error().hint);
+  if (!reading && reading.error().retry == Retry::kUnknownOutcome)
+    co_return RetryLater(reading.error().message, reading.error().hint);
   co_return reading;
 }
 

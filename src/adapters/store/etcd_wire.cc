@@ -122,8 +122,9 @@ Json Txn(Json compares, Json success, Json failure) {
 }
 
 Json WatchOfPrefix(const std::string& prefix, std::uint64_t start_revision) {
-  return {{"create_request",
-           {{"key", Base64(prefix)}, {"range_end", Base64(PrefixEnd(prefix))}, {"start_revision", std::to_string(start_revision)}}}};
+  return {
+      {"create_request",
+       {{"key", Base64(prefix)}, {"range_end", Base64(PrefixEnd(prefix))}, {"start_revision", std::to_string(start_revision)}}}};
 }
 
 Result<TxnAnswer> ParseTxn(const Json& answer) {

@@ -64,10 +64,10 @@ struct Refusal {
 /// One line of a watch's stream.
 struct WatchLine {
   Header header;
-  std::vector<KeyValue> changes;        ///< the value is not kept; deletions too
-  bool canceled = false;                ///< nothing more will come
-  std::uint64_t compact_revision = 0;   ///< canceled: what is older was compacted away
-  std::string reason;                   ///< canceled: in etcd's words
+  std::vector<KeyValue> changes;       ///< the value is not kept; deletions too
+  bool canceled = false;               ///< nothing more will come
+  std::uint64_t compact_revision = 0;  ///< canceled: what is older was compacted away
+  std::string reason;                  ///< canceled: in etcd's words
 };
 /// @error kFail: it is no line of a watch
 [[nodiscard]] Result<WatchLine> ParseWatchLine(std::string_view line);

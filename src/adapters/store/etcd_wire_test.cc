@@ -33,8 +33,8 @@ TEST(EtcdRange, EndsWhereThePrefixEnds) {
 }
 
 TEST(EtcdTxn, IsWrittenAsTheGatewayReadsIt) {
-  const Json txn = Txn(Json::array({CompareVersion("a/x", 7), CompareValue("a/x", "one")}), Json::array({PutOf("a/x", "two"), DeleteOf("a/y")}),
-                       Json::array({RangeOfKey("a/x"), RangeOfPrefix("a/")}));
+  const Json txn = Txn(Json::array({CompareVersion("a/x", 7), CompareValue("a/x", "one")}),
+                       Json::array({PutOf("a/x", "two"), DeleteOf("a/y")}), Json::array({RangeOfKey("a/x"), RangeOfPrefix("a/")}));
   EXPECT_EQ(txn, Parsed(R"({
     "compare": [{"target": "MOD", "result": "EQUAL", "key": "YS94", "mod_revision": "7"},
                 {"target": "VALUE", "result": "EQUAL", "key": "YS94", "value": "b25l"}],
@@ -56,18 +56,19 @@ TEST(EtcdTxn, AnAnswerIsUnderstoodWhole) {
 }
 
 TEST(EtcdTxn, OrRefusedWhole) {
-  for (const char* text : {
-           "{}",
-           "[]",
-           R"({"header": {"revision": "3"}, "succeeded": true})",
-           R"({"header": {"cluster_id": "1"}, "succeeded": true})",
-           R"({"header": {"cluster_id": "1", "revision": "x"}, "succeeded": true})",
-           R"({"header": {"cluster_id": "1", "revision": "-3"}, "succeeded": true})",
-           R"({"header": {"cluster_id": "1", "revision": "3"}, "responses": 7})",
-           R"({"header": {"cluster_id": "1", "revision": "3"}, "responses": [{"response_range": {"kvs": [{"key": "?", "mod_revision": "1"}]}}]})",
-           R"({"header": {"cluster_id": "1", "revision": "3"}, "responses": [{"response_range": {"kvs": [{"key": "YS94"}]}}]})",
-           R"({"header": {"cluster_id": "1", "revision": "3"}, "responses": [{"response_range": {"more": true}}]})",
-       }) {
+  for (
+      const char* text : {
+          "{}",
+          "[]",
+          R"({"header": {"revision": "3"}, "succeeded": true})",
+          R"({"header": {"cluster_id": "1"}, "succeeded": true})",
+          R"({"header": {"cluster_id": "1", "revision": "x"}, "succeeded": true})",
+          R"({"header": {"cluster_id": "1", "revision": "-3"}, "succeeded": true})",
+          R"({"header": {"cluster_id": "1", "revision": "3"}, "responses": 7})",
+          R"({"header": {"cluster_id": "1", "revision": "3"}, "responses": [{"response_range": {"kvs": [{"key": "?", "mod_revision": "1"}]}}]})",
+          R"({"header": {"cluster_id": "1", "revision": "3"}, "responses": [{"response_range": {"kvs": [{"key": "YS94"}]}}]})",
+          R"({"header": {"cluster_id": "1", "revision": "3"}, "responses": [{"response_range": {"more": true}}]})",
+      }) {
     EXPECT_FALSE(ParseTxn(Parsed(text)).ok()) << text;
   }
 }
@@ -78,7 +79,8 @@ TEST(EtcdWatch, LinesTellOfChangesDeletionsAndTheEnd) {
   ASSERT_TRUE(changes.ok());
   EXPECT_THAT(changes->changes, ElementsAre(KeyValue{"a/x", "", 3}, KeyValue{"a/x", "", 4}));
   EXPECT_FALSE(changes->canceled);
-  const auto compacted = ParseWatchLine(R"({"result": {"header": {"cluster_id": "1"}, "canceled": true, "compact_revision": "3"}})");
+  const auto compacted =
+      ParseWatchLine(R"({"result": {"header": {"cluster_id": "1"}, "canceled": true, "compact_revision": "3"}})");
   ASSERT_TRUE(compacted.ok());
   EXPECT_TRUE(compacted->canceled);
   EXPECT_EQ(compacted->compact_revision, 3u);
