@@ -5,6 +5,8 @@ NAME ?=
 RUNS ?= 5
 # Seconds; the tuned profile is 1.
 LEASE ?= 3
+# Of outage.false_fences.
+LOAD_MINUTES ?= 5
 # Folder of the harness that measures other failover tools; it is not part of this repository.
 PEERS ?= ../shared/peers
 # Tests with real parts keep two cores busy with three at a time: they mostly wait for leases and servers.
@@ -23,7 +25,7 @@ help:
 	@echo "make demo    tell the whole story on this machine (sets up and builds first)"
 	@echo "make test    all tests (sets up and builds first)"
 	@echo "make unit    unit tests only         make check   format, layers, tidy, unit tests"
-	@echo "make bench   measure; NAME=outage runs the figures that begin with 'outage.'; RUNS=5 LEASE=3 MINUTES=5"
+	@echo "make bench   measure; NAME=outage runs the figures that begin with 'outage.'; RUNS=5 LEASE=3 LOAD_MINUTES=5"
 	@echo "make bench-peers   the same faults for other failover tools, in one table; PEERS=folder of their harness"
 	@echo "make soak    chaos on real processes, one seed after another, for MINUTES=30; the result goes to docs/soak.md"
 	@echo "make fmt     format the code         make health  sizes, duplicate names, marks of unfinished work"
@@ -54,7 +56,7 @@ soak: build
 	@scripts/soak.sh $(BUILD) $(MINUTES) $(SEED)
 
 bench: build
-	@$(BUILD)/bin/lifeboat_bench $(NAME) --runs $(RUNS) --lease $(LEASE) --minutes $(or $(MINUTES),5)
+	@$(BUILD)/bin/lifeboat_bench $(NAME) --runs $(RUNS) --lease $(LEASE) --minutes $(LOAD_MINUTES)
 
 bench-peers: build
 	@bench/peers.py --peers $(PEERS) --bench $(BUILD)/bin/lifeboat_bench --runs $(RUNS) $(if $(wildcard $(PEERS)/RESULTS.md),--quote $(PEERS)/RESULTS.md)
