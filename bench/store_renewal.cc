@@ -44,8 +44,8 @@ void Measure(const char* name, boost::asio::io_context& context, Store& store, D
   }
   std::sort(took_ms.begin(), took_ms.end());
   const auto at = [&](double share) { return took_ms[static_cast<std::size_t>(share * static_cast<double>(took_ms.size() - 1))]; };
-  std::printf("%-36s p50 %7.3f ms   p99 %7.3f ms   max %7.3f ms   failed %d of %d\n", name, at(0.5), at(0.99), took_ms.back(), failed,
-              renewals);
+  std::printf("%-36s p50 %7.3f ms   p99 %7.3f ms   max %7.3f ms   failed %d of %d\n", name, at(0.5), at(0.99), took_ms.back(),
+              failed, renewals);
 }
 
 void MeasureEtcd(const char* name, const RealEtcd& etcd, bool login, int renewals) {
@@ -59,7 +59,8 @@ void MeasureEtcd(const char* name, const RealEtcd& etcd, bool login, int renewal
     options.password = Secret(RealEtcd::kPassword);
   }
   // The first endpoint is a follower: the usual case for two of three regions.
-  std::rotate(options.endpoints.begin(), options.endpoints.begin() + static_cast<std::ptrdiff_t>((etcd.Leader() + 1) % options.endpoints.size()),
+  std::rotate(options.endpoints.begin(),
+              options.endpoints.begin() + static_cast<std::ptrdiff_t>((etcd.Leader() + 1) % options.endpoints.size()),
               options.endpoints.end());
   EtcdStore store(context.get_executor(), std::move(options), Log());
   Measure(name, context, store, Durability::kVolatile, renewals);
