@@ -27,6 +27,7 @@ struct LabState {
   std::string other;
   bool one_way = false;
   double lease_seconds = 3;
+  int data_regions = 2;
   bool json = false;
   lab::DemoOptions demo;
   [[nodiscard]] std::filesystem::path Folder() const {
@@ -46,6 +47,7 @@ struct LabState {
     knobs.automation = automation;
     knobs.store = store == "etcd" ? StoreKind::kEtcd : StoreKind::kEmbedded;
     knobs.gate = gate == "on";
+    knobs.data_regions = data_regions;
     knobs.database_failure = database_failure == "failover" ? DatabaseFailure::kFailover : DatabaseFailure::kRestart;
     return knobs;
   }
@@ -183,7 +185,8 @@ void AddKnobs(CLI::App* command, const std::shared_ptr<LabState>& state) {
   command->add_option("--gate", state->gate, "whether the servers load lifeboat_gate (where it is built)")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
-  command->add_option("--store", state->store, "embedded: hosted by the witness's agent; etcd: a member of a cluster in each region")
+  command
+      ->add_option("--store", state->store, "embedded: hosted by the witness's agent; etcd: a member of a cluster in each region")
       ->check(CLI::IsMember({"embedded", "etcd"}))
       ->capture_default_str();
   command->add_option("--automation", state->automation, "whether the agents act or only observe")
@@ -229,6 +232,9 @@ void AddLabCommands(CLI::App& app, int& exit_code) {
   };
   CLI::App* up = add("up", "build and start it, and wait until the service is whole", [state] { return Up(*state); });
   AddKnobs(up, state);
+  up->add_option("--data-regions", state->data_regions, "how many regions hold a copy of the database")
+      ->check(CLI::Range(2, 3))
+      ->capture_default_str();
   up->add_option("--network", state->network, "each region in a network namespace of its own (needs root), or all on loopback")
       ->check(CLI::IsMember({"auto", "namespaces", "loopback"}))
       ->capture_default_str();

@@ -98,7 +98,7 @@ Result<std::uint16_t> Slot::FreePort() {
     const std::uint16_t port = PortOf(descriptor);
     ::close(descriptor);
     bool free = std::find(given_.begin(), given_.end(), port) == given_.end();
-    for (int host = 1; host <= 3 && free; ++host)
+    for (int host = 1; host <= 4 && free; ++host)
       free = IsFree(Address(host), port, SOCK_STREAM) && IsFree(Address(host), port, SOCK_DGRAM);
     if (!free) continue;
     given_.push_back(port);

@@ -1,6 +1,6 @@
 #pragma once
 
-// Loopback addresses of a lab: 127.77.<slot>.{1,2,3}, one a region, and ports that are free on them. Several labs run at
+// Loopback addresses of a lab: 127.77.<slot>.{1,2,3,4}, one a region, and ports that are free on them. Several labs run at
 // once, each in a slot of its own. Thread rule: any thread.
 
 #include <functional>
@@ -31,7 +31,7 @@ class Slot {
   [[nodiscard]] int number() const { return number_; }
   /// "127.77.<slot>.<host>".
   [[nodiscard]] std::string Address(int host) const;
-  /// A port that is free for TCP and UDP on all of 127.77.<slot>.{1,2,3}, and was not handed out before.
+  /// A port that is free for TCP and UDP on all of 127.77.<slot>.{1,2,3,4}, and was not handed out before.
   [[nodiscard]] Result<std::uint16_t> FreePort();
 
  private:

@@ -30,7 +30,7 @@ TEST(Slot, IsNotGivenTwiceWhileItIsHeld) {
 TEST(Slot, IsNotGivenWhileAServerListensOnAnyOfItsAddresses) {
   const int number = FreeSlot();
   ASSERT_NE(number, 0);
-  for (const int host : {1, 2, 3}) {
+  for (const int host : {1, 2, 3, 4}) {
     const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in at{};
     at.sin_family = AF_INET;

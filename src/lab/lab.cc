@@ -112,8 +112,9 @@ Result<LabInfo> Describe(const LabOptions& options, const fs::path& folder, cons
   info.bin_directory = kBinDirectory;
   info.knobs = options.knobs;
   info.knobs.gate = options.knobs.gate && fs::exists(ModuleOf(options));
-  const std::pair<const char*, RegionKind> regions[] = {
+  std::vector<std::pair<const char*, RegionKind>> regions = {
       {"us-east-1", RegionKind::kData}, {"us-west-2", RegionKind::kData}, {"eu-west-1", RegionKind::kWitness}};
+  if (info.knobs.data_regions > 2) regions.emplace_back("ap-south-1", RegionKind::kData);
   int host = 0;
   for (const auto& [name, kind] : regions) {
     const auto port = slot.FreePort();
@@ -336,7 +337,8 @@ Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const Go
   if (!go_on()) return Fail("ended before the agents were started");
 
   const bool etcd = lab->knobs.store == StoreKind::kEtcd;
-  progress(etcd ? "starts guard, agent, name server and etcd of each region" : "starts guard, agent and name server of each region");
+  progress(etcd ? "starts guard, agent, name server and etcd of each region"
+                : "starts guard, agent and name server of each region");
   for (const LabRegion& region : lab->regions) {
     if (auto started = StartSupervisor(*lab, region.name.text, *owner); !started) return started.error();
   }

@@ -61,6 +61,7 @@ struct LabKnobs {
   std::string automation = "act";
   DatabaseFailure database_failure = DatabaseFailure::kRestart;
   StoreKind store = StoreKind::kEmbedded;
+  int data_regions = 2;  ///< 2 or 3
   bool gate = true;  ///< the servers load the module lifeboat_gate; Up turns it off where the module is not built
 };
 
@@ -69,7 +70,7 @@ struct LabInfo {
   std::string version;
   std::string owner;                ///< the user that everything in the lab runs as
   int slot = 0;                     ///< third octet of the addresses
-  std::uint16_t postgres_port = 0;  ///< the same in both data regions
+  std::uint16_t postgres_port = 0;  ///< the same in all data regions
   Endpoint dns;
   std::uint16_t etcd_port = 0;       ///< of clients, the same in all regions; 0: the store is embedded
   std::uint16_t etcd_peer_port = 0;  ///< between the members
