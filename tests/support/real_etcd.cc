@@ -202,6 +202,12 @@ std::string RealEtcd::Ctl(const std::string& arguments) const {
   return out;
 }
 
+void RealEtcd::ForgetTokens() {
+  Ctl("auth disable");
+  if (Post(Endpoints().front() + "/v3/auth/enable", Tls(), "{}").is_null())
+    throw std::runtime_error("authentication is not on again");
+}
+
 void RealEtcd::Save(const std::string& file) const { Ctl("snapshot save " + Quoted(file)); }
 
 void RealEtcd::Restore(const std::string& file, const std::string& token) {

@@ -47,6 +47,8 @@ class RealEtcd {
 
   /// etcdctl, as root where there is a login. Throws unless it succeeds. @return its standard output
   std::string Ctl(const std::string& arguments) const;
+  /// Where there is a login: every token that was given out is no longer good.
+  void ForgetTokens();
   /// Copies the data of the first member into `file`.
   void Save(const std::string& file) const;
   /// Ends all members, puts `file` in the place of their data, as an operator would, and starts them.
