@@ -29,6 +29,24 @@ class FakeStoreServer {
     records_ = durable_;
     RingAll();
   }
+  /// Its file is gone: the host's next run makes an empty one, whose lives are counted from the beginning.
+  void Forget() {
+    durable_.clear();
+    incarnation_.number = 0;
+  }
+  /// As Store::Reseed. Versions go on: they never come back.
+  Result<Incarnation> Reseed(Incarnation seen, Incarnation least, const std::vector<Transaction::Put>& puts) {
+    if (seen != incarnation_) return Refused("the store is in another incarnation");
+    if (full) return Fail("the store cannot write: no space left on device");
+    records_.clear();
+    changed_.clear();
+    incarnation_.number = std::max(seen.number + 1, least.number);
+    ++version_.number;
+    for (const auto& put : puts) records_[put.key] = {put.key, put.value, version_};
+    durable_ = records_;
+    RingAll();
+    return incarnation_;
+  }
   bool up = true;
   bool full = false;  ///< its disk is full: durable changes fail
   std::uint64_t commits = 0;
@@ -173,6 +191,14 @@ class FakeStore final : public Store {
     co_await clock_.Sleep(latency_ - latency_ / 2);
     if (silent || !server_.up) co_return UnknownOutcome("the store did not answer in time");
     co_return result;
+  }
+
+  Task<Result<Incarnation>> Reseed(Incarnation seen, Incarnation least, std::vector<Transaction::Put> puts,
+                                   Duration timeout) override {
+    if (!server_.up) co_return RetryLater("the store does not answer: connection refused");
+    co_await clock_.Sleep(silent ? timeout : latency_);
+    if (silent) co_return UnknownOutcome("the store did not answer in time");
+    co_return server_.Reseed(seen, least, puts);
   }
 
   Task<Result<Reading>> Watch(std::string prefix, Version after, Incarnation incarnation, Duration timeout) override {
