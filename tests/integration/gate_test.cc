@@ -11,6 +11,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -133,7 +134,10 @@ class Gate : public testing::Test {
     std::string pattern = "/dev/shm/lifeboat-gate-test-XXXXXX";
     ground_ = mkdtemp(pattern.data());
     gate_path_ = ground_ / "gate";
-    const fs::path module = fs::path(LIFEBOAT_PROGRAM).parent_path().parent_path() / "lib" / "lifeboat_gate.so";
+    // Another build of the module, for seeing these tests fail on one that was broken on purpose.
+    const char* other = std::getenv("LIFEBOAT_GATE_MODULE");
+    const fs::path module =
+        other ? fs::path(other) : fs::path(LIFEBOAT_PROGRAM).parent_path().parent_path() / "lib" / "lifeboat_gate.so";
     EXPECT_TRUE(fs::exists(module)) << "build lifeboat_gate: its packages are in scripts/setup.sh";
     const fs::path copy = lab_.MakeFolder("lib") / "lifeboat_gate.so";
     fs::copy_file(module, copy, fs::copy_options::overwrite_existing);
