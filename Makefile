@@ -19,7 +19,7 @@ WITHOUT := $(shell [ "$$(id -u)" -eq 0 ] || echo -LE network)
 # More words for ctest, such as --repeat until-fail:5.
 CTEST ?=
 
-.PHONY: help setup build test unit check demo soak bench bench-peers fmt health clean
+.PHONY: help setup build test unit check demo soak bench bench-gate bench-peers fmt health clean
 
 help:
 	@echo "make demo    tell the whole story on this machine (sets up and builds first)"
@@ -57,6 +57,9 @@ soak: build
 
 bench: build
 	@$(BUILD)/bin/lifeboat_bench $(NAME) --runs $(RUNS) --lease $(LEASE) --minutes $(LOAD_MINUTES)
+
+bench-gate: build
+	@$(BUILD)/bin/lifeboat_bench_gate
 
 bench-peers: build
 	@bench/peers.py --peers $(PEERS) --bench $(BUILD)/bin/lifeboat_bench --runs $(RUNS) $(if $(wildcard $(PEERS)/RESULTS.md),--quote $(PEERS)/RESULTS.md)

@@ -38,7 +38,11 @@ struct Options {
   fs::path module;
 };
 
+/// Of a session that does nothing but commit.
+constexpr int kCommits = 100000;
+
 struct Run {
+  double commit_ns = 0;  ///< of a session that does nothing but commit
   double cpu = 0;
   double transactions = 0;
   [[nodiscard]] double PerTenThousand() const { return cpu / transactions * 10000; }
@@ -108,6 +112,17 @@ class Server {
     const std::size_t at = out.find(label);
     if (at == std::string::npos) End("pgbench said: " + out);
     return std::stod(out.substr(at + label.size()));
+  }
+
+  /// Processor time of one commit with an xid, in a session that does nothing else: what pgbench's own work would hide.
+  [[nodiscard]] double CommitNs() const {
+    const std::string spent = "select split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)";
+    const std::string out =
+        Tool({options_.bin + "/psql", "-h", folder_, "-U", "postgres", "-AtqX", "-c", "call commits(1000)", "-c", spent, "-c",
+              "call commits(" + std::to_string(kCommits) + ")", "-c", spent, "dbname=postgres options=-csynchronous_commit=off"});
+    const std::size_t second = out.find('\n');
+    if (second == std::string::npos) End("psql said: " + out);
+    return (std::stod(out.substr(second)) - std::stod(out)) / kCommits;
   }
 
  private:
@@ -185,20 +200,27 @@ class Bench {
     std::vector<double> on;
     std::vector<double> off;
     std::vector<double> percent;
+    std::vector<double> commit_on;
+    std::vector<double> commit_off;
     for (int pair = 0; pair < options_.pairs; ++pair) {
       const auto [with, without] = Pair(pair % 2 == 0, rate);
       on.push_back(with.PerTenThousand());
       off.push_back(without.PerTenThousand());
       percent.push_back((with.PerTenThousand() / without.PerTenThousand() - 1) * 100);
+      commit_on.push_back(with.commit_ns);
+      commit_off.push_back(without.commit_ns);
       std::fprintf(stderr, "pair %d: on %.4f s, off %.4f s per 10 000 transactions: %+.2f %%\n", pair + 1, on.back(), off.back(),
                    percent.back());
     }
-    Json line = {{"name", options_.placebo ? "gate.cost.placebo" : "gate.cost"}, {"unit", "percent of the primary's processor time"}};
+    Json line = {{"name", options_.placebo ? "gate.cost.placebo" : "gate.cost"},
+                 {"unit", "percent of the primary's processor time"}};
     line.update(lab::Summary(percent));
     std::sort(percent.begin(), percent.end());
     line["quartiles"] = {percent[percent.size() / 4], percent[percent.size() * 3 / 4]};
     line["on_cpu_s_per_10000"] = lab::Summary(on);
     line["off_cpu_s_per_10000"] = lab::Summary(off);
+    line["commit_ns_on"] = lab::Summary(commit_on);
+    line["commit_ns_off"] = lab::Summary(commit_off);
     line["settings"] = {{"rate", rate}, {"seconds", options_.seconds}, {"clients", 4}, {"fsync", "off"}, {"side_by_side", true}};
     std::printf("%s\n", line.dump().c_str());
     return 0;
@@ -212,16 +234,22 @@ class Bench {
            "checkpoint_timeout = 1h\n";
     server.Start(false);
     server.Tool({options_.bin + "/pgbench", "-h", server.folder(), "-U", "postgres", "-i", "-q", "-s", "5", "postgres"});
+    server.Tool({options_.bin + "/psql", "-h", server.folder(), "-U", "postgres", "-qX", "-c",
+                 "create procedure commits(n int) language plpgsql as $$ begin for i in 1..n loop "
+                 "perform txid_current(); commit; end loop; end $$",
+                 "postgres"});
     server.Stop();
   }
   /// @return with and without the gate
   std::pair<Run, Run> Pair(bool gate_on_one, int rate) {
     std::array<Run, 2> runs;
     for (std::size_t at : {0U, 1U}) servers_[at]->Start((at == 0) == gate_on_one && !options_.placebo);
+    const std::size_t first = gate_on_one ? 0 : 1;
+    for (std::size_t at : {first, 1 - first}) runs[at].commit_ns = servers_[at]->CommitNs();
     std::thread beside([&] { runs[1].transactions = servers_[1]->Load(options_.seconds, rate); });
     runs[0].transactions = servers_[0]->Load(options_.seconds, rate);
     beside.join();
-    for (std::size_t at : {0U, 1U}) runs[at].cpu = servers_[at]->Stop();
+    for (std::size_t at : {0U, 1U}) runs[at].cpu = servers_[at]->Stop() - runs[at].commit_ns * kCommits / 1e9;
     return gate_on_one ? std::pair(runs[0], runs[1]) : std::pair(runs[1], runs[0]);
   }
 
