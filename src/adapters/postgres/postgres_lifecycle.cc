@@ -272,13 +272,16 @@ Task<Result<Unit>> PostgresDatabase::StartStandby(Upstream upstream, Duration ti
   }
   // SAFETY: the fence before everything else: whatever is started from here on comes up as a standby.
   if (Result<Unit> fenced = co_await PlaceFence(deadline); !fenced) co_return fenced.error();
-  ServerSettings settings = StandbySettings(upstream);
+  // Without an address it follows nobody yet: its primary's lineage has not been proven.
+  const bool alone = upstream.address.host.empty();
+  ServerSettings settings = StandbySettings(alone ? std::nullopt : std::optional(upstream));
   if (const std::optional<pid_t> postmaster = data_.Postmaster()) {
     if (Result<Unit> ready = co_await WaitUntilReady(*postmaster, deadline); !ready) co_return ready.error();
     const DatabaseState state = co_await Observe(deadline.Left());
     if (state.IsWritable()) co_return Refused("the server runs as a primary", "stop it first");
     if (!state.accepting) co_return RetryLater("the standby cannot be re-pointed: " + state.problem);
     if (Result<Unit> pointed = co_await ReloadManaged(std::move(settings), deadline); !pointed) co_return pointed.error();
+    if (alone) co_return Done();
     co_return co_await WaitUntilStreamingFrom(std::move(upstream), deadline);
   }
   auto work = [data = data_, settings] { return data.WriteManagedSettings(settings); };
