@@ -437,6 +437,14 @@ Task<Result<Unit>> Agent::AdoptExecution() {
   auto adopted = co_await journal_.Adopt(execution_->id, self_, id_);
   if (!adopted.ok()) co_return adopted.error();
   log_.Warn("an execution is gone on with", {{"execution", adopted->id.text}, {"plan", ToString(adopted->kind)}});
+  // SAFETY: a run that has begun since may have promised, and so have let the old primary write on: what was stated at the claim
+  // may be less than what is lost.
+  const StepRecord* promote = adopted->Find("promote");
+  if (adopted->kind == PlanKind::kFailover && promote && promote->state == StepState::kPending && keeper_.lease().PromisedUntil()) {
+    LossEstimate unknown;
+    unknown.basis = "the agent that stated it was replaced before the promotion, and the old primary may have written since";
+    adopted->facts["loss_estimate"] = ToJson(unknown);
+  }
   // A region that adopts a switchover away from itself ends it: its owner and heir is gone.
   if (adopted->kind == PlanKind::kSwitchover && adopted->source == self_) adopted->state = ExecutionState::kAborting;
   RunExecution(*std::move(adopted));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/seeded_bug.h"
 #include "base/spawn.h"
 
 namespace lifeboat {
@@ -101,8 +102,9 @@ Task<> LeaseKeeper::WatchLoop() {
     if (!store_read_ || !store_problem_.empty()) {
       good = co_await Read(kReadTimeout);
     } else {
+      const Instant asked = clock_.Now();
       auto reading = co_await store_.Watch(ItemKey(), seen_, lease_.incarnation(), kWatchTimeout);
-      const Instant arrived = clock_.Now();
+      const Instant arrived = SEEDED_BUG(kCounterFromQuestion) ? asked : clock_.Now();
       if (reading.ok()) {
         good = TakeIn(*reading, arrived);
         if (good.ok()) good = co_await SaveRecord();
@@ -287,7 +289,7 @@ Task<Result<Epoch>> LeaseKeeper::SendClaim(LeaseChange claim, Transaction extra)
   const Incarnation incarnation = result.ok() ? result->incarnation : claim.incarnation;
   lease_.OnClaim(fate, version.number, incarnation, clock_.Now());
   if (fate == ChangeFate::kCommitted) claim_version_ = version;
-  if (fate != ChangeFate::kCommitted) (void)co_await Read(kReadTimeout);
+  if (fate != ChangeFate::kCommitted && !SEEDED_BUG(kTakeoverNotLookedUp)) (void)co_await Read(kReadTimeout);
   const bool ours = lease_.item() && lease_.item()->epoch == wanted && lease_.item()->holder_agent == options_.agent;
   if (!ours) {
     changed_();
@@ -384,7 +386,8 @@ Task<Result<Unit>> LeaseKeeper::PrepareToWrite(Epoch epoch) {
   }
   // SAFETY: opening by a start is a takeover as well as opening by a promotion: an own promise bars both.
   const auto promised = lease_.PromisedUntil();
-  if (promised && !IsOver(*promised, clock_.Now())) co_return RetryLater("this region's own promise to an earlier holder still binds it");
+  const bool binds = promised && !IsOver(*promised, clock_.Now()) && !SEEDED_BUG(kPromotionNotLookedAtAgain);
+  if (binds) co_return RetryLater("this region's own promise to an earlier holder still binds it");
   lease_.NoteHeld(epoch);
   auto saved = co_await SaveRecord();
   if (!saved.ok()) co_return saved.error();

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+
+#include "base/seeded_bug.h"
 
 namespace lifeboat {
 
@@ -34,12 +37,16 @@ Lease::Lease(RegionName self, AgentId agent, LeaseSettings settings, std::option
       started_(started),
       earlier_promise_(record ? record->longest_promise : Duration{}),
       earlier_epoch_(record ? record->highest : Epoch{}),
-      record_(record.value_or(AgentRecord{})),
+      record_(SEEDED_BUG(kEpochNotDurable) ? AgentRecord{} : record.value_or(AgentRecord{})),
       saved_(record_) {}
 
 // The holder counts on the lesser length, whoever waits on the greater: two values of L in two files cannot overlap.
-Duration Lease::Length() const { return item_ ? std::min(item_->length, settings_.length) : settings_.length; }
+Duration Lease::Length() const {
+  if (SEEDED_BUG(kLengthsDiffer)) return settings_.length;
+  return item_ ? std::min(item_->length, settings_.length) : settings_.length;
+}
 Duration Lease::WaitLength() const {
+  if (SEEDED_BUG(kLengthsDiffer)) return Scale(settings_.length, 1 + LeaseSettings::kRho);
   const Duration longest = item_ ? std::max(item_->length, settings_.length) : settings_.length;
   return Scale(longest, 1 + LeaseSettings::kRho);
 }
@@ -47,19 +54,20 @@ Duration Lease::WaitLength() const {
 // SAFETY: a run that has just begun does not know what an earlier one promised. Without a record nothing was ever promised
 // under it, but the record may have been lost.
 Instant Lease::StartupEnd() const {
+  if (SEEDED_BUG(kNoStartupWait)) return started_;
   if (earlier_promises_ended_) return started_;
   return started_ + (had_record_ ? Scale(earlier_promise_, 1 + LeaseSettings::kRho) : WaitLength());
 }
 
 Result<Unit> Lease::OnItem(std::optional<LeaseItem> item, std::uint64_t version, Incarnation incarnation, Instant arrived) {
   // SAFETY: a store restored from an old copy would hand out an epoch twice. (LeaseRefusesStore…)
-  if (incarnation < record_.incarnation) {
+  if (incarnation < record_.incarnation && !SEEDED_BUG(kStoreRegressAccepted)) {
     return Refused("the store's incarnation " + std::to_string(incarnation.number) + " is older than " +
                        std::to_string(record_.incarnation.number) + ", which this region has seen",
                    "the store was restored from an old copy: bring the newest one back, or: lifeboat store reseed");
   }
   const Epoch epoch = item ? item->epoch : Epoch{0};
-  if (epoch < record_.highest) {
+  if (epoch < record_.highest && !SEEDED_BUG(kStoreRegressAccepted)) {
     return Refused("the store's epoch " + std::to_string(epoch.number) + " is below " + std::to_string(record_.highest.number) +
                        ", which this region has seen",
                    "the store lost its content or was restored from an old copy: bring the newest one back, or: lifeboat store reseed");
@@ -138,7 +146,9 @@ void Lease::NoteHeld(Epoch epoch) { record_.held = std::max(record_.held, epoch)
 bool Lease::IsHolder() const {
   // SAFETY: release is terminal: a late answer to an earlier renewal must not bring the epoch back. (LeaseReleaseIsTerminal)
   // SAFETY: a higher epoch that another region told of ends this one at once, before the store says so.
-  return item_ && item_->holder == self_ && !item_->released && item_->epoch > record_.released && item_->epoch == record_.highest;
+  const bool ended = item_ && item_->epoch <= record_.released && !SEEDED_BUG(kReleaseNotTerminal);
+  const bool highest = item_ && (item_->epoch == record_.highest || SEEDED_BUG(kStoreRegressAccepted));
+  return item_ && item_->holder == self_ && !item_->released && !ended && highest;
 }
 
 bool Lease::IsHolderRun() const { return IsHolder() && item_->holder_agent == agent_; }
@@ -172,6 +182,7 @@ std::optional<LeaseChange> Lease::BeginMembership(Instant now, std::vector<Regio
   candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
   change->item.candidates = std::move(candidates);
   change->durable = true;
+  if (SEEDED_BUG(kRemovalBeforeTransaction)) item_->candidates = joining_ = change->item.candidates;
   return change;
 }
 
@@ -187,13 +198,14 @@ std::optional<LeaseChange> Lease::Founding(Instant now) const {
 
 void Lease::Extend(Instant asked, Duration length, std::optional<Instant>& path) {
   // SAFETY: counted from before the question, shortened by the clocks' drift and by the guard's time to kill.
-  const Instant until = asked + Scale(length, 1 - LeaseSettings::kRho) - settings_.margin;
+  Instant until = asked + Scale(length, 1 - LeaseSettings::kRho) - settings_.margin;
+  if (SEEDED_BUG(kNoMargin)) until = asked + length;
   if (!path || until.boot > path->boot) path = until;
   if (!deadline_ || until.boot > deadline_->boot) deadline_ = until;
 }
 
 void Lease::ExtendByStore(const LeaseChange& change) {
-  Extend(change.asked, std::min(change.item.length, settings_.length), store_deadline_);
+  Extend(change.asked, SEEDED_BUG(kLengthsDiffer) ? settings_.length : std::min(change.item.length, settings_.length), store_deadline_);
 }
 
 std::vector<RegionName> Lease::Asked() const {
@@ -202,6 +214,7 @@ std::vector<RegionName> Lease::Asked() const {
   for (const RegionName& region : joining_) {
     if (std::find(asked.begin(), asked.end(), region) == asked.end()) asked.push_back(region);
   }
+  if (SEEDED_BUG(kMembershipFromFiles) && asked.size() > 1) asked.resize(1);
   return asked;
 }
 
@@ -240,11 +253,12 @@ Lease::Heard Lease::OnPromise(const RegionName& from, const PromiseAnswer& answe
     return held ? Heard::kJump : Heard::kNothing;
   }
   // SAFETY: an answer counts for the run, the epoch and the round that asked for it, and for no other.
-  if (!answer.promised || answer.region != from || answer.agent != agent_ || !IsHolderRun() || answer.epoch != item_->epoch)
-    return Heard::kNothing;
-  const auto round = std::find_if(rounds_.begin(), rounds_.end(), [&](const Round& r) {
+  const bool ours = answer.agent == agent_ || SEEDED_BUG(kAnswersNotMatched);
+  if (!answer.promised || answer.region != from || !ours || !IsHolderRun() || answer.epoch != item_->epoch) return Heard::kNothing;
+  auto round = std::find_if(rounds_.begin(), rounds_.end(), [&](const Round& r) {
     return r.asked == answer.asked && r.epoch == answer.epoch && r.binding == answer.binding;
   });
+  if ((SEEDED_BUG(kRoundsMixed) || SEEDED_BUG(kAnswersNotMatched)) && !rounds_.empty()) round = std::prev(rounds_.end());
   if (round == rounds_.end()) return Heard::kNothing;
   round->granted[from] = answer.granted;
   // SAFETY: all candidates, in this one round; an empty set is nobody's word.
@@ -253,14 +267,14 @@ Lease::Heard Lease::OnPromise(const RegionName& from, const PromiseAnswer& answe
   for (const RegionName& region : asked) {
     const auto granted = round->granted.find(region);
     if (granted == round->granted.end()) return Heard::kNothing;
-    least = std::min(least, granted->second);
+    least = SEEDED_BUG(kLengthsDiffer) ? least : std::min(least, granted->second);
   }
   if (asked.empty()) return Heard::kNothing;
   if (!round->binding) {
     if (!probed_ || round->asked.boot > probed_->boot) probed_ = round->asked;
     return Heard::kNothing;
   }
-  Extend(round->asked, least, promise_deadline_);
+  Extend(SEEDED_BUG(kDeadlineFromAnswer) ? arrived : round->asked, least, promise_deadline_);
   return Heard::kExtended;
 }
 
@@ -280,7 +294,7 @@ std::string Lease::PromiseRefusal(const PromiseQuestion& q, bool in_recovery, In
   if (item_ && item_->epoch == q.epoch && item_->holder != q.holder) return "'" + item_->holder.text + "' holds that epoch";
   if (item_ && item_->epoch == q.epoch && item_->released) return "that epoch was released";
   // SAFETY: a writable database's agent promises nothing: it is, or may be, a primary itself.
-  if (!in_recovery) return "the database here does not run as a standby";
+  if (!in_recovery && !SEEDED_BUG(kWritableAgentPromises)) return "the database here does not run as a standby";
   return {};
 }
 
@@ -314,9 +328,10 @@ void Lease::OnChange(const LeaseChange& change, ChangeFate fate, std::uint64_t v
   if (change.item.epoch < record_.highest || incarnation < record_.incarnation) return;
   if (incarnation == incarnation_ && version < version_) return;
   // SAFETY: an answer to a question of an epoch that was released since says nothing any more.
-  if (change.item.epoch <= record_.released && !change.item.released) return;
+  if (change.item.epoch <= record_.released && !change.item.released && !SEEDED_BUG(kReleaseNotTerminal)) return;
   Accept(change.item, version, incarnation, arrived);
   if (IsHolderRun()) ExtendByStore(change);
+  if (SEEDED_BUG(kDeadlineFromAnswer) && IsHolderRun()) Extend(arrived, Length(), store_deadline_);
 }
 
 void Lease::BeginRelease() {
@@ -356,7 +371,13 @@ TakeoverAnswer Lease::MayTakeOver(Instant now, Duration extra) const {
 std::optional<Instant> Lease::HolderSurelyEnded() const {
   if (!item_ || !counter_seen_) return std::nullopt;
   if (item_->released) return released_seen_;
-  return *counter_seen_ + WaitLength();
+  Instant end = *counter_seen_ + WaitLength();
+  // SAFETY: this region's own promise may have carried the holder beyond what the store's counter shows: what it wrote then counts.
+  if (promised_until_ && promised_epoch_ == item_->epoch) {
+    end.boot = std::max(end.boot, promised_until_->boot);
+    end.raw = std::max(end.raw, promised_until_->raw);
+  }
+  return end;
 }
 
 LeaseChange Lease::BeginClaim(Instant now, std::string attested) {
@@ -395,6 +416,7 @@ std::optional<LeaseChange> Lease::BeginReclaim(Instant now) {
 
 void Lease::OnClaim(ChangeFate fate, std::uint64_t version, Incarnation incarnation, Instant arrived) {
   if (!claim_) return;
+  if (SEEDED_BUG(kTakeoverNotLookedUp) && fate == ChangeFate::kUnknown) fate = ChangeFate::kRefused;
   switch (fate) {
     case ChangeFate::kUnknown: claim_unknown_ = true; return;  // SAFETY: it may have been applied; only a reading resolves it
     case ChangeFate::kRefused: claim_.reset(); return;
@@ -408,6 +430,7 @@ void Lease::OnClaim(ChangeFate fate, std::uint64_t version, Incarnation incarnat
 }
 
 bool Lease::MayPromote(Instant now, Epoch epoch) const {
+  if (SEEDED_BUG(kPromotionNotLookedAtAgain)) return item_ && item_->epoch == epoch;
   // SAFETY: looked at again at this very moment: promises given, or time lost, while the claim travelled count.
   if (promised_until_ && !IsOver(*promised_until_, now)) return false;
   if (!waits_waived_ && !IsOver(StartupEnd(), now)) return false;

@@ -66,7 +66,7 @@ void Checker::BecamePrimary(Duration at, int region, Epoch epoch, const std::fun
     Break("G5", at, Name(region) + " took epoch " + std::to_string(epoch.number) + " by itself with a loss " +
                         (stated->known ? "above the limit" : "that is unknown"));
   }
-  if (count == 0) return;
+  if (count == 0 || stated->unsaid) return;
   const Duration window = *last_ - *first;
   if (stated->known && window > WithSlack(stated->time)) {
     Break("G4", at, who + " of " + FormatDuration(window) + ", stated were at most " + FormatDuration(stated->time));

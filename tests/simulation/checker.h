@@ -23,7 +23,8 @@ struct Violation {
 
 /// What a failover's own record says about its loss.
 struct StatedLoss {
-  bool known = false;
+  bool known = false;   ///< when it was decided
+  bool unsaid = false;  ///< taken back before the promotion, or its agent was replaced by then: not judged
   Duration time{};
   ByteCount bytes;
   bool automatic = false;          ///< decided by a rule, not by a person

@@ -10,8 +10,23 @@ using std::chrono::milliseconds;
 
 namespace {
 
+/// Two promotions can begin timelines of one number at one position: no file tells them apart, and the copy never follows. A
+/// person who sees the rejoin fail puts the old directory aside, whole, and lets a fresh copy be made.
+void PutAsideWhatCannotFollow(World& world) {
+  for (int place = 0; place < world.data(); ++place) {
+    FakeServer& server = *world.At(place).server;
+    const FakeServer* upstream = world.servers.ByHost(server.upstream);
+    if (!server.IsStandbyRunning() || !upstream || upstream->mode != ServerMode::kPrimary || server.FollowsHistoryOf(*upstream)) continue;
+    world.Note(server.region.text + ": its data directory is put aside");
+    server.Kill();
+    server.has_data = false;
+    for (const testing::WalEntry& entry : server.wal) server.saved_ids.insert(entry.id);
+  }
+}
+
 /// A person reads what the rule says and types it.
 void FollowAdvice(World& world) {
+  if (world.time.now() > std::chrono::minutes(3)) PutAsideWhatCannotFollow(world);
   for (int place = 0; place < world.data(); ++place) {
     const std::string advice = world.HeldBack(place);
     const RegionName& name = world.At(place).name;
@@ -136,7 +151,7 @@ void RunOutage(World& world) {
   if (fenced) return world.checker.FencedWithoutNeed(world.time.now(), story + ", and the primary accepts no commits");
   world.network.HealAll();
   for (int place = 1; place <= world.data(); ++place) world.StartMachine(place, false);
-  MakePeace(world, std::chrono::minutes(2));
+  MakePeace(world, std::chrono::minutes(4));
   if (!world.Broken() && (world.Item()->epoch != epoch || !world.Healthy(0)))
     world.checker.FencedWithoutNeed(world.time.now(), story + ", and another epoch began");
 }

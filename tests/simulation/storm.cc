@@ -260,6 +260,25 @@ class Storm {
     const int to = AnyData();
     w_.Order(dice_.Chance(0.7) ? to : Any(), "switchover", Json{{"to", w_.At(to).name.text}, {"by", "storm"}});
   }
+  void OrderedAbort() {
+    const auto current = w_.store->data.ValueOf("orders/current");
+    if (current) w_.Order(Any(), "executions.abort", Json{{"id", *current}, {"by", "storm"}});
+  }
+  /// Whoever executes is killed at one of its calls, and the next run is told to stop.
+  void TrapExecutorKilled() {
+    const int to = AnyData();
+    w_.Order(to, "switchover", Json{{"to", w_.At(to).name.text}, {"by", "storm"}});
+    SpareGuard(to);
+    w_.KillAtCall(to, 1 + dice_.Below(140), false);
+    AbortSoon(w_.time.now() + seconds(4));
+  }
+  void AbortSoon(Duration until) {
+    After(milliseconds(2 + dice_.Below(60)), [this, until] {
+      for (int place = 0; place <= w_.data(); ++place) w_.StartAgent(place);
+      if (dice_.Chance(0.5)) OrderedAbort();
+      if (w_.time.now() < until) AbortSoon(until);
+    });
+  }
   void OrderedFailover() {
     const int to = AnyData();
     Json order = {{"to", w_.At(to).name.text}, {"by", "storm"}};
@@ -292,7 +311,11 @@ class Storm {
     if (!item || item->released || !w_.At(w_.PlaceOf(item->holder)).server->CanCommit()) return std::nullopt;
     return w_.PlaceOf(item->holder);
   }
-  void After(Duration d, std::function<void()> what) { w_.time.At(w_.time.now() + d, std::move(what)); }
+  void After(Duration d, std::function<void()> what) {
+    w_.time.At(w_.time.now() + d, [this, what = std::move(what)] {
+      if (!healed_) what();
+    });
+  }
   void Cut(int a, int b, bool cut) { w_.network.Link(a, b).cut = w_.network.Link(b, a).cut = cut; }
   void CutCandidates(int holder, bool cut) {
     for (int place = 0; place < w_.data(); ++place) {
@@ -411,6 +434,7 @@ class Storm {
   }
 
   void Heal() {
+    healed_ = true;
     w_.hub.stale_answers = 0;
     if (w_.tracing()) w_.Note("---- everything is healed ----");
     w_.network.HealAll();
@@ -426,7 +450,7 @@ class Storm {
       machine.files.full = false;
       if (machine.server) machine.server->hung = machine.server->start_fails = machine.server->rewind_fails = false;
     }
-    MakePeace(w_, std::chrono::minutes(5));
+    MakePeace(w_, std::chrono::minutes(8));
   }
 
   World& w_;
@@ -434,6 +458,7 @@ class Storm {
   std::vector<Held> held_;
   std::vector<const Fault*> enabled_;
   bool service_manager_ = false;
+  bool healed_ = false;
 };
 
 const std::vector<Storm::Fault>& Storm::Faults() {
@@ -460,12 +485,14 @@ const std::vector<Storm::Fault>& Storm::Faults() {
       {"store-restarts", &Storm::StoreRestarts, false},
       {"order-switchover", &Storm::OrderedSwitchover, false},
       {"order-failover", &Storm::OrderedFailover, false},
+      {"order-abort", &Storm::OrderedAbort, false},
       {"order-attested", &Storm::AttestedFailover, false},
       {"trap-answers-late", &Storm::TrapAnswersLate, false},
       {"trap-store-alone", &Storm::TrapStoreAlone, false},
       {"trap-promises-forgotten", &Storm::TrapPromisesForgotten, false},
       {"trap-one-candidate-away", &Storm::TrapOneCandidateAway, false},
       {"trap-claim-forgotten", &Storm::TrapClaimForgotten, false},
+      {"trap-executor-killed", &Storm::TrapExecutorKilled, false},
   };
   return kFaults;
 }

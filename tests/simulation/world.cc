@@ -82,6 +82,7 @@ World::World(const Options& o)
   if (options.bug == "guard-late") {
     for (int place = 0; place < data(); ++place) At(place).guard->lateness = std::chrono::milliseconds(200 + dice.Below(800));
   }
+  names.looks_at_epochs = options.bug != "step-without-epoch";
   if (options.bug == "dead-by-postmaster") {
     for (int place = 0; place < data(); ++place) At(place).server->strays_unseen = true;
   }
@@ -211,6 +212,11 @@ void World::NoteExecution(const std::string& key, const std::string& text) {
       stated.above_limit = stated.time > options.policy.loss_limit->time || stated.bytes > options.policy.loss_limit->bytes;
     }
     stated_[execution->epoch.number] = stated;
+  } else if (execution->kind == PlanKind::kFailover) {
+    // An agent that goes on with it may say that more is not known any more.
+    StatedLoss& stated = stated_[execution->epoch.number];
+    stated.unsaid = stated.unsaid || TextAt(MemberAt(execution->facts, "loss_estimate"), "state") == "unknown" ||
+                    seen.owner_agent != execution->owner_agent.text;
   }
   if (tracing()) {
     std::string steps;
@@ -223,7 +229,7 @@ void World::NoteExecution(const std::string& key, const std::string& text) {
          (fresh || IsEnded(execution->state) ? " [" + execution->reason + "]" : ""));
   }
   const bool ended_now = IsEnded(execution->state) && (fresh || !IsEnded(seen.state));
-  seen = {execution->kind, execution->state, execution->epoch, execution->requested_by, execution->waiting_for};
+  seen = {execution->kind, execution->state, execution->epoch, execution->requested_by, execution->waiting_for, execution->owner_agent.text};
   if (ended_now && execution->state == ExecutionState::kDone) {
     failovers_ += execution->kind == PlanKind::kFailover ? 1 : 0;
     switchovers_ += execution->kind == PlanKind::kSwitchover ? 1 : 0;

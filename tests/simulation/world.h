@@ -48,6 +48,7 @@ struct Seen {
   Epoch epoch;
   std::string requested_by;
   std::string waiting_for;
+  std::string owner_agent;
 };
 
 struct RunOfAgent;
