@@ -75,7 +75,7 @@ Json Post(const std::string& url, const HttpTls& tls, const std::string& body) {
 }  // namespace
 
 RealEtcd::RealEtcd(EtcdSetup setup)
-    : setup_(std::move(setup)), folder_(std::filesystem::temp_directory_path() / ("lifeboat-etcd-" + RandomHex(8))) {
+    : RealEtcd(std::move(setup), InFolder{std::filesystem::temp_directory_path() / ("lifeboat-etcd-" + RandomHex(8))}) {
   std::filesystem::create_directory(folder_);
   std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
   const std::vector<std::uint16_t> ports = FreePorts(2 * static_cast<std::size_t>(setup_.members));

@@ -56,6 +56,12 @@ class RealEtcd {
   void Restore(const std::string& file, const std::string& token = "etcd-cluster");
 
  private:
+  struct InFolder {
+    std::filesystem::path path;
+  };
+  /// Only takes its place: whatever fails after it in the other constructor, the destructor ends and removes.
+  RealEtcd(EtcdSetup setup, InFolder folder) : setup_(std::move(setup)), folder_(std::move(folder.path)) {}
+
   void Spawn(std::size_t member);
   [[nodiscard]] bool Serves(std::size_t member) const;
   void AwaitServing(std::size_t member) const;
