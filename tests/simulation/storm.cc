@@ -270,13 +270,19 @@ class Storm {
     w_.Order(to, "switchover", Json{{"to", w_.At(to).name.text}, {"by", "storm"}});
     SpareGuard(to);
     w_.KillAtCall(to, 1 + dice_.Below(140), false);
-    AbortSoon(w_.time.now() + seconds(4));
+    AbortOnce(to, w_.At(to).runs, w_.time.now() + seconds(6));
   }
-  void AbortSoon(Duration until) {
-    After(milliseconds(2 + dice_.Below(60)), [this, until] {
-      for (int place = 0; place <= w_.data(); ++place) w_.StartAgent(place);
-      if (dice_.Chance(0.5)) OrderedAbort();
-      if (w_.time.now() < until) AbortSoon(until);
+  void AbortOnce(int place, int runs, Duration until) {
+    After(milliseconds(5), [this, place, runs, until] {
+      if (!w_.AgentRuns(place)) w_.StartAgent(place);
+      if (w_.At(place).runs == runs && w_.time.now() < until) return AbortOnce(place, runs, until);
+      if (w_.At(place).runs == runs) return;
+      for (int again = 0; again < 4; ++again) {
+        After(milliseconds(5 + dice_.Below(150)), [this, place] {
+          const auto current = w_.store->data.ValueOf("orders/current");
+          if (current) w_.Order(place, "executions.abort", Json{{"id", *current}, {"by", "storm"}});
+        });
+      }
     });
   }
   void OrderedFailover() {
@@ -375,6 +381,12 @@ class Storm {
         SpareGuard(place);
         w_.KillAgent(place);
         w_.StartAgent(place);
+        // The new run knows nothing of what would be lost: a person takes it on.
+        for (const double later : {0.1, 0.2, 0.3}) {
+          After(Lengths(later), [this, place] {
+            w_.Order(place, "failover", Json{{"to", w_.At(place).name.text}, {"by", "storm"}, {"accept_loss", true}});
+          });
+        }
       }
     });
     After(Lengths(5), [this, holder = *holder] {
@@ -514,7 +526,7 @@ Options StormOptions(const Wishes& wishes) {
   options.gate = wishes.gate.value_or(dice.Chance(0.5));
   options.length = milliseconds(dice.Chance(0.5) ? 3000 : 600 + 100 * dice.Below(20));
   if (dice.Chance(0.2)) options.other_length = milliseconds(600 + 100 * dice.Below(30));
-  options.guard_lateness = milliseconds(dice.Below(100));
+  options.guard_lateness = milliseconds(dice.Below(140));
   options.replication_delay = milliseconds(dice.Chance(0.7) ? 3 : dice.Below(400));
   options.policy.automation = Automation::kAct;
   options.policy.loss_limit = LossLimit{dice.Chance(0.7) ? Duration(30s) : Duration(milliseconds(500 + dice.Below(6000))), {64 << 20}};

@@ -142,7 +142,8 @@ void World::JudgeServer(Machine& machine) {
   FakeServer& server = *machine.server;
   const Epoch epoch = machine.guard->granted() ? machine.guard->granted()->epoch : Epoch{};
   const int primaries = server.promotions + server.starts_as_primary;
-  if (primaries != machine.primaries) {
+  // A server behind a closed gate serves nobody: it is judged when its gate opens.
+  if (primaries != machine.primaries && server.CanCommit()) {
     machine.primaries = primaries;
     fingerprint_ = fingerprint_ * 1099511628211U + static_cast<std::uint64_t>(time.now().count());
     std::vector<std::uint64_t> ids;
