@@ -347,16 +347,20 @@ TEST_F(Gate, AProcedureWithCommitsOfItsOwnEndsAtTheFirstOneBeyondTheDeadline) {
   Session session(server_);
   ASSERT_TRUE(
       session
-          .Run("create procedure p() language plpgsql as $$ begin for i in 1..100000 loop insert into t values (i); commit; "
+          .Run("create procedure p() language plpgsql as $$ begin for i in 1..100000000 loop insert into t values (i); commit; "
                "end loop; end $$")
           .ok);
   const Instant deadline = Open(300ms);
   const Answer answer = session.Run("call p()");
   EXPECT_TRUE(HasPassed(deadline, ReadClocks()));
-  ExpectRefused(answer, "not renewed in time");
+  // Where the deadline falls between the two looks of one commit, that commit stands and its client is cut off.
+  if (answer.cut)
+    ExpectCut(answer);
+  else
+    ExpectRefused(answer, "not renewed in time");
   const std::string rows = Ask("select count(*) from t");
   EXPECT_GT(std::stoi(rows), 0);
-  EXPECT_LT(std::stoi(rows), 100000);
+  EXPECT_LT(std::stoi(rows), 100000000);
   EXPECT_EQ(Ask("select count(*) from t"), rows) << "nothing goes on behind it";
 }
 
