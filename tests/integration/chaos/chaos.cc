@@ -316,6 +316,9 @@ class ChaosRun {
     history_.ledger = std::move(ledger).value();
     history_.permissions = ReadPermissions(lab_);
     outcome_.verdict = Judge(history_);
+    if (outcome_.gate && outcome_.verdict.judged_by_lease == 0)
+      outcome_.problems.push_back("no commit could be judged by its lease");
+    if (options_.gate && !outcome_.gate) outcome_.problems.push_back("the servers have no gate: is the module built?");
     for (const std::string& violation : outcome_.verdict.violations) outcome_.problems.push_back(violation);
     return Done();
   }
