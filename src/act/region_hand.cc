@@ -10,6 +10,8 @@ namespace {
 Json LsnObject(const char* key, Lsn lsn) { return {{key, lsn.Text()}}; }
 /// A slot that was asked for is kept for so long, also when somebody asks for another's: its standby may not stream yet.
 constexpr Duration kSlotPatience = 5min;
+/// A replay that has stood still for so long has replayed every whole record.
+constexpr Duration kReplayStall = 100ms;
 }  // namespace
 
 RegionHand::RegionHand(RegionName self, Doors doors) : self_(std::move(self)), doors_(std::move(doors)) {}
@@ -297,8 +299,15 @@ Task<Result<Json>> RegionHand::Promote(Json parameters, Duration timeout) {
   }
   // What was received is replayed first, which may take long: the second look comes after it.
   const Instant began = doors_.clock.Now();
+  std::optional<Lsn> last;
+  Instant moved = began;
   while (true) {
     const DatabaseState state = co_await doors_.database->Observe(timeout);
+    // A stream that was cut ends within a record as a rule, and that never replays. PostgreSQL itself replays every whole record
+    // that it has before it ends recovery, so nothing is lost where a slow replay is taken for this.
+    if (state.replayed && last == state.replayed && AgeAt(moved, doors_.clock.Now()) >= kReplayStall) break;
+    if (last != state.replayed) moved = doors_.clock.Now();
+    last = state.replayed;
     if (state.IsWritable() || (state.replayed && state.flushed && *state.replayed >= *state.flushed)) break;
     if (!state.process_alive) co_return RetryLater("the database of '" + self_.text + "' has died while it replayed");
     if (AgeAt(began, doors_.clock.Now()) > timeout) {
