@@ -1,0 +1,175 @@
+#include "adapters/backups/read_set.h"
+
+#include <numeric>
+
+#include "backup/page.h"
+
+namespace lifeboat::backup {
+
+namespace {
+
+constexpr std::size_t kMostSuspects = 100000;
+
+std::uint64_t KeyOf(const FileEntry& file, const std::string& label) {
+  return std::hash<std::string>{}((file.holder.empty() ? label : file.holder) + '\n' + file.path + '\n' + file.digest_hex);
+}
+
+/// What all threads of a pass share.
+struct Shared {
+  const SetPassOptions& options;
+  Run& run;
+  KnownFiles& known;
+  Collector& collector;
+  std::mutex mutex;
+  SetPass pass;
+};
+
+/// Takes one file after the other on one thread.
+class FileCheck : public FileSink {
+ public:
+  explicit FileCheck(Shared& shared) : shared_(shared) {}
+  ~FileCheck() override {
+    const std::lock_guard lock(shared_.mutex);
+    shared_.pass.counts.Add(counts_);
+  }
+  FileCheck(const FileCheck&) = delete;
+  FileCheck& operator=(const FileCheck&) = delete;
+
+  void Begin(const std::string& path) override {
+    path_ = path;
+    size_ = 0;
+    suspects_.clear();
+    captured_.clear();
+    const auto& files = shared_.options.content->manifest.files;
+    const auto at = std::lower_bound(files.begin(), files.end(), path, [](const FileEntry& file, const std::string& name) { return file.path < name; });
+    entry_ = at != files.end() && at->path == path ? &*at : nullptr;
+    index_ = static_cast<std::size_t>(at - files.begin());
+    digest_.emplace(entry_ != nullptr ? entry_->digest : DigestKind::kNone);
+    relation_ = shared_.options.level >= Level::kPages && entry_ != nullptr ? ParseRelationPath(path) : std::nullopt;
+    block_ = relation_ ? relation_->segment * shared_.options.segment_blocks : 0;
+    captures_ = shared_.options.content->small_when_read &&
+                (path == "PG_VERSION" || path == "global/pg_control" || path == "backup_label" || path == "tablespace_map");
+  }
+
+  bool Data(std::span<const char> bytes) override {
+    size_ += bytes.size();
+    digest_->Add(bytes.data(), bytes.size());
+    if (relation_) Pages(bytes);
+    if (captures_ && captured_.size() < (1U << 20)) captured_.append(bytes.data(), bytes.size());
+    counts_.bytes += bytes.size();
+    return !shared_.run.Cancelled();
+  }
+
+  void End(const ReadError* error) override {
+    if (shared_.run.Cancelled()) return;
+    ++counts_.files;
+    if (shared_.options.content->small_when_read) RememberTarFile();
+    if (error != nullptr) return Damaged(error->problem == ReadProblem::kTruncated ? 8 : 9, error->message);
+    if (entry_ == nullptr) return;  // stored and not listed: told by the comparison
+    if (size_ != entry_->size) {
+      // The store's size is compared before anything is read; this one is the size of what comes out.
+      return Damaged(8, "it has " + std::to_string(size_) + " bytes, and should have " + std::to_string(entry_->size));
+    }
+    if (entry_->digest != DigestKind::kNone && digest_->Hex() != entry_->digest_hex) {
+      return Damaged(9, std::string("its ") + ToString(entry_->digest) + " is not the one in the manifest");
+    }
+    const std::lock_guard lock(shared_.mutex);
+    shared_.known[KeyOf(*entry_, shared_.options.set->label)] = suspects_.empty();
+    for (const SuspectPage& page : suspects_) {
+      if (shared_.pass.suspects.size() < kMostSuspects) {
+        shared_.pass.suspects.push_back(page);
+      } else {
+        shared_.pass.suspects_left_out = true;
+      }
+    }
+  }
+
+ private:
+  void Pages(std::span<const char> bytes) {
+    const std::uint32_t size = shared_.options.page_bytes;
+    for (; bytes.size() >= size; bytes = bytes.subspan(size), ++block_) {
+      switch (JudgePage(bytes.data(), size, block_, shared_.options.start)) {
+        case PageState::kGood: break;
+        case PageState::kNew: ++counts_.new_pages; break;
+        case PageState::kHot:
+        case PageState::kBad:
+        case PageState::kBadHeader: Suspect(false); break;
+      }
+      ++counts_.pages;
+    }
+    if (!bytes.empty()) Suspect(true);
+  }
+
+  void Suspect(bool cut) {
+    if (suspects_.size() < kMostSuspects) suspects_.push_back({index_, block_, cut});
+  }
+
+  void Damaged(int fault, const std::string& what) {
+    std::string position;
+    if (!suspects_.empty()) position = "block " + std::to_string(suspects_.front().block);
+    shared_.collector.Add(MakeFinding(fault, shared_.options.set->label, path_, position, what));
+    const std::lock_guard lock(shared_.mutex);
+    ++shared_.pass.damaged_files;
+  }
+
+  void RememberTarFile() {
+    const std::lock_guard lock(shared_.mutex);
+    // A size that differs is told here, with what was read: the comparison is to look at names alone.
+    if (!IsBesideManifest(path_) && path_.find(".tar") == std::string::npos) {
+      shared_.pass.seen.push_back({path_, entry_ != nullptr ? entry_->size : size_});
+    }
+    if (!captures_) return;
+    SmallFiles& small = shared_.pass.small;
+    (path_ == "PG_VERSION" ? small.version
+     : path_ == "backup_label" ? small.label
+     : path_ == "tablespace_map" ? small.tablespace_map : small.control) = captured_;
+  }
+
+  Shared& shared_;
+  Counts counts_;
+  std::string path_;
+  const FileEntry* entry_ = nullptr;
+  std::size_t index_ = 0;
+  std::uint64_t size_ = 0;
+  std::optional<Digest> digest_;
+  std::optional<RelationFile> relation_;
+  std::uint32_t block_ = 0;
+  std::vector<SuspectPage> suspects_;
+  bool captures_ = false;
+  std::string captured_;
+};
+
+/// A file that this backup takes from an earlier one, whose bytes and pages were found good in this run.
+bool WasReadBefore(Shared& shared, const std::string& path) {
+  const auto& files = shared.options.content->manifest.files;
+  const auto at = std::lower_bound(files.begin(), files.end(), path, [](const FileEntry& file, const std::string& name) { return file.path < name; });
+  if (at == files.end() || at->path != path || at->holder.empty()) return false;
+  const std::lock_guard lock(shared.mutex);
+  const auto before = shared.known.find(KeyOf(*at, shared.options.set->label));
+  if (before == shared.known.end() || !before->second) return false;
+  ++shared.pass.counts.files;
+  return true;
+}
+
+}  // namespace
+
+SetPass ReadSet(const SetPassOptions& options, Run& run, KnownFiles& known, Collector& collector) {
+  SetReader& reader = *options.content->reader;
+  std::vector<std::size_t> order(reader.Units());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  // The largest first, so that no thread is left with a large one at the end.
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return reader.StoredBytes(a) > reader.StoredBytes(b); });
+  Shared shared{options, run, known, collector, {}, {}};
+  run.Doing("backup " + options.set->label);
+  run.Each(order.size(), [&](std::size_t at) {
+    if (WasReadBefore(shared, reader.PathOf(order[at]))) return run.Done(reader.StoredBytes(order[at]));
+    FileCheck check(shared);
+    reader.Read(order[at], check);
+    run.Done(reader.StoredBytes(order[at]));
+    const std::lock_guard lock(shared.mutex);
+    shared.pass.counts.stored_bytes += reader.StoredBytes(order[at]);
+  });
+  return std::move(shared.pass);
+}
+
+}  // namespace lifeboat::backup

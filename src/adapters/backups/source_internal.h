@@ -1,0 +1,36 @@
+#pragma once
+
+// What the sources share: files of an archive folder to an Archive, one stream to a sink.
+
+#include <functional>
+
+#include "adapters/backups/source.h"
+
+namespace lifeboat::backup {
+
+/// A file of an archive folder, before its name is understood.
+struct RawFile {
+  std::string name;
+  std::filesystem::path file;
+  std::string tar_entry;
+  std::uint64_t stored_size = 0;
+};
+
+using Opener = std::function<StreamPtr(const WalFile&)>;
+
+/// Fills `archive` from a folder's files. The segment size is that of the first header that can be read, unless it is known.
+void FillArchive(Archive& archive, const std::vector<RawFile>& files, const Opener& open, std::vector<Finding>& findings);
+
+/// Feeds one file's stream to the sink, in blocks of 256 KiB.
+void Pump(ByteStream& stream, const std::string& path, FileSink& sink);
+
+/// A small file as it lies on disk, undecoded.
+[[nodiscard]] std::optional<std::string> ReadSmall(const std::filesystem::path& file, ReadError& error);
+
+/// Regular files below `folder`, links followed, as paths relative to it, sorted. Vanished ones are left out.
+[[nodiscard]] std::vector<StoredFile> ListTree(const std::filesystem::path& folder);
+
+/// Seconds since 1970 of a file's last change; 0: unknown.
+[[nodiscard]] std::int64_t ChangedAt(const std::filesystem::path& file);
+
+}  // namespace lifeboat::backup

@@ -1,0 +1,183 @@
+#include "backup/finding.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace lifeboat::backup {
+
+namespace {
+
+using enum Level;
+
+// Sorted by number. name: what is wrong; means: for a restore; todo: the operator's next move.
+constexpr Fault kFaults[] = {
+    {1, kExists, "no fresh backup", "a restore would lose everything since the newest backup and its WAL",
+     "find out why backups stopped; take one now"},
+    {2, kExists, "a backup that is none", "there is nothing to restore", "take a new backup and look at the log of the one that failed"},
+    {3, kStructure, "a backup of another cluster", "a restore would bring up somebody else's data",
+     "find out which cluster writes here; keep the two apart"},
+    {4, kStructure, "versions that do not fit", "this PostgreSQL cannot start on it", "restore it with the version that it was made by"},
+    {5, kStructure, "manifest or its copy missing or different", "what the backup holds cannot be known, or hangs on one copy",
+     "restore the missing file from another repository, or take a new backup"},
+    {6, kStructure, "manifest tampered with or cut off", "nothing that it says can be trusted", "take a new backup; find out who wrote to it"},
+    {7, kStructure, "listed and stored differ", "a restore ends without that file", "take a new backup; look for what removes or adds files"},
+    {8, kStructure, "a stored size differs", "the file is not what was backed up", "take a new backup; look at the storage"},
+    {9, kBytes, "stored bytes are not those that were written", "a restore brings the damage back, or stops there",
+     "restore this file from another backup or repository; check the storage"},
+    {10, kStructure, "a bundle is gone that files lie in", "every backup that refers to it misses those files",
+     "take a new full backup; expire the ones that are named"},
+    {11, kStructure, "an incremental backup's parent is gone", "the backup cannot be put together", "take a new full backup"},
+    {12, kStructure, "WAL that the backup itself needs is missing", "the restored server does not start",
+     "find the segment (the source's pg_wal, another repository) and put it back, or take a new backup"},
+    {13, kStructure, "a gap in the archive", "recovery stops at the gap; nothing after it can be reached from older backups",
+     "find the segments, or take a new backup, after which a new window begins"},
+    {14, kBytes, "a WAL segment is cut off", "recovery stops there", "replace it from the source or another repository, or take a new backup"},
+    {15, kBytes, "a WAL segment is damaged", "recovery stops at the damaged record",
+     "replace it from the source or another repository, or take a new backup"},
+    {16, kStructure, "WAL of another cluster in the archive", "recovery refuses the segment and stops there",
+     "find the cluster that archives here and give it an archive of its own; replace the segment"},
+    {17, kStructure, "one WAL name, two contents", "two servers wrote the same timeline: one of the two histories is wrong",
+     "stop one of them; find out which segment the backups belong to"},
+    {18, kStructure, "timeline history missing or not leading from the backup", "recovery cannot follow the timeline",
+     "restore the .history file, or choose a backup that is older than the fork"},
+    {20, kStructure, "the key does not open it", "nothing can be read without the right key",
+     "name the right pass file; test it from the region that would restore"},
+    {21, kStructure, "a tablespace is missing", "its tables are gone after a restore", "take a new backup; look at how the tablespace is linked"},
+    {22, kStructure, "backup_label is missing", "PostgreSQL would start from the wrong checkpoint, and be corrupt in silence",
+     "never start from it; take a new backup"},
+    {23, kPages, "a page is damaged", "queries that touch the page fail, or answer wrongly",
+     "find the same page in an older backup or on a standby; check the source's disk, then take a new backup"},
+    {27, kStructure, "a middle segment of a relation is missing", "the relation ends there: all rows behind it are gone",
+     "take a new backup; look at the source's file system"},
+    {30, kPages, "the cluster has no page checksums", "damaged pages cannot be seen by reading them: not checked, which is no pass",
+     "pg_checksums --enable, with the cluster shut down"},
+    {50, kExists, "the verifier does not see what it must", "no verdict of it counts", "do not trust it; install it anew, and report it"},
+};
+
+}  // namespace
+
+const char* ToString(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kNotChecked: return "not checked";
+    case Verdict::kUnknown: return "unknown";
+    case Verdict::kPass: return "pass";
+    case Verdict::kFail: return "fail";
+  }
+  return "?";
+}
+
+Verdict Both(Verdict one, Verdict other) {
+  if (one == Verdict::kFail || other == Verdict::kFail) return Verdict::kFail;
+  if (one == Verdict::kUnknown || other == Verdict::kUnknown) return Verdict::kUnknown;
+  return one == other ? one : Verdict::kNotChecked;
+}
+
+const char* ToString(Level level) {
+  switch (level) {
+    case kExists: return "exists";
+    case kStructure: return "structure";
+    case kBytes: return "bytes";
+    case kPages: return "pages";
+    case kRestores: return "restores";
+    case kLogic: return "logic";
+    case kContent: return "content";
+  }
+  return "?";
+}
+
+std::span<const Fault> AllFaults() { return kFaults; }
+
+const Fault& FaultOf(int number) {
+  const auto at = std::find_if(std::begin(kFaults), std::end(kFaults), [&](const Fault& each) { return each.number == number; });
+  LIFEBOAT_CHECK(at != std::end(kFaults), "a fault without a number");
+  return *at;
+}
+
+std::string Finding::Number() const { return (fault < 10 ? "F0" : "F") + std::to_string(fault); }
+
+Finding MakeFinding(int fault, std::string set, std::string object, std::string position, std::string what) {
+  const Fault& known = FaultOf(fault);
+  Finding finding;
+  finding.fault = fault;
+  finding.level = known.level;
+  finding.set = std::move(set);
+  finding.object = std::move(object);
+  finding.position = std::move(position);
+  finding.what = std::move(what);
+  finding.means = known.means;
+  finding.todo = known.todo;
+  return finding;
+}
+
+void Counts::Add(const Counts& other) {
+  files += other.files;
+  bytes += other.bytes;
+  stored_bytes += other.stored_bytes;
+  pages += other.pages;
+  hot_pages += other.hot_pages;
+  new_pages += other.new_pages;
+  wal_segments += other.wal_segments;
+  wal_records += other.wal_records;
+  unread_files += other.unread_files;
+}
+
+bool Report::HasFault() const {
+  return std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.severity == Severity::kFault; });
+}
+
+Json ToJson(const Counts& counts) {
+  return {{"files", counts.files},
+          {"bytes", counts.bytes},
+          {"stored_bytes", counts.stored_bytes},
+          {"pages", counts.pages},
+          {"hot_pages", counts.hot_pages},
+          {"new_pages", counts.new_pages},
+          {"wal_segments", counts.wal_segments},
+          {"wal_records", counts.wal_records},
+          {"unread_files", counts.unread_files}};
+}
+
+Json ToJson(const Levels& levels) {
+  Json json = Json::array();
+  for (int level = 0; level < kLevels; ++level) {
+    const LevelResult& each = levels[static_cast<std::size_t>(level)];
+    json.push_back({{"level", level},
+                    {"name", ToString(static_cast<Level>(level))},
+                    {"verdict", ToString(each.verdict)},
+                    {"reason", each.reason}});
+  }
+  return json;
+}
+
+Json ToJson(const Finding& finding) {
+  return {{"fault", finding.Number()},
+          {"level", static_cast<int>(finding.level)},
+          {"severity", finding.severity == Severity::kFault ? "fault" : "note"},
+          {"set", finding.set},
+          {"object", finding.object},
+          {"position", finding.position},
+          {"what", finding.what},
+          {"means", finding.means},
+          {"todo", finding.todo},
+          {"count", finding.count}};
+}
+
+Json ToJson(const Report& report) {
+  Json sets = Json::array();
+  for (const SetReport& set : report.sets) {
+    sets.push_back({{"label", set.label}, {"kind", set.kind}, {"levels", ToJson(set.levels)}, {"counts", ToJson(set.counts)}});
+  }
+  Json findings = Json::array();
+  for (const Finding& finding : report.findings) findings.push_back(ToJson(finding));
+  return {{"format", "lifeboat-backup-verify/1"},
+          {"source", report.source},
+          {"sets", sets},
+          {"wal", {{"levels", ToJson(report.wal_levels)}, {"counts", ToJson(report.wal_counts)}}},
+          {"findings", findings},
+          {"seconds", Seconds(report.took)},
+          {"cancelled", report.cancelled},
+          {"fault", report.HasFault()}};
+}
+
+}  // namespace lifeboat::backup
