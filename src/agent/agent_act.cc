@@ -296,7 +296,6 @@ Task<Result<Unit>> Agent::AssessDead() {
   Lsn from = control->redo;
   if (const auto newest = world_.ring().Newest(); newest && *newest > from) from = *newest;
   // SAFETY: the newer of what was last seen and what the files say: of a timeline that began since, the older would hide every commit.
-  // (AgentTest.ADeadDatabaseIsAssessedOnTheTimelineThatItBeganLast)
   Timeline timeline = control->timeline;
   if (world_.database() && world_.database()->timeline) timeline = std::max(timeline, *world_.database()->timeline);
   auto end = co_await doors_.database->EndOfWal(timeline, from, 5s);
