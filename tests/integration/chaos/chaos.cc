@@ -103,7 +103,10 @@ class ChaosRun {
     Torment();
     HealAll();
     const Result<Unit> mended = Mend();
-    if (!mended) outcome_.problems.push_back("the service did not become whole: " + mended.error().message);
+    if (!mended) {
+      outcome_.problems.push_back("the service did not become whole: " + mended.error().message);
+      KeepStatus();
+    }
     for (const auto& writer : writers_) writer->Stop();
     story_.Tell("writers stopped");
     return JudgeAll();
@@ -329,6 +332,17 @@ class ChaosRun {
     for (const Json& json : MemberAt(*answer, "executions")) {
       const auto execution = ExecutionFromJson(json);
       if (execution && execution->kind == PlanKind::kRejoin && execution->state == ExecutionState::kDone) ++outcome_.rejoins;
+    }
+  }
+
+  // What each agent says while it still can: the step that an execution hangs in stands nowhere else.
+  void KeepStatus() {
+    for (const lab::LabRegion& region : lab_.regions) {
+      const auto status = lab::AskAgent(lab_, region.name.text, "status", Json::object(), 3s);
+      std::ofstream(folder_ / ("status-" + region.name.text + ".json"))
+          << (status ? status->dump(2) : status.error().Text()) << "\n";
+      const Json execution = status ? MemberAt(*status, "execution") : Json();
+      if (!execution.is_null()) story_.Tell(region.name.text + " says of its execution: " + execution.dump());
     }
   }
 
