@@ -80,7 +80,10 @@ ListedBackup ListedFrom(std::string_view label, const Json& json) {
 /// The parts that backup.info and archive.info share.
 void Common(std::string_view section, std::string_view key, const Json& json, std::map<std::uint64_t, ClusterHistory>& history,
             std::uint64_t& current, std::string& cipher_pass) {
-  if (section == "db:history") history[Number(key)] = {NumberAt(json, "db-system-id"), TextAt(json, "db-version")};
+  if (section == "db:history") {
+    // archive.info calls the system id of a former cluster 'db-id', backup.info 'db-system-id'.
+    history[Number(key)] = {NumberAt(json, "db-system-id", NumberAt(json, "db-id")), TextAt(json, "db-version")};
+  }
   if (section == "db" && key == "db-id" && json.is_number_unsigned()) current = json.get<std::uint64_t>();
   if (section == "cipher" && key == "cipher-pass" && json.is_string()) cipher_pass = json.get<std::string>();
 }

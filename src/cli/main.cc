@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/backup.h"
 #include "cli/commands.h"
 #include "cli/lab_commands.h"
 #include "cli/run_agent.h"
@@ -81,6 +82,11 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
     {"report", "lifeboat report --out /tmp/report\n  lifeboat report --execution x-20261123-065029164-f0a0"},
     {"agent", "lifeboat agent --region us-east-1 --config /etc/lifeboat/lifeboat.yaml"},
     {"guard", "lifeboat guard --region us-east-1 --config /etc/lifeboat/lifeboat.yaml"},
+    {"backup", "lifeboat backup verify --repo /var/lib/pgbackrest"},
+    {"backup list", "lifeboat backup list --repo /var/lib/pgbackrest"},
+    {"backup verify",
+     "lifeboat backup verify --repo /var/lib/pgbackrest\n  lifeboat backup verify --repo /backups/monday --wal /archive --level 2"},
+    {"backup windows", "lifeboat backup windows --repo /var/lib/pgbackrest --set latest"},
     {"lab", "lifeboat lab up"},
     {"lab up", "lifeboat lab up --lease 1 --lab /tmp/try"},
     {"lab status", "lifeboat lab status"},
@@ -221,6 +227,24 @@ int main(int argc, char** argv) {
   reports->add_option("--out", report.folder, "folder for report.html and report.json")->capture_default_str();
   asks(reports);
 
+  BackupOptions backups;
+  CLI::App* backup = app.add_subcommand("backup", "backups: list, verify, windows");
+  backup->require_subcommand(1);
+  for (const auto& [name, text, run] :
+       {std::tuple("list", "what is there: age, size, the WAL that each needs", &ListBackups),
+        std::tuple("verify", "whether they are whole: structure, bytes and pages in one pass (exit code 1: a fault)", &VerifyBackups),
+        std::tuple("windows", "to which moments a restore can really go, and where the holes are", &ShowWindows)}) {
+    CLI::App* command = add(backup, name, text, [&, run = run] { return run(common, backups); });
+    command->add_option("--repo", backups.repository, "a pgBackRest repository, a folder of base backups, or a folder of WAL")->required();
+    command->add_option("--wal", backups.wal, "the WAL archive of base backups");
+    command->add_option("--stanza", backups.stanza, "pgBackRest's stanza (default: the only one)");
+    command->add_option("--cipher-pass-file", backups.cipher_pass_file, "file with the repository's pass, mode 0600");
+    if (std::string_view(name) == "list") continue;
+    command->add_option("--set", backups.set, "one backup, or 'latest' (default: all)");
+    command->add_option("--threads", backups.threads, "threads that read (default: one a processor)");
+    if (std::string_view(name) != "verify") continue;
+    command->add_option("--level", backups.level, "0 exists, 1 structure, 2 bytes, 3 pages")->check(CLI::Range(0, 3))->capture_default_str();
+  }
   for (const auto& [name, text, run] : {std::tuple("agent", "run the agent of a region", &RunAgentOf),
                                         std::tuple("guard", "run the guard of a data region", &RunGuardOf)}) {
     CLI::App* command = add(&app, name, text, [&, run = run] { return run(common, log_file); });

@@ -354,6 +354,7 @@ class PgBackRestRepo : public Source {
     const fs::path folder = Backups() / label;
     for (const char* part : {"pg_data", "pg_tblspc"}) {
       for (const StoredFile& file : ListTree(folder / part)) {
+        if (file.path.starts_with("pg_tblspc/")) continue;  // links to the folder beside this one
         if (own.count(folder / part / file.path) == 0) stored.push_back({std::string(part) + "/" + file.path, file.size});
       }
     }

@@ -1,0 +1,413 @@
+// Backup verification on a real PostgreSQL and a real pgBackRest: backups of a busy source pass; each fault that is put into a
+// copy of them fires its number, and nothing else.
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+#include <thread>
+
+#include "adapters/backups/verify.h"
+#include "backup/digest.h"
+#include "support/real_postgres.h"
+
+namespace lifeboat {
+namespace {
+
+namespace fs = std::filesystem;
+using backup::Level;
+using backup::Severity;
+using backup::Verdict;
+using testing_support::AskServer;
+using testing_support::PostgresLab;
+using testing_support::ServerOptions;
+
+constexpr const char* kPass = "a pass of the test";
+
+/// A server with an archive, three backups in a plain repository (gz), two in an encrypted one (zst, bundled), and one of
+/// pg_basebackup as a folder and as tar files; taken while it was written to. Made once; tests work on copies.
+struct World {
+  PostgresLab lab;
+  DatabaseSettings server;
+  fs::path plain;
+  fs::path encrypted;
+  fs::path folder;
+  fs::path tar;
+
+  World() {
+    const fs::path config = lab.MakeFolder("config") / "pgbackrest.conf";
+    plain = lab.MakeFolder("plain");
+    encrypted = lab.MakeFolder("encrypted");
+    folder = lab.folder() / "base_folder";
+    tar = lab.folder() / "base_tar";
+    ServerOptions options;
+    options.more_settings = "archive_mode = on\narchive_command = 'pgbackrest --config=" + config.string() +
+                            " --stanza=main archive-push %p'\nfsync = off\nshared_buffers = 1MB\n";
+    server = lab.Initialise("source", options);
+    std::ofstream(config) << "[global]\nrepo1-path=" << plain.string() << "\nrepo1-retention-full=9\nrepo2-path=" << encrypted.string()
+                          << "\nrepo2-retention-full=9\nrepo2-bundle=y\nrepo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=" << kPass
+                          << "\nlog-path=" << lab.MakeFolder("log").string() << "\nlock-path=" << lab.MakeFolder("lock").string()
+                          << "\nlog-level-file=off\nlog-level-console=warn\nstart-fast=y\n[main]\npg1-path=" << server.data_directory
+                          << "\npg1-port=" << server.address.port << "\npg1-socket-path=" << server.socket_directory
+                          << "\npg1-user=postgres\n";
+    fs::permissions(config, fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
+    lab.StartByAnyone(server);
+    const std::string space = lab.MakeFolder("space").string();
+    Sql("create tablespace elsewhere location '" + space + "'");
+    Sql("create table busy(i int primary key, v text)");
+    Sql("insert into busy select g, repeat(md5(g::text), 8) from generate_series(1, 20000) g");
+    Sql("create table kept tablespace elsewhere as select * from busy limit 500");
+    Tool(config, {"stanza-create"});
+    std::atomic<bool> stop = false;
+    std::jthread writer([&] { Write(stop); });
+    Tool(config, {"--repo=1", "--type=full", "--compress-type=gz", "--compress-level=1", "backup"});
+    Tool(config, {"--repo=2", "--type=full", "--compress-type=zst", "--compress-level=1", "backup"});
+    Tool(config, {"--repo=1", "--type=diff", "--compress-type=gz", "--compress-level=1", "backup"});
+    Tool(config, {"--repo=2", "--type=incr", "--compress-type=zst", "--compress-level=1", "backup"});
+    Tool(config, {"--repo=1", "--type=incr", "--compress-type=gz", "--compress-level=1", "backup"});
+    BaseBackup(folder, {"-T", space + "=" + lab.MakeFolder("space_copy").string()});
+    BaseBackup(tar, {"-Ft", "-z", "--manifest-checksums=SHA256"});
+    stop = true;
+    writer.join();
+    for (int more = 0; more < 4; ++more) Sql("insert into busy select i + 1000000 * " + std::to_string(more + 1) + ", v from busy where i <= 10; select pg_switch_wal()");
+    Tool(config, {"check"});
+  }
+
+  void Sql(const std::string& sql) const {
+    const CommandOutput done = lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", server.socket_directory, "-p",
+                                        std::to_string(server.address.port), "-U", "postgres", "-d", "postgres", "-c", sql});
+    ASSERT_EQ(done.exit_code, 0) << sql << "\n" << done.err;
+  }
+  void Tool(const fs::path& config, std::vector<std::string> words) const {
+    words.insert(words.begin(), {"pgbackrest", "--config=" + config.string(), "--stanza=main"});
+    const CommandOutput done = lab.Run(words);
+    ASSERT_EQ(done.exit_code, 0) << words.back() << "\n" << done.out << done.err;
+  }
+  void BaseBackup(const fs::path& to, std::vector<std::string> more) const {
+    std::vector<std::string> words = {server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
+                                      std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "-D", to.string()};
+    words.insert(words.end(), more.begin(), more.end());
+    const CommandOutput done = lab.Run(words);
+    ASSERT_EQ(done.exit_code, 0) << done.err;
+  }
+
+  /// Updates, extensions, vacuums, truncations and new databases, as long as backups run.
+  void Write(const std::atomic<bool>& stop) const {
+    for (int round = 1; !stop; ++round) {
+      const std::string low = std::to_string(round * 211 % 20000);
+      (void)AskServer(server, "update busy set v = v || 'x' where i between " + low + " and " + low + " + 400");
+      (void)AskServer(server, "insert into busy select g, md5(g::text) from generate_series(" + std::to_string(20000 + round * 200) + ", " +
+                                  std::to_string(20199 + round * 200) + ") g on conflict do nothing");
+      if (round % 5 == 0) (void)AskServer(server, "vacuum busy");
+      if (round % 7 == 0) (void)AskServer(server, "drop table if exists shortlived");
+      if (round % 7 == 1) (void)AskServer(server, "create table if not exists shortlived as select * from busy limit 2000");
+    }
+  }
+};
+
+World& TheWorld() {
+  static World world;
+  return world;
+}
+
+/// A copy that a test may damage.
+class Copy {
+ public:
+  explicit Copy(const fs::path& of) : folder_(fs::temp_directory_path() / ("lifeboat-backup-" + RandomHex(6))) {
+    fs::copy(of, folder_, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  }
+  ~Copy() { fs::remove_all(folder_); }
+  Copy(const Copy&) = delete;
+  Copy& operator=(const Copy&) = delete;
+  [[nodiscard]] const fs::path& folder() const { return folder_; }
+
+ private:
+  fs::path folder_;
+};
+
+backup::Verified VerifyAt(const fs::path& path, const char* pass = nullptr, Level level = Level::kPages, const fs::path& wal = {}) {
+  auto source = backup::OpenSource({path, wal, "", pass == nullptr ? nullptr : std::make_shared<Secret>(pass)});
+  EXPECT_TRUE(source.ok()) << source.error().Text();
+  backup::VerifyOptions options;
+  options.level = level;
+  auto verified = backup::Verify(**source, options);
+  EXPECT_TRUE(verified.ok()) << verified.error().Text();
+  return std::move(*verified);
+}
+
+std::string Told(const backup::Verified& verified) {
+  std::string text;
+  for (const auto& each : verified.report.findings) text += each.Number() + " " + each.set + " " + each.object + " " + each.position + ": " + each.what + "\n";
+  return text;
+}
+
+std::set<std::string> NumbersOf(const backup::Verified& verified) {
+  std::set<std::string> numbers;
+  for (const auto& each : verified.report.findings) numbers.insert(each.Number());
+  return numbers;
+}
+
+std::vector<fs::path> FilesOf(const fs::path& folder, const std::function<bool(const std::string&)>& wanted) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file() && wanted(entry.path().string())) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::vector<fs::path> WalOf(const fs::path& repository) {
+  return FilesOf(repository / "archive", [](const std::string& path) { return path.ends_with(".gz"); });
+}
+
+std::string Label(const fs::path& repository, char kind) {
+  for (const auto& entry : fs::directory_iterator(repository / "backup/main")) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_directory() && !entry.is_symlink() && name.size() >= 16 && name[8] == '-' && name.back() == kind) return name;
+  }
+  return "";
+}
+
+fs::path SetOf(const fs::path& repository, char kind) { return repository / "backup/main" / Label(repository, kind); }
+
+std::string Content(const fs::path& gz) {
+  backup::ReadError error;
+  const auto stream = backup::Decompress(backup::OpenFile(gz), backup::Compression::kGzip);
+  return backup::ReadAll(*stream, 64U << 20, error).value_or("");
+}
+
+void Write(const fs::path& file, const std::string& content) { std::ofstream(file, std::ios::binary) << content; }
+
+std::string Slurp(const fs::path& file) {
+  backup::ReadError error;
+  const auto stream = backup::OpenFile(file);
+  return backup::ReadAll(*stream, 64U << 20, error).value_or("");
+}
+
+void Flip(const fs::path& file, double where = 0.5) {
+  std::string content = Slurp(file);
+  ASSERT_FALSE(content.empty()) << file;
+  content[static_cast<std::size_t>(static_cast<double>(content.size()) * where)] ^= 0x10;
+  Write(file, content);
+}
+
+/// The segment that the first backup needs, and one far behind all backups.
+fs::path NeededWal(const fs::path& repository) {
+  const std::string manifest = Slurp(SetOf(repository, 'F') / "backup.manifest");
+  const std::string key = "backup-archive-stop=\"";
+  const std::string name = manifest.substr(manifest.find(key) + key.size(), 24);
+  return FilesOf(repository / "archive", [&](const std::string& path) { return path.find("/" + name + "-") != std::string::npos; }).at(0);
+}
+fs::path LaterWal(const fs::path& repository) {
+  const auto wal = WalOf(repository);
+  return wal.at(wal.size() - 3);
+}
+
+std::string HashedName(const fs::path& like, const std::string& content) {
+  return like.filename().string().substr(0, 24) + "-" + backup::HexDigest(backup::DigestKind::kSha1, content);
+}
+
+/// The largest file below base/ of the full backup: the heap of `busy`; its index comes next.
+fs::path LargestRelation(const fs::path& repository, std::size_t rank) {
+  auto files = FilesOf(SetOf(repository, 'F') / "pg_data/base", [](const std::string& path) { return path.ends_with(".gz"); });
+  std::sort(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) { return fs::file_size(a) > fs::file_size(b); });
+  return files.at(rank);
+}
+
+struct Fault {
+  const char* name;
+  std::set<std::string> fires;
+  std::function<void(const fs::path&)> inject;
+};
+
+const std::vector<Fault>& Faults() {
+  static const std::vector<Fault> faults = {
+      {"required WAL missing", {"F12"}, [](const fs::path& r) { fs::remove(NeededWal(r)); }},
+      {"gap later in the window", {"F13"}, [](const fs::path& r) { fs::remove(LaterWal(r)); }},
+      {"WAL of zero length", {"F14"}, [](const fs::path& r) { fs::resize_file(LaterWal(r), 0); }},
+      {"WAL torn", {"F14"}, [](const fs::path& r) { fs::resize_file(LaterWal(r), fs::file_size(LaterWal(r)) / 2); }},
+      {"WAL torn within the segment",
+       {"F14"},
+       [](const fs::path& r) {
+         const fs::path wal = LaterWal(r);
+         const std::string half = Content(wal).substr(0, 300000);
+         fs::remove(wal);
+         Write(wal.parent_path() / HashedName(wal, half), half);
+       }},
+      {"WAL bit flip", {"F15"}, [](const fs::path& r) { Flip(LaterWal(r)); }},
+      {"WAL bit flip inside a record, with a hash that fits",
+       {"F15"},
+       [](const fs::path& r) {
+         const fs::path wal = NeededWal(r);
+         std::string content = Content(wal);
+         content[70] ^= 1;
+         fs::remove(wal);
+         Write(wal.parent_path() / HashedName(wal, content), content);
+       }},
+      {"WAL of another cluster",
+       {"F16"},
+       [](const fs::path& r) {
+         const fs::path wal = LaterWal(r);
+         std::string content = Content(wal);
+         content[24] ^= 1;
+         fs::remove(wal);
+         Write(wal.parent_path() / HashedName(wal, content), content);
+       }},
+      {"one WAL name with two contents",
+       {"F17"},
+       [](const fs::path& r) {
+         const fs::path wal = LaterWal(r);
+         std::string content = Content(wal);
+         content[5000] ^= 1;
+         Write(wal.parent_path() / HashedName(wal, content), content);
+       }},
+      {"history missing",
+       {"F18"},
+       [](const fs::path& r) {
+         const fs::path wal = WalOf(r).back();
+         const std::string content = Content(wal);
+         std::string name = HashedName(wal, content);
+         name[7] = '2';
+         fs::create_directory(wal.parent_path().parent_path() / "0000000200000000");
+         Write(wal.parent_path().parent_path() / "0000000200000000" / name, content);
+       }},
+      {"manifest missing", {"F05"}, [](const fs::path& r) { fs::remove(SetOf(r, 'D') / "backup.manifest"); }},
+      {"manifest's copy missing", {"F05"}, [](const fs::path& r) { fs::remove(SetOf(r, 'D') / "backup.manifest.copy"); }},
+      {"manifest and copy missing",
+       {"F05"},
+       [](const fs::path& r) {
+         fs::remove(SetOf(r, 'D') / "backup.manifest");
+         fs::remove(SetOf(r, 'D') / "backup.manifest.copy");
+       }},
+      {"manifest tampered with", {"F06"}, [](const fs::path& r) {
+         std::string text = Slurp(SetOf(r, 'D') / "backup.manifest");
+         text[text.find("\"size\":") + 7] = '9';
+         Write(SetOf(r, 'D') / "backup.manifest", text);
+       }},
+      {"manifest cut off", {"F06"}, [](const fs::path& r) { fs::resize_file(SetOf(r, 'D') / "backup.manifest", 5000); }},
+      {"backup.info cut off", {"F06"}, [](const fs::path& r) { fs::resize_file(r / "backup/main/backup.info", 300); }},
+      {"whole backup gone, still listed", {"F07"}, [](const fs::path& r) { fs::remove_all(SetOf(r, 'I')); }},
+      {"parent of two backups gone", {"F07", "F11"}, [](const fs::path& r) { fs::remove_all(SetOf(r, 'F')); }},
+      {"a file gone", {"F07"}, [](const fs::path& r) { fs::remove(LargestRelation(r, 3)); }},
+      {"a file that nobody lists", {"F07"}, [](const fs::path& r) { Write(SetOf(r, 'F') / "pg_data/base/1/99999.gz", "x"); }},
+      {"a file cut off", {"F08"}, [](const fs::path& r) { fs::resize_file(LargestRelation(r, 0), 1000); }},
+      {"heap bit flip in the backup", {"F09"}, [](const fs::path& r) { Flip(LargestRelation(r, 0)); }},
+      {"index bit flip in the backup", {"F09"}, [](const fs::path& r) { Flip(LargestRelation(r, 1)); }},
+      {"tablespace missing", {"F21"}, [](const fs::path& r) {
+         for (const char kind : {'F', 'D', 'I'}) fs::remove_all(SetOf(r, kind) / "pg_tblspc");
+       }},
+      {"backup_label missing", {"F22"}, [](const fs::path& r) { fs::remove(SetOf(r, 'D') / "pg_data/backup_label.gz"); }},
+  };
+  return faults;
+}
+
+TEST(BackupVerify, BackupsOfABusySourcePassWithoutAnyFinding) {
+  World& world = TheWorld();
+  for (const auto& [path, pass] : {std::pair(world.plain, (const char*)nullptr), std::pair(world.encrypted, kPass),
+                                   std::pair(world.folder, (const char*)nullptr), std::pair(world.tar, (const char*)nullptr)}) {
+    const backup::Verified verified = VerifyAt(path, pass);
+    EXPECT_EQ(Told(verified), "") << path;
+    EXPECT_FALSE(verified.report.sets.empty());
+    for (const auto& set : verified.report.sets) {
+      for (int level = 0; level <= 3; ++level) {
+        EXPECT_EQ(set.levels[level].verdict, Verdict::kPass) << path << " " << set.label << " level " << level << ": " << set.levels[level].reason;
+      }
+      for (int level = 4; level < backup::kLevels; ++level) EXPECT_EQ(set.levels[level].verdict, Verdict::kNotChecked);
+    }
+    for (const auto& window : verified.windows) EXPECT_TRUE(window.consistent && window.holes.empty()) << window.label;
+  }
+}
+
+TEST(BackupVerify, EachFaultFiresItsNumberAndNothingElse) {
+  for (const Fault& fault : Faults()) {
+    SCOPED_TRACE(fault.name);
+    const Copy copy(TheWorld().plain);
+    fault.inject(copy.folder());
+    const backup::Verified verified = VerifyAt(copy.folder());
+    EXPECT_EQ(NumbersOf(verified), fault.fires) << Told(verified);
+    EXPECT_TRUE(verified.report.HasFault());
+  }
+}
+
+TEST(BackupVerify, AWrongOrAbsentKeyIsToldAndNothingPasses) {
+  for (const char* pass : {"another pass", (const char*)nullptr}) {
+    const backup::Verified verified = VerifyAt(TheWorld().encrypted, pass);
+    EXPECT_EQ(NumbersOf(verified), std::set<std::string>{"F20"}) << Told(verified);
+    EXPECT_TRUE(verified.report.sets.empty());
+  }
+}
+
+TEST(BackupVerify, AMissingBundleIsToldForEveryBackupThatLiesInIt) {
+  const Copy copy(TheWorld().encrypted);
+  fs::remove(SetOf(copy.folder(), 'F') / "bundle/1");
+  const backup::Verified verified = VerifyAt(copy.folder(), kPass);
+  EXPECT_EQ(NumbersOf(verified), std::set<std::string>{"F10"}) << Told(verified);
+  EXPECT_EQ(verified.report.findings.size(), 2U) << "the full backup and the one that refers to it";
+}
+
+TEST(BackupVerify, DamageOfABaseBackupIsTold) {
+  const auto numbers = [](const fs::path& of, const std::function<void(const fs::path&)>& inject) {
+    const Copy copy(of);
+    inject(copy.folder());
+    const backup::Verified verified = VerifyAt(copy.folder());
+    return std::pair(NumbersOf(verified), Told(verified));
+  };
+  using Set = std::set<std::string>;
+  const World& world = TheWorld();
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "backup_manifest"); }).first, Set{"F05"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::resize_file(b / "backup_manifest", 9000); }).first, Set{"F06"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { Write(b / "backup_manifest", "pg_basebackup: error: connection"); }).first, Set{"F02"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "backup_label"); }).first, Set{"F22"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "global/1262"); }).first, Set{"F07"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { Flip(b / "global/1262"); }).first, Set{"F09"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove_all(b / "pg_wal"); }).first, Set{"F12"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(*fs::directory_iterator(b / "pg_tblspc")); }).first, Set{"F21"});
+  const auto [torn, why] = numbers(world.tar, [](const fs::path& b) { fs::resize_file(b / "base.tar.gz", fs::file_size(b / "base.tar.gz") / 2); });
+  EXPECT_TRUE(torn.count("F08") == 1) << why;
+}
+
+TEST(BackupVerify, APageThatWasDamagedInTheSourceIsToldThoughTheBackupIsFaithful) {
+  PostgresLab lab;
+  const DatabaseSettings server = lab.Initialise("bad");
+  lab.StartByAnyone(server);
+  ASSERT_TRUE(AskServer(server, "create table t as select g from generate_series(1, 20000) g; checkpoint; select 1") || true);
+  const auto file = AskServer(server, "select pg_relation_filepath('t')");
+  ASSERT_TRUE(file);
+  (void)AskServer(server, "checkpoint");
+  ASSERT_EQ(lab.Run({server.bin_directory + "/pg_ctl", "-D", server.data_directory, "-w", "stop"}).exit_code, 0);
+  Flip(fs::path(server.data_directory) / *file, 0.7);
+  lab.StartByAnyone(server);
+  const fs::path to = lab.folder() / "copy";
+  const CommandOutput done = lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
+                                      std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "--no-verify-checksums", "-D", to.string()});
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  const backup::Verified verified = VerifyAt(to);
+  EXPECT_EQ(NumbersOf(verified), std::set<std::string>{"F23"}) << Told(verified);
+  ASSERT_EQ(verified.report.findings.size(), 1U);
+  EXPECT_EQ(verified.report.findings[0].object, *file);
+  EXPECT_EQ(verified.report.sets[0].levels[2].verdict, Verdict::kPass) << "the bytes are those that were written";
+}
+
+TEST(BackupVerify, WithoutPageChecksumsPagesAreNotCheckedAndThatIsSaid) {
+  PostgresLab lab;
+  ServerOptions options;
+  options.data_checksums = false;
+  const DatabaseSettings server = lab.Initialise("blind", options);
+  lab.StartByAnyone(server);
+  const fs::path to = lab.folder() / "copy";
+  ASSERT_EQ(lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p", std::to_string(server.address.port), "-U",
+                     "postgres", "-c", "fast", "-D", to.string()})
+                .exit_code,
+            0);
+  const backup::Verified verified = VerifyAt(to);
+  EXPECT_EQ(NumbersOf(verified), std::set<std::string>{"F30"}) << Told(verified);
+  EXPECT_EQ(verified.report.sets[0].levels[3].verdict, Verdict::kNotChecked);
+  EXPECT_EQ(verified.report.sets[0].levels[2].verdict, Verdict::kPass);
+}
+
+}  // namespace
+}  // namespace lifeboat
