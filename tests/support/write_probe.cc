@@ -25,7 +25,20 @@ std::string SocketConninfo(const lab::LabInfo& lab, const std::string& region) {
          " user=postgres dbname=" + lab::kDatabase + " connect_timeout=2 application_name=write_probe";
 }
 
-// Nothing: not committed, or not known to be; `broken` says whether the connection is of no use any more.
+/// The next result, or the end of them (false in `more`). @return false: the connection is of no use any more
+bool NextResult(const lab::Connection& connection, const std::stop_token& stop, std::int64_t until_ns, lab::Answer& answer) {
+  while (PQisBusy(connection.get()) != 0) {
+    pollfd wait{PQsocket(connection.get()), POLLIN, 0};
+    const int ready = ::poll(&wait, 1, 50);
+    if (ready > 0 && PQconsumeInput(connection.get()) != 1) return false;
+    if (stop.stop_requested() || lab::MonotonicNs() > until_ns) return false;
+  }
+  answer.reset(PQgetResult(connection.get()));
+  return true;
+}
+
+// Nothing: not committed, or not known to be; `broken` says whether the connection is of no use any more. The row's own result comes
+// before the commit: only when no error follows it has the server said that it is committed.
 std::optional<ProbeCommit> TryWrite(const lab::Connection& connection, const std::string& region, const std::stop_token& stop,
                                     bool& broken) {
   ProbeCommit commit;
@@ -33,21 +46,23 @@ std::optional<ProbeCommit> TryWrite(const lab::Connection& connection, const std
   const std::string sent = std::to_string(commit.sent_ns);
   const char* values[] = {region.c_str(), sent.c_str()};
   broken = PQsendQueryParams(connection.get(), kWrite, 2, nullptr, values, nullptr, nullptr, 0) != 1;
-  while (!broken && PQisBusy(connection.get()) != 0) {
-    pollfd wait{PQsocket(connection.get()), POLLIN, 0};
-    const int ready = ::poll(&wait, 1, 50);
-    broken = (ready > 0 && PQconsumeInput(connection.get()) != 1) || stop.stop_requested() ||
-             lab::MonotonicNs() - commit.sent_ns > kPatience.count();
+  bool row = false;
+  bool refused = false;
+  while (!broken) {
+    lab::Answer answer(nullptr);
+    broken = !NextResult(connection, stop, commit.sent_ns + kPatience.count(), answer);
+    if (broken || !answer) break;
+    if (PQresultStatus(answer.get()) != PGRES_TUPLES_OK) {
+      refused = true;
+    } else if (PQntuples(answer.get()) == 1) {
+      row = true;
+      commit.timeline = static_cast<std::uint32_t>(std::strtoul(PQgetvalue(answer.get(), 0, 0), nullptr, 16));
+    }
   }
   if (broken) return std::nullopt;
-  const lab::Answer answer(PQgetResult(connection.get()));
   commit.ended_ns = lab::MonotonicNs();
-  const bool good = PQresultStatus(answer.get()) == PGRES_TUPLES_OK && PQntuples(answer.get()) == 1;
-  if (good) commit.timeline = static_cast<std::uint32_t>(std::strtoul(PQgetvalue(answer.get(), 0, 0), nullptr, 16));
-  while (lab::Answer(PQgetResult(connection.get()))) {
-  }
   broken = PQstatus(connection.get()) != CONNECTION_OK;
-  return good ? std::optional(commit) : std::nullopt;
+  return row && !refused ? std::optional(commit) : std::nullopt;
 }
 
 std::string Milliseconds(std::int64_t ns) { return std::to_string(ns / 1'000'000) + " ms"; }
