@@ -111,7 +111,8 @@ Result<LabInfo> Describe(const LabOptions& options, const fs::path& folder, cons
   info.slot = slot.number();
   info.bin_directory = kBinDirectory;
   info.knobs = options.knobs;
-  info.knobs.gate = options.knobs.gate && fs::exists(ModuleOf(options));
+  // A guard that observes permits nothing, and a gate that nobody opens refuses every commit.
+  info.knobs.gate = options.knobs.gate && options.knobs.automation == "act" && fs::exists(ModuleOf(options));
   std::vector<std::pair<const char*, RegionKind>> regions = {
       {"us-east-1", RegionKind::kData}, {"us-west-2", RegionKind::kData}, {"eu-west-1", RegionKind::kWitness}};
   if (info.knobs.data_regions > 2) regions.emplace_back("ap-south-1", RegionKind::kData);

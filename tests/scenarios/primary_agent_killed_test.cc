@@ -62,7 +62,10 @@ TEST_F(PrimaryAgentKilled, WithoutANewAgentTheGuardFellsTheDatabaseAndTheStandby
 }
 
 TEST_F(PrimaryAgentKilled, WithoutAGuardNothingIsPromotedAndThePrimaryGoesOn) {
-  ASSERT_NO_FATAL_FAILURE(BringUp());
+  // given: no gate, which only the guard can hold open
+  lab::LabKnobs knobs = Quick();
+  knobs.gate = false;
+  ASSERT_NO_FATAL_FAILURE(BringUp(knobs));
   ASSERT_NO_FATAL_FAILURE(StartClients());
 
   // when: the primary's guard stays away, the agent lives
