@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <sstream>
+#include <thread>
 #include <vector>
 
 #include "adapters/system/files.h"
@@ -222,7 +223,12 @@ int RunSupervisor(const fs::path& lab_folder, const std::string& region_name) {
     std::fprintf(stderr, "'%s': %s\n", run.c_str(), std::strerror(errno));
     return 1;
   }
-  const auto lock = FileLock::Take(run.string(), "supervisor.pid");  // our pid stands in it
+  auto lock = FileLock::Take(run.string(), "supervisor.pid");  // our pid stands in it
+  // What a killed supervisor was just starting holds its lock from the fork to the exec: a moment, longer on a busy machine.
+  for (int tries = 0; !lock && tries < 100; ++tries) {
+    std::this_thread::sleep_for(10ms);
+    lock = FileLock::Take(run.string(), "supervisor.pid");
+  }
   if (!lock) {
     std::fprintf(stderr, "%s\n", lock.error().Text().c_str());
     return 3;
