@@ -1,0 +1,1 @@
+// Nothing of its own: a target needs a source for its precompiled headers.
