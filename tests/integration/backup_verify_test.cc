@@ -13,6 +13,7 @@
 
 #include "adapters/backups/verify.h"
 #include "backup/digest.h"
+#include "support/backup_files.h"
 #include "support/real_postgres.h"
 
 namespace lifeboat {
@@ -23,8 +24,18 @@ using backup::Level;
 using backup::Severity;
 using backup::Verdict;
 using testing_support::AskServer;
+using testing_support::BackupCopy;
+using testing_support::CutFile;
+using testing_support::FilesOf;
+using testing_support::FlipBit;
+using testing_support::NumbersOf;
 using testing_support::PostgresLab;
+using testing_support::ReplaceFile;
 using testing_support::ServerOptions;
+using testing_support::Slurp;
+using testing_support::Told;
+using testing_support::Unpacked;
+using testing_support::VerifyAt;
 
 constexpr const char* kPass = "a pass of the test";
 
@@ -59,8 +70,8 @@ struct World {
     const std::string space = lab.MakeFolder("space").string();
     Sql("create tablespace elsewhere location '" + space + "'");
     Sql("create table busy(i int primary key, v text)");
-    Sql("insert into busy select g, repeat(md5(g::text), 8) from generate_series(1, 20000) g");
-    Sql("create table kept tablespace elsewhere as select * from busy limit 500");
+    Sql("insert into busy select g, repeat(md5(g::text), 8) from generate_series(1, 4000) g");
+    Sql("create table kept tablespace elsewhere as select * from busy limit 100");
     Tool(config, {"stanza-create"});
     std::atomic<bool> stop = false;
     std::jthread writer([&] { Write(stop); });
@@ -95,16 +106,18 @@ struct World {
     ASSERT_EQ(done.exit_code, 0) << done.err;
   }
 
-  /// Updates, extensions, vacuums, truncations and new databases, as long as backups run.
+  /// Updates, extensions, vacuums, new and dropped tables, as long as backups run. Paced: each segment of WAL costs a run of
+  /// pgBackRest, twice, and backups wait for them all.
   void Write(const std::atomic<bool>& stop) const {
     for (int round = 1; !stop; ++round) {
-      const std::string low = std::to_string(round * 211 % 20000);
-      (void)AskServer(server, "update busy set v = v || 'x' where i between " + low + " and " + low + " + 400");
-      (void)AskServer(server, "insert into busy select g, md5(g::text) from generate_series(" + std::to_string(20000 + round * 200) + ", " +
-                                  std::to_string(20199 + round * 200) + ") g on conflict do nothing");
+      const std::string low = std::to_string(round * 211 % 4000);
+      (void)AskServer(server, "update busy set v = v || 'x' where i between " + low + " and " + low + " + 40");
+      (void)AskServer(server, "insert into busy select g, md5(g::text) from generate_series(" + std::to_string(4000 + round * 20) + ", " +
+                                  std::to_string(4019 + round * 20) + ") g on conflict do nothing");
       if (round % 5 == 0) (void)AskServer(server, "vacuum busy");
       if (round % 7 == 0) (void)AskServer(server, "drop table if exists shortlived");
-      if (round % 7 == 1) (void)AskServer(server, "create table if not exists shortlived as select * from busy limit 2000");
+      if (round % 7 == 1) (void)AskServer(server, "create table if not exists shortlived as select * from busy limit 100");
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
   }
 };
@@ -112,63 +125,6 @@ struct World {
 World& TheWorld() {
   static World world;
   return world;
-}
-
-/// A copy that a test may damage.
-class Copy {
- public:
-  explicit Copy(const fs::path& of) : folder_(of.parent_path() / ("copy-" + RandomHex(6))) {
-    // Links, since most files stay as they are; Write replaces a file and never changes the original.
-    fs::create_directory(folder_);
-    for (const auto& entry : fs::recursive_directory_iterator(of)) {
-      const fs::path to = folder_ / entry.path().lexically_relative(of);
-      if (entry.is_symlink()) {
-        fs::copy_symlink(entry.path(), to);
-      } else if (entry.is_directory()) {
-        fs::create_directory(to);
-      } else {
-        fs::create_hard_link(entry.path(), to);
-      }
-    }
-  }
-  ~Copy() { fs::remove_all(folder_); }
-  Copy(const Copy&) = delete;
-  Copy& operator=(const Copy&) = delete;
-  [[nodiscard]] const fs::path& folder() const { return folder_; }
-
- private:
-  fs::path folder_;
-};
-
-backup::Verified VerifyAt(const fs::path& path, const char* pass = nullptr, Level level = Level::kPages, const fs::path& wal = {}) {
-  auto source = backup::OpenSource({path, wal, "", pass == nullptr ? nullptr : std::make_shared<Secret>(pass)});
-  EXPECT_TRUE(source.ok()) << source.error().Text();
-  backup::VerifyOptions options;
-  options.level = level;
-  auto verified = backup::Verify(**source, options);
-  EXPECT_TRUE(verified.ok()) << verified.error().Text();
-  return std::move(*verified);
-}
-
-std::string Told(const backup::Verified& verified) {
-  std::string text;
-  for (const auto& each : verified.report.findings) text += each.Number() + " " + each.set + " " + each.object + " " + each.position + ": " + each.what + "\n";
-  return text;
-}
-
-std::set<std::string> NumbersOf(const backup::Verified& verified) {
-  std::set<std::string> numbers;
-  for (const auto& each : verified.report.findings) numbers.insert(each.Number());
-  return numbers;
-}
-
-std::vector<fs::path> FilesOf(const fs::path& folder, const std::function<bool(const std::string&)>& wanted) {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && wanted(entry.path().string())) files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
 }
 
 std::vector<fs::path> WalOf(const fs::path& repository) {
@@ -184,32 +140,6 @@ std::string Label(const fs::path& repository, char kind) {
 }
 
 fs::path SetOf(const fs::path& repository, char kind) { return repository / "backup/main" / Label(repository, kind); }
-
-std::string Content(const fs::path& gz) {
-  backup::ReadError error;
-  const auto stream = backup::Decompress(backup::OpenFile(gz), backup::Compression::kGzip);
-  return backup::ReadAll(*stream, 64U << 20, error).value_or("");
-}
-
-void Write(const fs::path& file, const std::string& content) {
-  fs::remove(file);
-  std::ofstream(file, std::ios::binary) << content;
-}
-
-std::string Slurp(const fs::path& file) {
-  backup::ReadError error;
-  const auto stream = backup::OpenFile(file);
-  return backup::ReadAll(*stream, 64U << 20, error).value_or("");
-}
-
-void Cut(const fs::path& file, std::size_t size) { Write(file, Slurp(file).substr(0, size)); }
-
-void Flip(const fs::path& file, double where = 0.5) {
-  std::string content = Slurp(file);
-  ASSERT_FALSE(content.empty()) << file;
-  content[static_cast<std::size_t>(static_cast<double>(content.size()) * where)] ^= 0x10;
-  Write(file, content);
-}
 
 /// The segment that the first backup needs, and one far behind all backups.
 fs::path NeededWal(const fs::path& repository) {
@@ -235,7 +165,7 @@ fs::path LargestRelation(const fs::path& repository, std::size_t rank) {
 }
 
 struct Fault {
-  const char* name;
+  const char* name;  ///< also the test's
   std::set<std::string> fires;
   std::function<void(const fs::path&)> inject;
 };
@@ -244,52 +174,52 @@ const std::vector<Fault>& Faults() {
   static const std::vector<Fault> faults = {
       {"required WAL missing", {"F12"}, [](const fs::path& r) { fs::remove(NeededWal(r)); }},
       {"gap later in the window", {"F13"}, [](const fs::path& r) { fs::remove(LaterWal(r)); }},
-      {"WAL of zero length", {"F14"}, [](const fs::path& r) { Cut(LaterWal(r), 0); }},
-      {"WAL torn", {"F14"}, [](const fs::path& r) { Cut(LaterWal(r), fs::file_size(LaterWal(r)) / 2); }},
+      {"WAL of zero length", {"F14"}, [](const fs::path& r) { CutFile(LaterWal(r), 0); }},
+      {"WAL torn", {"F14"}, [](const fs::path& r) { CutFile(LaterWal(r), fs::file_size(LaterWal(r)) / 2); }},
       {"WAL torn within the segment",
        {"F14"},
        [](const fs::path& r) {
          const fs::path wal = LaterWal(r);
-         const std::string half = Content(wal).substr(0, 300000);
+         const std::string half = Unpacked(wal).substr(0, 300000);
          fs::remove(wal);
-         Write(wal.parent_path() / HashedName(wal, half), half);
+         ReplaceFile(wal.parent_path() / HashedName(wal, half), half);
        }},
-      {"WAL bit flip", {"F15"}, [](const fs::path& r) { Flip(LaterWal(r)); }},
+      {"WAL bit flip", {"F15"}, [](const fs::path& r) { FlipBit(LaterWal(r)); }},
       {"WAL bit flip inside a record, with a hash that fits",
        {"F15"},
        [](const fs::path& r) {
          const fs::path wal = NeededWal(r);
-         std::string content = Content(wal);
+         std::string content = Unpacked(wal);
          content[70] ^= 1;
          fs::remove(wal);
-         Write(wal.parent_path() / HashedName(wal, content), content);
+         ReplaceFile(wal.parent_path() / HashedName(wal, content), content);
        }},
       {"WAL of another cluster",
        {"F16"},
        [](const fs::path& r) {
          const fs::path wal = LaterWal(r);
-         std::string content = Content(wal);
+         std::string content = Unpacked(wal);
          content[24] ^= 1;
          fs::remove(wal);
-         Write(wal.parent_path() / HashedName(wal, content), content);
+         ReplaceFile(wal.parent_path() / HashedName(wal, content), content);
        }},
       {"one WAL name with two contents",
        {"F17"},
        [](const fs::path& r) {
          const fs::path wal = LaterWal(r);
-         std::string content = Content(wal);
+         std::string content = Unpacked(wal);
          content[5000] ^= 1;
-         Write(wal.parent_path() / HashedName(wal, content), content);
+         ReplaceFile(wal.parent_path() / HashedName(wal, content), content);
        }},
       {"history missing",
        {"F18"},
        [](const fs::path& r) {
          const fs::path wal = WalOf(r).back();
-         const std::string content = Content(wal);
+         const std::string content = Unpacked(wal);
          std::string name = HashedName(wal, content);
          name[7] = '2';
          fs::create_directory(wal.parent_path().parent_path() / "0000000200000000");
-         Write(wal.parent_path().parent_path() / "0000000200000000" / name, content);
+         ReplaceFile(wal.parent_path().parent_path() / "0000000200000000" / name, content);
        }},
       {"manifest missing", {"F05"}, [](const fs::path& r) { fs::remove(SetOf(r, 'D') / "backup.manifest"); }},
       {"manifest's copy missing", {"F05"}, [](const fs::path& r) { fs::remove(SetOf(r, 'D') / "backup.manifest.copy"); }},
@@ -302,17 +232,17 @@ const std::vector<Fault>& Faults() {
       {"manifest tampered with", {"F06"}, [](const fs::path& r) {
          std::string text = Slurp(SetOf(r, 'D') / "backup.manifest");
          text[text.find("\"size\":") + 7] = '9';
-         Write(SetOf(r, 'D') / "backup.manifest", text);
+         ReplaceFile(SetOf(r, 'D') / "backup.manifest", text);
        }},
-      {"manifest cut off", {"F06"}, [](const fs::path& r) { Cut(SetOf(r, 'D') / "backup.manifest", 5000); }},
-      {"backup.info cut off", {"F06"}, [](const fs::path& r) { Cut(r / "backup/main/backup.info", 300); }},
+      {"manifest cut off", {"F06"}, [](const fs::path& r) { CutFile(SetOf(r, 'D') / "backup.manifest", 5000); }},
+      {"backup.info cut off", {"F06"}, [](const fs::path& r) { CutFile(r / "backup/main/backup.info", 300); }},
       {"whole backup gone, still listed", {"F07"}, [](const fs::path& r) { fs::remove_all(SetOf(r, 'I')); }},
       {"parent of two backups gone", {"F07", "F11"}, [](const fs::path& r) { fs::remove_all(SetOf(r, 'F')); }},
       {"a file gone", {"F07"}, [](const fs::path& r) { fs::remove(LargestRelation(r, 3)); }},
-      {"a file that nobody lists", {"F07"}, [](const fs::path& r) { Write(SetOf(r, 'F') / "pg_data/base/1/99999.gz", "x"); }},
-      {"a file cut off", {"F08"}, [](const fs::path& r) { Cut(LargestRelation(r, 0), 1000); }},
-      {"heap bit flip in the backup", {"F09"}, [](const fs::path& r) { Flip(LargestRelation(r, 0)); }},
-      {"index bit flip in the backup", {"F09"}, [](const fs::path& r) { Flip(LargestRelation(r, 1)); }},
+      {"a file that nobody lists", {"F07"}, [](const fs::path& r) { ReplaceFile(SetOf(r, 'F') / "pg_data/base/1/99999.gz", "x"); }},
+      {"a file cut off", {"F08"}, [](const fs::path& r) { CutFile(LargestRelation(r, 0), 1000); }},
+      {"heap bit flip in the backup", {"F09"}, [](const fs::path& r) { FlipBit(LargestRelation(r, 0)); }},
+      {"index bit flip in the backup", {"F09"}, [](const fs::path& r) { FlipBit(LargestRelation(r, 1)); }},
       {"tablespace missing", {"F21"}, [](const fs::path& r) {
          for (const char kind : {'F', 'D', 'I'}) fs::remove_all(SetOf(r, kind) / "pg_tblspc");
        }},
@@ -338,16 +268,25 @@ TEST(BackupVerify, BackupsOfABusySourcePassWithoutAnyFinding) {
   }
 }
 
-TEST(BackupVerify, EachFaultFiresItsNumberAndNothingElse) {
-  for (const Fault& fault : Faults()) {
-    SCOPED_TRACE(fault.name);
-    const Copy copy(TheWorld().plain);
-    fault.inject(copy.folder());
-    const backup::Verified verified = VerifyAt(copy.folder());
-    EXPECT_EQ(NumbersOf(verified), fault.fires) << Told(verified);
-    EXPECT_TRUE(verified.report.HasFault());
+class BackupFault : public testing::TestWithParam<Fault> {};
+
+TEST_P(BackupFault, FiresItsNumberAndNothingElse) {
+  const Fault& fault = GetParam();
+  const BackupCopy copy(TheWorld().plain);
+  fault.inject(copy.folder());
+  const backup::Verified verified = VerifyAt(copy.folder());
+  EXPECT_EQ(NumbersOf(verified), fault.fires) << Told(verified);
+  EXPECT_TRUE(verified.report.HasFault());
+  for (const backup::Finding& each : verified.report.findings) {
+    EXPECT_FALSE(each.object.empty() || each.what.empty() || each.means.empty() || each.todo.empty()) << Told(verified);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(InARepository, BackupFault, testing::ValuesIn(Faults()), [](const testing::TestParamInfo<Fault>& at) {
+  std::string name;
+  for (const char* letter = at.param.name; *letter != '\0'; ++letter) name += std::isalnum(static_cast<unsigned char>(*letter)) != 0 ? *letter : '_';
+  return name;
+});
 
 TEST(BackupVerify, AWrongOrAbsentKeyIsToldAndNothingPasses) {
   for (const char* pass : {"another pass", (const char*)nullptr}) {
@@ -358,7 +297,7 @@ TEST(BackupVerify, AWrongOrAbsentKeyIsToldAndNothingPasses) {
 }
 
 TEST(BackupVerify, AMissingBundleIsToldForEveryBackupThatLiesInIt) {
-  const Copy copy(TheWorld().encrypted);
+  const BackupCopy copy(TheWorld().encrypted);
   fs::remove(SetOf(copy.folder(), 'F') / "bundle/1");
   const backup::Verified verified = VerifyAt(copy.folder(), kPass);
   EXPECT_EQ(NumbersOf(verified), std::set<std::string>{"F10"}) << Told(verified);
@@ -367,7 +306,7 @@ TEST(BackupVerify, AMissingBundleIsToldForEveryBackupThatLiesInIt) {
 
 TEST(BackupVerify, DamageOfABaseBackupIsTold) {
   const auto numbers = [](const fs::path& of, const std::function<void(const fs::path&)>& inject) {
-    const Copy copy(of);
+    const BackupCopy copy(of);
     inject(copy.folder());
     const backup::Verified verified = VerifyAt(copy.folder());
     return std::pair(NumbersOf(verified), Told(verified));
@@ -375,14 +314,14 @@ TEST(BackupVerify, DamageOfABaseBackupIsTold) {
   using Set = std::set<std::string>;
   const World& world = TheWorld();
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "backup_manifest"); }).first, Set{"F05"});
-  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { Cut(b / "backup_manifest", 9000); }).first, Set{"F06"});
-  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { Write(b / "backup_manifest", "pg_basebackup: error: connection"); }).first, Set{"F02"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { CutFile(b / "backup_manifest", 9000); }).first, Set{"F06"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { ReplaceFile(b / "backup_manifest", "pg_basebackup: error: connection"); }).first, Set{"F02"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "backup_label"); }).first, Set{"F22"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "global/1262"); }).first, Set{"F07"});
-  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { Flip(b / "global/1262"); }).first, Set{"F09"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { FlipBit(b / "global/1262"); }).first, Set{"F09"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove_all(b / "pg_wal"); }).first, Set{"F12"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(*fs::directory_iterator(b / "pg_tblspc")); }).first, Set{"F21"});
-  const auto [torn, why] = numbers(world.tar, [](const fs::path& b) { Cut(b / "base.tar.gz", fs::file_size(b / "base.tar.gz") / 2); });
+  const auto [torn, why] = numbers(world.tar, [](const fs::path& b) { CutFile(b / "base.tar.gz", fs::file_size(b / "base.tar.gz") / 2); });
   EXPECT_TRUE(torn.count("F08") == 1) << why;
 }
 
