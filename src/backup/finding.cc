@@ -48,10 +48,33 @@ constexpr Fault kFaults[] = {
      "never start from it; take a new backup"},
     {23, kPages, "a page is damaged", "queries that touch the page fail, or answer wrongly",
      "find the same page in an older backup or on a standby; check the source's disk, then take a new backup"},
+    {25, kContent, "rows that an index knows are not in their table", "rows are missing, and no checksum shows it",
+     "find the rows in an older backup or on a standby; check the source's disk, then take a new backup"},
+    {26, kContent, "a relation is shorter than it was", "all rows behind its end are gone, and no checksum shows it",
+     "restore the table from an older backup; look at the source's file system"},
     {27, kStructure, "a middle segment of a relation is missing", "the relation ends there: all rows behind it are gone",
      "take a new backup; look at the source's file system"},
+    {28, kLogic, "rows and index entries of different ages", "a write was lost: queries answer differently by the way they take",
+     "compare the table with a standby or an older backup; check the source's disk"},
+    {29, kLogic, "an index is not in order", "queries by this index miss rows, and unique keys are no longer unique",
+     "reindex it in the source (after a new C library: every index on text), then take a new backup"},
     {30, kPages, "the cluster has no page checksums", "damaged pages cannot be seen by reading them: not checked, which is no pass",
      "pg_checksums --enable, with the cluster shut down"},
+    {31, kRestores, "it does not start on this host", "a restore here ends without a server",
+     "read the server's words above; install what is missing on every host that would restore"},
+    {32, kRestores, "the target is not reached", "a restore cannot bring back the moment that was asked for",
+     "lifeboat backup windows shows which moments can be reached"},
+    {33, kRestores, "a recovery target or a standby's mark is left over in the backup",
+     "a restored server stops at an old target, or waits, unless somebody knows to remove it",
+     "alter system reset it in the source (or remove it from its postgresql.conf), then take a new backup"},
+    {34, kContent, "the data is older than the backup claims", "a restore brings back an older day than everybody believes",
+     "find out what the backup copies; look at the age of its newest rows"},
+    {35, kContent, "data is not as it should be", "the backup restores, and holds what was lost before it was taken",
+     "compare with an older backup before that one expires"},
+    {36, kContent, "unlogged tables", "they are empty after every restore", "make them logged if their rows are needed"},
+    {38, kContent, "a sequence is behind its column", "the first inserts after a restore fail, or reuse numbers",
+     "setval it in the source to the column's largest value"},
+    {49, kRestores, "no room to restore", "a restore here stops before its end", "free the space, or name another folder (--scratch)"},
     {50, kExists, "the verifier does not see what it must", "no verdict of it counts", "do not trust it; install it anew, and report it"},
 };
 
@@ -166,7 +189,7 @@ Json ToJson(const Finding& finding) {
 Json ToJson(const Report& report) {
   Json sets = Json::array();
   for (const SetReport& set : report.sets) {
-    sets.push_back({{"label", set.label}, {"kind", set.kind}, {"levels", ToJson(set.levels)}, {"counts", ToJson(set.counts)}});
+    sets.push_back({{"label", set.label}, {"kind", set.kind}, {"levels", ToJson(set.levels)}, {"counts", ToJson(set.counts)}, {"restore", set.restore}});
   }
   Json findings = Json::array();
   for (const Finding& finding : report.findings) findings.push_back(ToJson(finding));

@@ -84,6 +84,7 @@ struct SetReport {
   std::string kind;  ///< "pgbackrest full", "pg_basebackup tar"
   Levels levels;
   Counts counts;
+  Json restore;  ///< what restoring it showed (RestoreOutcome); null: it was not restored
 };
 
 struct Report {

@@ -260,6 +260,7 @@ class BaseBackups : public Source {
     const bool tar = IsTarBackup(folder);
     set.kind = tar ? "pg_basebackup tar" : "pg_basebackup";
     set.archive = archive;
+    set.folder = folder;
     set.span.label = set.label;
     set.stopped = ChangedAt(folder / "backup_manifest");
     if (const std::optional<Manifest> manifest = ReadManifest(folder, set.label, nullptr)) {

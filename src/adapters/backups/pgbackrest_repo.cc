@@ -84,6 +84,7 @@ class PgBackRestRepo : public Source {
       : root_(std::move(root)), stanza_(std::move(stanza)), pass_(std::move(pass)), name_(root_.string() + " stanza " + stanza_) {}
 
   const std::string& name() const override { return name_; }
+  std::optional<PgBackRestPlace> pgbackrest() const override { return PgBackRestPlace{root_, stanza_, pass_}; }
 
   Result<Inventory> Look() override {
     Inventory inventory;
@@ -271,7 +272,8 @@ class PgBackRestRepo : public Source {
     const auto start = ParseSegmentName(listed.wal_start.substr(0, 16) + "00000000", any_size);
     const auto stop = ParseSegmentName(listed.wal_stop.substr(0, 16) + "00000000", any_size);
     if (start && stop) set.span.wal.push_back({stop->timeline, listed.start, listed.stop});
-    set.present = Exists(Backups() / listed.label);
+    set.folder = Backups() / listed.label;
+    set.present = Exists(set.folder);
     if (!set.present) {
       inventory.findings.push_back(MakeFinding(7, listed.label, listed.label, "", "backup.info lists the backup, and its folder is not stored"));
     }

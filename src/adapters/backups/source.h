@@ -57,6 +57,7 @@ struct SetInfo {
   std::size_t archive = kNowhere;  ///< index of the archive that its WAL is in
   std::size_t own = kNowhere;      ///< index of the archive that came with it
   bool present = true;          ///< false: listed, and gone
+  std::filesystem::path folder;  ///< that holds it; "": it lies in none
 };
 
 /// What one look finds.
@@ -96,9 +97,18 @@ struct SetContent {
   std::unique_ptr<SetReader> reader;
 };
 
+/// What pgBackRest itself needs to restore from a repository.
+struct PgBackRestPlace {
+  std::filesystem::path repository;
+  std::string stanza;
+  std::shared_ptr<Secret> cipher_pass;  ///< null: not encrypted
+};
+
 class Source {
  public:
   virtual ~Source() = default;
+  /// Nothing: the sets are files that are copied.
+  [[nodiscard]] virtual std::optional<PgBackRestPlace> pgbackrest() const { return std::nullopt; }
   [[nodiscard]] virtual const std::string& name() const = 0;
   /// Lists what is there; what is wrong with the lists goes to the findings. @error kFail: it cannot be looked at at all
   [[nodiscard]] virtual Result<Inventory> Look() = 0;
