@@ -10,7 +10,8 @@ namespace lifeboat {
 namespace {
 
 constexpr std::size_t kLargestFile = 1 << 20;
-constexpr std::size_t kMostRegions = 64;
+constexpr std::size_t kMostItems = 64;  // of a list of sections
+constexpr std::size_t kLongestText = 4096;
 constexpr std::size_t kMostUrls = 15;  // more members than any etcd cluster should have
 
 int LineOf(const YAML::Node& node) { return node.Mark().is_null() ? 0 : node.Mark().line + 1; }
@@ -23,9 +24,14 @@ const char* KindOf(const YAML::Node& node) {
 
 /// "regions[3].name" → "regions[].name": the path in the key list.
 std::string Generic(const std::string& path) {
-  const auto open = path.find('[');
-  if (open == std::string::npos) return path;
-  return path.substr(0, open + 1) + path.substr(path.find(']'));
+  std::string generic;
+  bool inside = false;
+  for (const char c : path) {
+    inside = inside && c != ']';
+    if (!inside) generic += c;
+    inside = inside || c == '[';
+  }
+  return generic;
 }
 
 std::string Join(const std::string& section, std::string_view key) {
@@ -39,6 +45,7 @@ std::optional<std::string> SecretFileKey(const std::string& section, std::string
   const auto mentions = [&](std::string_view part) { return word.find(part) != std::string::npos; };
   if (word.ends_with("_file")) return std::nullopt;  // a file key in the wrong place is an unknown key like any other
   if (mentions("password") || mentions("passwd") || mentions("passphrase")) {
+    if (section.starts_with("backups")) return "backups[].cipher_pass_file";
     return section == "store" ? "store.password_file" : "login.password_file";
   }
   if (mentions("token")) return "token_file";
@@ -53,7 +60,7 @@ std::optional<std::string> ElsewhereInList(const std::string& section, const std
     const std::string parent(key.path.substr(0, key.path.size() - word.size() - (key.path.size() == word.size() ? 0 : 1)));
     if (parent == Generic(section)) continue;
     if (parent.empty()) return "the top of the file, without indentation";
-    return parent == "regions[]" ? "an item of 'regions'" : "'" + parent + "'";
+    return parent.ends_with("[]") ? "an item of '" + parent.substr(0, parent.size() - 2) + "'" : "'" + parent + "'";
   }
   return std::nullopt;
 }
@@ -63,6 +70,7 @@ bool HasType(const Key& key, const std::string& text) {
   switch (key.type) {
     case KeyType::kSection:
     case KeyType::kRegionList:
+    case KeyType::kItemList:
     case KeyType::kUrlList: return false;
     case KeyType::kLabel: return IsLabel(text);
     case KeyType::kIdentifier: return IsIdentifier(text);
@@ -76,6 +84,9 @@ bool HasType(const Key& key, const std::string& text) {
     case KeyType::kPath:
       return text.starts_with('/') && std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
     case KeyType::kDnsName: return IsDnsName(text);
+    case KeyType::kNumber: return ParseNumber(text).has_value();
+    case KeyType::kShare: return ParseShare(text).has_value();
+    case KeyType::kText: return text.size() <= kLongestText;
     case KeyType::kChoice: {
       const auto choices = Choices(key);
       return std::find(choices.begin(), choices.end(), text) != choices.end();
@@ -122,7 +133,7 @@ class Document::Walk {
   /// Reads the keys of a section that stands in the file, then fills in what does not.
   void Section(const YAML::Node& node, const std::string& path, int line) {
     std::map<std::string, int> seen;
-    NameRegion(node, path);
+    NameItem(node, path);
     for (const auto& entry : node) {
       const int key_line = LineOf(entry.first);
       if (!entry.first.IsScalar()) {
@@ -155,9 +166,9 @@ class Document::Walk {
       if (node.IsMap()) return Section(node, path, line);
       WrongShape(key, node, path, line);
       Absent(path, line, /*section_given=*/false);
-    } else if (key.type == KeyType::kRegionList) {
+    } else if (key.type == KeyType::kRegionList || key.type == KeyType::kItemList) {
       if (!node.IsSequence()) return WrongShape(key, node, path, line);
-      Regions(node, path);
+      Items(key, node, path);
     } else if (key.type == KeyType::kUrlList) {
       if (!node.IsSequence()) return WrongShape(key, node, path, line);
       Urls(key, node, path, line);
@@ -168,20 +179,23 @@ class Document::Walk {
     }
   }
 
-  void Regions(const YAML::Node& list, const std::string& path) {
-    if (list.size() > kMostRegions) {
-      problems_.Add(LineOf(list),
-                    "'regions' has " + std::to_string(list.size()) + " items, more than " + std::to_string(kMostRegions));
+  void Items(const Key& key, const YAML::Node& list, const std::string& path) {
+    if (list.size() > kMostItems) {
+      problems_.Add(LineOf(list), document_.Label(path) + " has " + std::to_string(list.size()) + " items, more than " +
+                                      std::to_string(kMostItems));
       return;
     }
-    if (list.size() == 0) problems_.Add(document_.Line(path), "'regions' is empty", "list at least two data regions");
+    if (list.size() == 0) {
+      problems_.Add(document_.Line(path), document_.Label(path) + " is empty",
+                    key.type == KeyType::kRegionList ? "list at least two data regions" : "give it an item, or remove the line");
+    }
     for (const auto& item : list) {
-      const std::string item_path = path + "[" + std::to_string(document_.regions_++) + "]";
+      const std::string item_path = path + "[" + std::to_string(document_.counts_[path]++) + "]";
       const int line = LineOf(item);
       document_.given_[item_path] = line;
       if (!item.IsMap()) {
-        problems_.Add(line, "an item of 'regions' is " + std::string(KindOf(item)) + ", not a section",
-                      HowToWrite(KeyType::kRegionList));
+        problems_.Add(line, "an item of " + document_.Label(path) + " is " + std::string(KindOf(item)) + ", not a section",
+                      HowToWrite(key.type));
         continue;
       }
       Section(item, item_path, line);
@@ -270,12 +284,12 @@ class Document::Walk {
     }
   }
 
-  /// Messages about a region call it by its name, wherever in the item that stands.
-  void NameRegion(const YAML::Node& node, const std::string& path) {
-    if (!path.ends_with("]") || path.find('.') != std::string::npos) return;
+  /// Messages about an item call it by its name, wherever in the item that stands.
+  void NameItem(const YAML::Node& node, const std::string& path) {
+    if (!path.ends_with("]")) return;
     for (const auto& entry : node) {
       if (entry.first.IsScalar() && entry.first.Scalar() == "name" && entry.second.IsScalar() && IsLabel(entry.second.Scalar())) {
-        document_.region_names_[document_.regions_ - 1] = entry.second.Scalar();
+        document_.item_names_[path] = entry.second.Scalar();
         return;
       }
     }
@@ -337,14 +351,22 @@ int Document::Line(const std::string& path) const {
 }
 
 std::string Document::Label(const std::string& path) const {
-  const auto open = path.find('[');
-  if (open == std::string::npos) return "'" + path + "'";
-  const auto close = path.find(']');
-  const std::size_t index = std::stoul(path.substr(open + 1, close - open - 1));
-  const auto name = region_names_.find(index);
-  const std::string region = name == region_names_.end() ? "number " + std::to_string(index + 1) : "'" + name->second + "'";
-  if (close + 1 == path.size()) return "region " + region;
-  return "'" + path.substr(close + 2) + "' of region " + region;
+  const auto close = path.rfind(']');
+  if (close == std::string::npos) return "'" + path + "'";
+  const std::string item = ItemLabel(path.substr(0, close + 1));
+  return close + 1 == path.size() ? item : "'" + path.substr(close + 2) + "' of " + item;
+}
+
+/// "check 'rows' of backup source 'nightly'".
+std::string Document::ItemLabel(const std::string& item) const {
+  const auto open = item.rfind('[');
+  const std::string list = item.substr(0, open);
+  const auto name = item_names_.find(item);
+  std::string text = ItemNoun(Generic(list));
+  text += name != item_names_.end() ? " '" + name->second + "'"
+                                    : " number " + std::to_string(std::stoul(item.substr(open + 1)) + 1);
+  const auto outer = list.rfind(']');
+  return outer == std::string::npos ? text : text + " of " + ItemLabel(list.substr(0, outer + 1));
 }
 
 }  // namespace lifeboat

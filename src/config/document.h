@@ -35,7 +35,7 @@ class Problems {
   std::vector<Entry> entries_;
 };
 
-/// The values of one file. Paths inside regions carry the region's place: "regions[0].database.address".
+/// The values of one file. Paths inside lists carry the item's place: "regions[0].database.address".
 class Document {
  public:
   /// What is wrong goes to `problems`; the document then holds the rest.
@@ -47,7 +47,12 @@ class Document {
   [[nodiscard]] int Line(const std::string& path) const;
   /// True when the key stands in the file (also with a bad value).
   [[nodiscard]] bool Given(const std::string& path) const { return given_.count(path) > 0; }
-  [[nodiscard]] std::size_t RegionCount() const { return regions_; }
+  /// How many items stand in the list at `path`: "regions", "backups[0].checks".
+  [[nodiscard]] std::size_t Count(const std::string& path) const {
+    const auto found = counts_.find(path);
+    return found == counts_.end() ? 0 : found->second;
+  }
+  [[nodiscard]] std::size_t RegionCount() const { return Count("regions"); }
   /// "'policy.cool_down'", "'agent' of region 'us-east-1'".
   [[nodiscard]] std::string Label(const std::string& path) const;
 
@@ -60,8 +65,10 @@ class Document {
 
   std::map<std::string, Value> values_;
   std::map<std::string, int> given_;  // every key that stands in the file → its line
-  std::map<std::size_t, std::string> region_names_;
-  std::size_t regions_ = 0;
+  std::map<std::string, std::size_t> counts_;      // items of a list, by its path
+  std::map<std::string, std::string> item_names_;  // "regions[0]" → what its item calls itself
+
+  [[nodiscard]] std::string ItemLabel(const std::string& item) const;
 };
 
 }  // namespace lifeboat

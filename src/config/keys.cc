@@ -124,6 +124,60 @@ constexpr Key kKeys[] = {
      "Algorithm of the TSIG key."},
     {"dns.key_file", kPath, kRequired, "", "", "/etc/lifeboat/dns.key", "mode 0600", "File that holds the key's secret in base64."},
 
+    {"backups", kItemList, kOptional, "", "", "", "",
+     "Places where backups lie, one list item each ([backups.md](backups.md))."},
+    {"backups[].name", kLabel, kRequired, "", "", "nightly", "unique",
+     "Name of the source: `lifeboat backup verify --source nightly`."},
+    {"backups[].region", kLabel, kRequired, "", "", "us-west-2", "a region",
+     "Region whose agent looks; `path` is as it is seen there."},
+    {"backups[].kind", kChoice, kOptional, "auto", "auto|pgbackrest|base-backup|wal|dump", "pgbackrest", "",
+     "What lies there; `auto` tells by what is found."},
+    {"backups[].path", kPath, kRequired, "", "", "/var/lib/pgbackrest", "", "The repository or folder. It is only ever read."},
+    {"backups[].wal", kPath, kOptional, "", "", "/var/lib/postgresql/archive", "", "Folder of archived WAL beside base backups."},
+    {"backups[].stanza", kText, kOptional, "", "", "orders", "", "pgBackRest's stanza; needed only where there are several."},
+    {"backups[].cipher_pass_file", kPath, kOptional, "", "", "/etc/lifeboat/backup-pass", "mode 0600",
+     "File that holds pgBackRest's repository passphrase, one line."},
+    {"backups[].threads", kNumber, kOptional, "2", "", "2", "1 to 64", "How many threads read and check."},
+    {"backups[].read_rate", kBytes, kOptional, "", "", "100MiB", "at least 1MiB; default: no limit",
+     "How much may be read in a second, as stored."},
+    {"backups[].rolling_share", kShare, kOptional, "1/7", "", "1/7", "",
+     "Of what is unchanged and was found good before, the share that every run reads again: after that many runs all of it was."},
+    {"backups[].gate", kChoice, kOptional, "false", "false|true", "false", "with `true`, `objectives.verified_age` is required",
+     "`true`: where the newest verified backup is older than its objective, or unknown, `lifeboat check` says *not ready*."},
+    {"backups[].schedule", kSection, kOptional, "", "", "", "", "When the agent looks by itself."},
+    {"backups[].schedule.every", kDuration, kOptional, "", "", "1d", "at least 1min; default: never",
+     "Time between the starts of two verifications."},
+    {"backups[].schedule.level", kChoice, kOptional, "3", "0|1|2|3", "3", "", "How far they go up the ladder."},
+    {"backups[].schedule.restore_every", kDuration, kOptional, "", "", "7d",
+     "at least 1min; needs `scratch.folder`; default: never",
+     "Time between the starts of two restores of the newest backup."},
+    {"backups[].schedule.restore_level", kChoice, kOptional, "6", "4|5|6", "6", "", "How far a restored backup is looked at."},
+    {"backups[].schedule.deadline", kDuration, kOptional, "12h", "", "12h", "at least 1min",
+     "A run that takes longer is ended; what it did not reach is *not checked*."},
+    {"backups[].scratch", kSection, kOptional, "", "", "", "", "Where backups are restored to be looked at."},
+    {"backups[].scratch.folder", kPath, kRequired, "", "", "/var/lib/lifeboat/scratch",
+     "outside every data directory and every source",
+     "Folder in which a restore makes one of its own, and removes it."},
+    {"backups[].scratch.limit", kBytes, kOptional, "", "", "200GiB", "default: what is free",
+     "The most that a restore may take there."},
+    {"backups[].scratch.bin_directory", kPath, kOptional, "", "", "/usr/lib/postgresql/15/bin",
+     "default: that of the region's database", "Programs of the PostgreSQL that restores: of the backup's major version."},
+    {"backups[].objectives", kSection, kOptional, "", "", "", "",
+     "What the source is judged against; one that is missed is exit code 4."},
+    {"backups[].objectives.backup_age", kDuration, kOptional, "", "", "26h", "more than 0s", "Age of the newest backup."},
+    {"backups[].objectives.verified_age", kDuration, kOptional, "", "", "3d", "more than 0s; at least `schedule.every`",
+     "Age of the newest backup that was verified."},
+    {"backups[].objectives.rto", kDuration, kOptional, "", "", "1h", "more than 0s",
+     "From the start of a restore to the first verified query."},
+    {"backups[].objectives.rpo", kDuration, kOptional, "", "", "10min", "more than 0s",
+     "What a restore to the newest moment would lose."},
+    {"backups[].checks", kItemList, kOptional, "", "", "", "", "Your own questions to a restored database (level 6)."},
+    {"backups[].checks[].name", kLabel, kRequired, "", "", "orders-are-there", "unique in its source", "Name of the check."},
+    {"backups[].checks[].database", kIdentifier, kRequired, "", "", "orders", "", "Database that is asked."},
+    {"backups[].checks[].sql", kText, kRequired, "", "", "select count(*) > 1000 from orders", "",
+     "One statement that only reads."},
+    {"backups[].checks[].expect", kText, kRequired, "", "", "t", "", "The first column of its first row, as text."},
+
     {"token_file", kPath, kRequired, "", "", "/etc/lifeboat/token", "mode 0600",
      "File that holds the token that agents and command line share."},
 };
@@ -177,7 +231,7 @@ std::string Presence(const Key& key) {
 void AppendSection(std::string& out, std::string_view section) {
   std::string rows;
   for (const Key* key : KeysIn(section)) {
-    if (key->type == kSection || key->type == kRegionList) {
+    if (key->type == kSection || key->type == kRegionList || key->type == kItemList) {
       rows += "| `" + std::string(LastWord(key->path)) + "` | " + Describe(key->type) + " | | " + Cell(Presence(*key)) + " | " +
               Cell(key->help) + " |\n";
       continue;
@@ -189,7 +243,7 @@ void AppendSection(std::string& out, std::string_view section) {
   out += "\n## " + title + "\n\n| key | value | example | presence | meaning |\n| --- | --- | --- | --- | --- |\n" + rows;
   for (const Key* key : KeysIn(section)) {
     if (key->type == kSection) AppendSection(out, key->path);
-    if (key->type == kRegionList) AppendSection(out, "regions[]");
+    if (key->type == kRegionList || key->type == kItemList) AppendSection(out, std::string(key->path) + "[]");
   }
 }
 
@@ -210,7 +264,13 @@ Json SchemaOf(const Key& key) {
   switch (key.type) {
     case kSection: schema = SchemaOfSection(key.path); break;
     case kRegionList: schema = {{"type", "array"}, {"minItems", 2}, {"items", SchemaOfSection("regions[]")}}; break;
+    case kItemList:
+      schema = {{"type", "array"}, {"minItems", 1}, {"items", SchemaOfSection(std::string(key.path) + "[]")}};
+      break;
     case kChoice: schema["enum"] = Choices(key); break;
+    case kNumber: schema = {{"type", {"integer", "string"}}, {"minimum", 0}, {"pattern", "^([0-9]+|.*\\$\\{.*)$"}}; break;
+    case kShare: schema["pattern"] = "^([0-9]+/[0-9]+|.*\\$\\{.*)$"; break;
+    case kText: schema["type"] = {"string", "number", "boolean"}; break;
     case kDuration:
     case kWholeSeconds: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(us|ms|s|min|h|d)|.*\\$\\{.*)$"; break;
     case kBytes: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)|.*\\$\\{.*)$"; break;
@@ -249,6 +309,12 @@ std::vector<const Key*> KeysIn(std::string_view section) {
   return keys;
 }
 
+const char* ItemNoun(std::string_view list) {
+  if (list == "regions") return "region";
+  if (list == "backups") return "backup source";
+  return "check";
+}
+
 std::string_view LastWord(std::string_view path) {
   const auto dot = path.rfind('.');
   return dot == std::string_view::npos ? path : path.substr(dot + 1);
@@ -269,6 +335,7 @@ const char* Describe(KeyType type) {
   switch (type) {
     case kSection: return "a section";
     case kRegionList: return "a list";
+    case kItemList: return "a list";
     case kLabel: return "a short name";
     case kIdentifier: return "a PostgreSQL name";
     case kDuration: return "a duration";
@@ -279,6 +346,9 @@ const char* Describe(KeyType type) {
     case kUrlList: return "a list of URLs";
     case kDnsName: return "a DNS name";
     case kChoice: return "a choice";
+    case kNumber: return "a whole number";
+    case kShare: return "a share";
+    case kText: return "a text";
   }
   return "a value";
 }
@@ -287,6 +357,7 @@ const char* HowToWrite(KeyType type) {
   switch (type) {
     case kSection: return "write its keys on the lines below, indented by two spaces";
     case kRegionList: return "write one item a region, each begun with '- name: …'";
+    case kItemList: return "write one item each, begun with '- name: …'";
     case kLabel: return "use 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end";
     case kIdentifier: return "use letters, digits, '_' and '-', begun with a letter or '_', at most 63";
     case kDuration: return "write a number and a unit: 250ms, 3s, 10min, 1h, 7d (at most 365d)";
@@ -297,6 +368,9 @@ const char* HowToWrite(KeyType type) {
     case kUrlList: return "write one URL a member, with its address and port: '- https://10.0.1.9:2379'";
     case kDnsName: return "write labels joined by dots: orders-db.example.net.";
     case kChoice: return "write one of its words";
+    case kNumber: return "write digits alone: 4";
+    case kShare: return "write a part and a whole: 1/7";
+    case kText: return "write at most 4096 bytes";
   }
   return "";
 }

@@ -16,6 +16,7 @@ namespace lifeboat {
 enum class KeyType {
   kSection,
   kRegionList,
+  kItemList,  ///< of sections, other than regions
   kLabel,
   kIdentifier,
   kDuration,
@@ -26,6 +27,9 @@ enum class KeyType {
   kUrlList,
   kDnsName,
   kChoice,
+  kNumber,  ///< a whole number
+  kShare,   ///< "1/7"
+  kText,    ///< anything, as it stands
 };
 
 enum class Presence {
@@ -34,7 +38,7 @@ enum class Presence {
 };
 
 struct Key {
-  std::string_view path;  ///< "policy.loss_limit.time"; inside a region "regions[].name"
+  std::string_view path;  ///< "policy.loss_limit.time"; inside a list's items "regions[].name"
   KeyType type;
   Presence presence;
   std::string_view fallback;  ///< the default as it would be written; empty: none
@@ -49,6 +53,8 @@ struct Key {
 [[nodiscard]] const Key* FindKey(std::string_view path);
 /// Keys directly inside `section` ("": the top, "regions[]": a region), in the order of the list.
 [[nodiscard]] std::vector<const Key*> KeysIn(std::string_view section);
+/// What one item of the list at this generic path is called: "region".
+[[nodiscard]] const char* ItemNoun(std::string_view list);
 /// "time" of "policy.loss_limit.time".
 [[nodiscard]] std::string_view LastWord(std::string_view path);
 [[nodiscard]] std::vector<std::string> Choices(const Key& key);

@@ -9,6 +9,7 @@
 
 #include "base/address_reach.h"
 #include "config/document.h"
+#include "config/load_backups.h"
 
 namespace lifeboat {
 
@@ -42,6 +43,7 @@ class Builder {
     s.login.canary_user = Text("login.canary_user");
     s.login.password_file = document_.Valid("login.password_file");
     BuildDns(s.dns);
+    s.backups = BuildBackups(document_, s);
     s.token_file = Text("token_file");
     return s;
   }
@@ -57,6 +59,7 @@ class Builder {
     CheckPlaces(s);
     CheckStore(s);
     CheckDns(s);
+    CheckBackups(document_, s, problems_);
   }
 
  private:
@@ -363,6 +366,13 @@ class Builder {
 const RegionSettings* Settings::Find(const RegionName& region) const {
   for (const RegionSettings& r : regions) {
     if (r.name == region) return &r;
+  }
+  return nullptr;
+}
+
+const BackupSourceSettings* Settings::FindBackups(const std::string& source) const {
+  for (const BackupSourceSettings& each : backups) {
+    if (each.name == source) return &each;
   }
   return nullptr;
 }

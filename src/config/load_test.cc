@@ -410,7 +410,7 @@ TEST(Reference, EveryKeyIsExplainedAndEveryDefaultIsAValue) {
   for (const Key& key : AllKeys()) {
     EXPECT_FALSE(key.help.empty()) << key.path;
     EXPECT_EQ(key.help.back(), '.') << key.path;
-    const bool is_leaf = key.type != KeyType::kSection && key.type != KeyType::kRegionList;
+    const bool is_leaf = key.type != KeyType::kSection && key.type != KeyType::kRegionList && key.type != KeyType::kItemList;
     EXPECT_EQ(is_leaf, !key.sample.empty()) << key.path;
     EXPECT_EQ(key.type == KeyType::kChoice, !key.choices.empty()) << key.path;
     if (!key.fallback.empty()) {

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "config/backup_settings.h"
 #include "model/policy.h"
 #include "model/region.h"
 
@@ -42,7 +43,7 @@ struct LoginSettings {
   std::optional<std::string> password_file;  ///< libpq passfile (0600), used for every connection
 };
 
-enum class StoreKind { kEmbedded, kEtcd };
+enum class StoreKind { kEmbedded, kEtcd, kDynamoDb };
 
 struct StoreSettings {
   StoreKind kind = StoreKind::kEmbedded;
@@ -54,6 +55,8 @@ struct StoreSettings {
   std::string ca_file;                       ///< etcd: certificates that sign its members'; empty: the system's
   std::string certificate_file;              ///< etcd: the client's own; empty: none
   std::string key_file;                      ///< etcd: of certificate_file, 0600
+  std::string table;                         ///< dynamodb
+  std::vector<std::string> aws_regions;      ///< dynamodb: "eu-west-1": those that hold a replica; asked in turn
 };
 
 /// A name that clients follow, kept by RFC 2136 updates.
@@ -77,10 +80,13 @@ struct Settings {
   RegionName first_primary;             ///< who takes epoch 1 of a service that has no lease item yet
   LoginSettings login;
   DnsSettings dns;
+  std::vector<BackupSourceSettings> backups;  ///< in the file's order; names are unique
   std::string token_file;      ///< shared token of agents and command line, 0600
   std::filesystem::path file;  ///< where it was read from
 
   [[nodiscard]] const RegionSettings* Find(const RegionName& region) const;
+  /// The backup source of that name, or null.
+  [[nodiscard]] const BackupSourceSettings* FindBackups(const std::string& source) const;
 };
 
 /// Reads and validates; nothing is started on a bad file.

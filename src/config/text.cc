@@ -94,6 +94,25 @@ std::optional<ByteCount> ParseByteCount(std::string_view text) {
   return ByteCount{*bytes};
 }
 
+std::optional<std::uint32_t> ParseNumber(std::string_view text) {
+  std::uint32_t number = 0;
+  if (text.empty() || text.size() > 9) return std::nullopt;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    number = number * 10 + static_cast<std::uint32_t>(c - '0');
+  }
+  return number;
+}
+
+std::optional<Share> ParseShare(std::string_view text) {
+  const auto slash = text.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  const auto part = ParseNumber(text.substr(0, slash));
+  const auto whole = ParseNumber(text.substr(slash + 1));
+  if (!part || !whole || *part == 0 || *part > *whole || *whole > 1000) return std::nullopt;
+  return Share{*part, *whole};
+}
+
 std::optional<Endpoint> ParseEndpoint(std::string_view text) {
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;

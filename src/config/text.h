@@ -22,6 +22,16 @@ namespace lifeboat {
 /// powers of 1000.
 [[nodiscard]] std::optional<ByteCount> ParseByteCount(std::string_view text);
 
+/// Decimal digits, up to nine.
+[[nodiscard]] std::optional<std::uint32_t> ParseNumber(std::string_view text);
+
+/// "1/7": a part and a whole, 1 to 1000, the part at most the whole.
+struct Share {
+  std::uint32_t part = 1;
+  std::uint32_t whole = 1;
+};
+[[nodiscard]] std::optional<Share> ParseShare(std::string_view text);
+
 /// "10.0.1.5:5432" or "[2001:db8::5]:5432": an address that others can reach (never 0.0.0.0) and a port of 1 to 65535.
 [[nodiscard]] std::optional<Endpoint> ParseEndpoint(std::string_view text);
 

@@ -33,6 +33,21 @@ TEST(ParseByteCount, KnowsBothKindsOfUnits) {
   }
 }
 
+TEST(ParseNumber, ReadsDigitsAlone) {
+  EXPECT_EQ(ParseNumber("0"), 0u);
+  EXPECT_EQ(ParseNumber("999999999"), 999999999u);
+  for (const char* text : {"", "-1", "+1", "1.0", " 1", "0x1", "1000000000"}) EXPECT_EQ(ParseNumber(text), std::nullopt) << text;
+}
+
+TEST(ParseShare, IsAPartOfAWhole) {
+  ASSERT_TRUE(ParseShare("2/7"));
+  EXPECT_EQ(ParseShare("2/7")->part, 2u);
+  EXPECT_EQ(ParseShare("2/7")->whole, 7u);
+  EXPECT_TRUE(ParseShare("1/1"));
+  for (const char* text : {"", "/", "1", "1/", "/7", "0/7", "8/7", "1/1001", "1/7/2", "1 / 7", "-1/7"})
+    EXPECT_FALSE(ParseShare(text)) << text;
+}
+
 TEST(ParseEndpoint, TakesAddressesOnly) {
   EXPECT_EQ(ParseEndpoint("127.77.1.1:7400"), (Endpoint{"127.77.1.1", 7400}));
   EXPECT_EQ(ParseEndpoint("[2001:db8::5]:5432"), (Endpoint{"2001:db8::5", 5432}));

@@ -1,0 +1,70 @@
+#pragma once
+
+// What lifeboat.yaml says of backups: where they lie, who looks at them, how often, how far, and what they are judged against.
+// Read by the command line and by the agent of the region named. Thread rule: plain values.
+
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "base/types.h"
+
+namespace lifeboat {
+
+/// What lies at a source's path.
+enum class BackupKind {
+  kAuto,        ///< told by what is there
+  kPgBackRest,  ///< a pgBackRest repository
+  kBaseBackup,  ///< what pg_basebackup wrote: folders or tar files
+  kWal,         ///< a folder of WAL
+  kDump,        ///< what pg_dump wrote
+};
+
+/// A question to the restored database, with the answer that a good backup gives.
+struct BackupSqlCheck {
+  std::string name;
+  std::string database;
+  std::string sql;     ///< one statement; the first column of its first row is the answer
+  std::string expect;  ///< as text
+};
+
+/// How often the agent looks, and how far up the ladder.
+struct BackupSchedule {
+  Duration every{0};  ///< between the starts of two verifications; 0: never by itself
+  int level = 3;      ///< 0 to 3
+  Duration restore_every{0};  ///< between the starts of two restores; 0: never by itself
+  int restore_level = 6;      ///< 4 to 6
+  Duration deadline{0};       ///< a run that takes longer is ended
+};
+
+/// What is promised of a source. 0: nothing is.
+struct BackupObjectives {
+  Duration backup_age{0};    ///< of the newest backup
+  Duration verified_age{0};  ///< of the newest backup that was verified
+  Duration rto{0};           ///< from the start of a restore to the first verified query
+  Duration rpo{0};           ///< what a restore to the newest moment would lose
+};
+
+/// One place where backups lie.
+struct BackupSourceSettings {
+  std::string name;
+  RegionName region;  ///< whose agent looks
+  BackupKind kind = BackupKind::kAuto;
+  std::string path;  ///< absolute
+  std::string wal;   ///< archive folder beside base backups; may be empty
+  std::string stanza;            ///< pgBackRest; "": the only one
+  std::string cipher_pass_file;  ///< pgBackRest, 0600; "": not encrypted
+  unsigned threads = 2;
+  ByteCount read_rate;  ///< stored bytes a second; 0: no limit
+  unsigned rolling_part = 1;  ///< of what is known to be good, rolling_part of rolling_of is read again each run
+  unsigned rolling_of = 7;
+  bool gate = false;  ///< an unverified source makes its service not ready
+  BackupSchedule schedule;
+  std::string scratch_folder;  ///< absolute; "": no restores
+  ByteCount scratch_limit;     ///< of what a restore may take; 0: what is free
+  std::string bin_directory;   ///< PostgreSQL's programs for the restore
+  BackupObjectives objectives;
+  std::vector<BackupSqlCheck> checks;
+};
+
+}  // namespace lifeboat
