@@ -24,6 +24,8 @@ namespace {
 
 namespace asio = boost::asio;
 
+constexpr std::size_t kMostHeaders = 200;  // of an answer; libcurl bounds their size
+
 /// A socket that libcurl opened, and what it waits for on it.
 struct Watched {
   explicit Watched(const asio::any_io_executor& executor, int fd) : descriptor(executor, fd) {}
@@ -80,6 +82,24 @@ std::size_t TakeBody(char* from, std::size_t size, std::size_t count, void* user
   }
   transfer->response.body.append(part);
   return part.size();
+}
+
+/// One line of the answer's head. A new status line (after a "100 Continue") begins it anew.
+std::size_t TakeHeader(char* from, std::size_t size, std::size_t count, void* user) {
+  auto& headers = static_cast<Transfer*>(user)->response.headers;
+  std::string_view line(from, size * count);
+  if (line.starts_with("HTTP/")) headers.clear();
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos || headers.size() >= kMostHeaders) return size * count;
+  std::string name(line.substr(0, colon));
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  line.remove_prefix(colon + 1);
+  while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
+  while (!line.empty() && (line.back() == '\n' || line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+  headers.emplace_back(std::move(name), line);
+  return size * count;
 }
 
 bool IsAddress(const std::string& host) {
@@ -259,6 +279,10 @@ void HttpClient::Engine::SetUp(Transfer& transfer, Duration timeout) {
   set(CURLOPT_CLOSESOCKETDATA, static_cast<void*>(this));
   set(CURLOPT_WRITEFUNCTION, &TakeBody);
   set(CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
+  set(CURLOPT_HEADERFUNCTION, &TakeHeader);
+  set(CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
+  set(CURLOPT_PATH_AS_IS, 1L);  // the path may be signed: nothing in it is tidied up
+  if (request.fresh_connection) set(CURLOPT_FRESH_CONNECT, 1L);
 
   if (!options.tls.ca_file.empty()) {
     set(CURLOPT_CAINFO, options.tls.ca_file.c_str());

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -27,6 +28,7 @@ struct HttpRequest {
   std::vector<std::string> headers;  ///< "Content-Type: application/json"; they never appear in a message
   std::string body;
   Duration connect_timeout{0};  ///< 0: the whole timeout
+  bool fresh_connection = false;  ///< never over a kept one, which may have died unseen: for a change whose fate must not be in doubt
   /// Is handed the answer's body as it arrives; `body` of the response stays empty. Called on the executor.
   std::function<void(std::string_view)> on_body;
 };
@@ -34,6 +36,7 @@ struct HttpRequest {
 struct HttpResponse {
   int status = 0;
   std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case, in their order
 };
 
 /// Files are read by each new connection, so a renewed certificate needs no restart.

@@ -112,6 +112,26 @@ TEST_F(HttpClientTest, AStatusOfAnyKindIsAnAnswer) {
   EXPECT_EQ(response->body, "wait");
 }
 
+TEST_F(HttpClientTest, TheHeadOfAnAnswerIsHandedOnAndThePathIsSentAsItStands) {
+  server_.answer = [](std::size_t) {
+    return std::string("HTTP/1.1 200 OK\r\nETag:  \"a:b\" \r\nX-Request-Id: 7\r\nContent-Length: 0\r\n\r\n");
+  };
+  HttpRequest request = Post(server_.Url() + "/a/../b//c");
+  const auto response = Send(std::move(request));
+  ASSERT_TRUE(response.ok());
+  const std::vector<std::pair<std::string, std::string>> expected = {{"etag", "\"a:b\""}, {"x-request-id", "7"}, {"content-length", "0"}};
+  EXPECT_EQ(response->headers, expected);
+  EXPECT_THAT(server_.requests[0], HasSubstr("POST /path/a/../b//c HTTP/1.1"));
+}
+
+TEST_F(HttpClientTest, AFreshConnectionIsNeverAKeptOne) {
+  ASSERT_TRUE(Send(Post(server_.Url())).ok());
+  HttpRequest request = Post(server_.Url());
+  request.fresh_connection = true;
+  ASSERT_TRUE(Send(std::move(request)).ok());
+  EXPECT_EQ(server_.connections, 2);
+}
+
 TEST_F(HttpClientTest, NeverSendsAChangeTwice) {
   // Given a kept connection that closes after the server has taken the second request.
   server_.answer = [](std::size_t number) { return number == 1 ? Server::Ok("fine") : std::string(); };
