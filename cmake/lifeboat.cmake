@@ -43,10 +43,11 @@ function(lifeboat_library folder)
   endif()
 endfunction()
 
-# lifeboat_test(name SOURCES … LINKS targets… LABEL unit|integration|scenario [TOGETHER]): a GoogleTest program, one ctest entry a
-# test. TOGETHER: one entry for all of them, where they share a server that takes long to start.
+# lifeboat_test(name SOURCES … LINKS targets… LABEL unit|integration|scenario [TOGETHER] [FIXTURE name]): a GoogleTest program, one
+# ctest entry a test. TOGETHER: one entry for all of them, where they share a server that takes long to start. FIXTURE: what ctest
+# must have set up before; where that fails, they have failed.
 function(lifeboat_test name)
-  cmake_parse_arguments(ARG "TOGETHER" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "TOGETHER" "LABEL;TIMEOUT;FIXTURE" "SOURCES;LINKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 180)
   endif()
@@ -56,11 +57,15 @@ function(lifeboat_test name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${ARG_LINKS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE LIFEBOAT_PROGRAM="${CMAKE_BINARY_DIR}/bin/lifeboat")
+  set(properties LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+  if(ARG_FIXTURE)
+    list(APPEND properties FIXTURES_REQUIRED ${ARG_FIXTURE})
+  endif()
   if(ARG_TOGETHER)
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+    set_tests_properties(${name} PROPERTIES ${properties})
   else()
-    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES ${properties})
   endif()
 endfunction()
 include(GoogleTest)
