@@ -13,11 +13,11 @@ namespace {
 constexpr std::size_t kLongestMessage = 600;
 
 // @source botocore 1.43, retries/standard.py and data/_retry.json
-constexpr std::array<std::string_view, 16> kThrottles{
+constexpr std::array<std::string_view, 17> kThrottles{
     "Throttling",          "ThrottlingException",  "ThrottledException",     "RequestThrottledException",
     "RequestThrottled",    "RequestLimitExceeded", "TooManyRequestsException", "ProvisionedThroughputExceededException",
     "SlowDown",            "BandwidthLimitExceeded", "LimitExceededException", "TransactionInProgressException",
-    "EC2ThrottledException", "PriorRequestNotComplete", "ThrottlingError",    "RequestTimeout"};
+    "EC2ThrottledException", "PriorRequestNotComplete", "ThrottlingError",    "RequestTimeout", "ReplicatedWriteConflictException"};
 
 constexpr std::array<std::string_view, 6> kClocks{"RequestTimeTooSkewed", "RequestExpired",       "RequestInTheFuture",
                                                   "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure"};
