@@ -591,6 +591,82 @@ TEST_F(ExecutorTest, ADivergedCopyThatCannotBeRewoundIsCopiedAfreshAfterItWasSav
   EXPECT_EQ(NumberAt(Stored(world_)->facts["divergence"], "commits"), 2u);
 }
 
+/// Two promotions at one position, neither of which knew of the other: east's, and west's, which was promoted once more since.
+void NamesakesAtOnePosition(ActWorld& world) {
+  world.west.receiving = false;
+  for (FakeServer* server : {&world.east, &world.west}) {
+    server->forks[2] = server->End();
+    server->timeline = 2;
+  }
+  ASSERT_EQ(world.east.forks[2], world.west.forks[2]);
+  world.east.Commit("mark", {2}, 0, "uuid-of-east us-east-1");
+  world.east.Commit("row");
+  world.east.Commit("row");
+  LoseEast(world);
+  world.west.Started(true);
+  world.west.Commit("mark", {3}, 0, "uuid-of-west us-west-2");
+  for (int row = 0; row < 9; ++row) world.west.Commit("row");
+  world.west.timeline = 3;
+  world.west.forks[3] = world.west.End();
+  world.west.Commit("row");
+  world.shared.item.epoch = {3};
+  world.shared.item.holder = kWest;
+  world.shared.item.candidates.clear();
+  world.shared.valid = true;
+  world.shared.lapsed = false;
+  world.names.record = {kWestHost, Epoch{3}, std::chrono::seconds(1)};
+}
+
+TEST_F(ExecutorTest, ACopyWhoseTimelineOnlyHasTheNumberAndTheForkOfThePrimarysIsSavedFromThereAndNeverRewound) {
+  NamesakesAtOnePosition(world_);
+  process_ = std::make_unique<ActProcess>(world_, kEast, "run-1");
+  process_->Spawn(process_->BeginAndRun(Plan(*process_, PlanKind::kRejoin)));
+  ASSERT_TRUE(Ends());
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone) << Stored(world_)->reason;
+  EXPECT_FALSE(world_.east.unsaved_loss);
+  EXPECT_EQ(world_.east.saved_ids.size(), 3u);
+  EXPECT_EQ(world_.east.rewinds, 0) << "pg_rewind goes by the number and the position";
+  EXPECT_EQ(world_.east.copies, 1);
+  EXPECT_TRUE(world_.east.FollowsHistoryOf(world_.west));
+}
+
+TEST_F(ExecutorTest, WhereTheWalThatTellsTimelinesApartIsGoneTheOldPrimarysOwnPromotionMustBeKnownToTheNewOne) {
+  NamesakesAtOnePosition(world_);
+  world_.west.forgets_signs = true;
+  process_ = std::make_unique<ActProcess>(world_, kEast, "run-1");
+  process_->lease(kEast).held = {2};
+  process_->Spawn(process_->BeginAndRun(Plan(*process_, PlanKind::kRejoin)));
+  ASSERT_TRUE(Ends());
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone) << Stored(world_)->reason;
+  EXPECT_FALSE(world_.east.unsaved_loss);
+  EXPECT_EQ(world_.east.copies, 1);
+}
+
+TEST_F(ExecutorTest, ASharedTimelineWhoseBeginningIsGoneIsStillRewound) {
+  // Given: east's own promotion of epoch 2 is in west's history, and only the last rows are not.
+  world_.east.forks[2] = world_.east.End();
+  world_.east.timeline = 2;
+  world_.east.Commit("mark", {2}, 0, "uuid-of-east us-east-1");
+  world_.servers.Replicate();
+  world_.shared.item.epoch = {2};
+  DivergeEast(world_);
+  world_.west.timeline = 3;
+  world_.west.forks[3] = world_.west.forks[2];
+  world_.west.forks[2] = world_.east.forks[2];
+  for (std::size_t at = world_.west.wal.size() - 2; at < world_.west.wal.size(); ++at) world_.west.wal[at].timeline = 3;
+  world_.shared.item.epoch = {3};
+  world_.names.record.epoch = Epoch{3};
+  world_.west.forgets_signs = true;
+  process_ = std::make_unique<ActProcess>(world_, kEast, "run-1");
+  process_->lease(kEast).held = {2};
+  process_->Spawn(process_->BeginAndRun(Plan(*process_, PlanKind::kRejoin)));
+  ASSERT_TRUE(Ends());
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone) << Stored(world_)->reason;
+  EXPECT_FALSE(world_.east.unsaved_loss);
+  EXPECT_EQ(world_.east.saved_ids.size(), 2u);
+  EXPECT_EQ(world_.east.rewinds, 1);
+}
+
 TEST_F(ExecutorTest, ADiskThatIsFullAtTheLedgerStopsARejoinBeforeAnythingIsRewound) {
   ActProcess& process = Begin(PlanKind::kRejoin);
   process.scripts["salvage@us-east-1"] = [](const Json&) -> std::optional<Error> {

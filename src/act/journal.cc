@@ -175,6 +175,15 @@ Task<Result<Execution>> Journal::Adopt(ExecutionId id, RegionName region, AgentI
   auto reading = co_await store_.Read(key, kStoreTimeout);
   if (!reading.ok()) co_return reading.error();
   if (reading->records.empty()) co_return NotFound("there is no execution '" + id.text + "'");
+  const auto json = ParseJson(reading->records.front().value, key);
+  if (!json.ok()) co_return json.error();
+  const auto stored = ExecutionFromJson(*json);
+  if (!stored.ok()) co_return stored.error();
+  if (IsEnded(stored->state)) {
+    // Its own last word freed the pointer, or a failover ended it, whose pointer stands there now: nothing is left to write.
+    if (own_file_.erase(id) > 0) (void)co_await files_.Remove(FileOf(id));
+    co_return Refused("execution '" + id.text + "' has ended");
+  }
   Execution adopted = *found;
   if (IsEnded(adopted.state)) {
     // It ended while the store was silent: its last word stands in the own file only, and is merged now.

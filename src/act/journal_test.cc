@@ -109,6 +109,37 @@ TEST_F(JournalTest, AnEndedRunThatWasSupersededDoesNotFreeItsSuccessorsPointer) 
   EXPECT_EQ(server_.ValueOf("orders/current"), "x-2");
 }
 
+TEST_F(JournalTest, WhoWouldAdoptWhatAFailoverHasEndedDoesNotFreeTheFailoversPointer) {
+  ASSERT_TRUE(Await(other_.Begin(Some("x-1", PlanKind::kRejoin, "run-2"))).ok());
+  const Execution failover = Some("x-2", PlanKind::kFailover);
+  auto transaction = Await(journal_.Beginning(failover, true));
+  ASSERT_TRUE(Await(store_.Commit(*transaction, 1s))->committed);
+  // Given: the rejoin's owner was cut off meanwhile and still holds it for its own. When: it would go on with it.
+  const auto adopted = Await(other_.Adopt(ExecutionId("x-1"), RegionName("us-east-1"), AgentId("run-3")));
+  // Then: it hears that it has ended, and the failover is still the one that runs.
+  ASSERT_FALSE(adopted.ok());
+  EXPECT_EQ(adopted.error().retry, Retry::kRefused);
+  EXPECT_EQ(Stored("x-1")->state, ExecutionState::kAborted);
+  EXPECT_EQ(server_.ValueOf("orders/current"), "x-2");
+}
+
+TEST_F(JournalTest, ALastWordInTheOwnFileDoesNotOverwriteTheEndThatAFailoverGaveIt) {
+  Execution rejoin = Some("x-1", PlanKind::kRejoin, "run-2");
+  ASSERT_TRUE(Await(other_.Begin(rejoin)).ok());
+  // Given: its last word stands in the own file only, and a failover has ended it in the store since.
+  other_store_.silent = true;
+  rejoin.state = ExecutionState::kDone;
+  ASSERT_EQ(Await(other_.Write(rejoin, true)), Journal::Written::kInFile);
+  auto transaction = Await(journal_.Beginning(Some("x-2", PlanKind::kFailover), true));
+  ASSERT_TRUE(Await(store_.Commit(*transaction, 1s))->committed);
+  other_store_.silent = false;
+  // When: it would be merged. Then: the store's word stands, and the own file is gone.
+  EXPECT_FALSE(Await(other_.Adopt(ExecutionId("x-1"), RegionName("us-east-1"), AgentId("run-3"))).ok());
+  EXPECT_EQ(Stored("x-1")->state, ExecutionState::kAborted);
+  EXPECT_EQ(server_.ValueOf("orders/current"), "x-2");
+  EXPECT_TRUE(other_files_.content.empty());
+}
+
 TEST_F(JournalTest, ABeginWhoseAnswerWasLostIsFoundAgain) {
   store_.lose_answers = 1;
   Execution e = Some("x-1");

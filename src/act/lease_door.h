@@ -18,6 +18,8 @@ class LeaseDoor {
   /// The second look at the moment of a promotion (docs/lease.md section 4.3).
   [[nodiscard]] virtual bool MayPromote(Epoch epoch) const = 0;
   [[nodiscard]] virtual bool Detached() const = 0;
+  /// The highest epoch under which this region's database may have been writable; 0: none.
+  [[nodiscard]] virtual Epoch Held() const = 0;
 
   /// Takes the next epoch, together with `extra` (compares and puts of an execution) in one transaction.
   /// `attested`: the person who vouches that the old primary is off, which stands in for waiting its lease out. Empty: nobody.

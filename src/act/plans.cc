@@ -433,8 +433,25 @@ Answer CheckpointPrimary(StepContext c) {
   co_return Done();
 }
 
+/// Whether a timeline that left at one position on both servers is one and the same: by how its WAL begins, which holds the moment
+/// of the promotion.
+Task<Result<bool>> IsOneTimeline(StepContext c, std::uint64_t timeline) {
+  auto theirs = co_await c.Ask(c.execution.target, "sign", One("timeline", timeline));
+  auto ours = co_await c.Ask(c.execution.source, "sign", One("timeline", timeline));
+  if (!theirs.ok() && theirs.error().retry != Retry::kNotFound) co_return theirs.error();
+  if (!ours.ok() && ours.error().retry != Retry::kNotFound) co_return ours.error();
+  if (theirs.ok() && ours.ok()) co_return TextAt(*theirs, "sign") == TextAt(*ours, "sign");
+  // That WAL is gone on one of them. SAFETY: then the old copy's own last primaryship must be part of the new one's history; where
+  // it is not, everything from here on counts as divergent, which saves too much rather than too little.
+  const std::uint64_t held = NumberAt(Facts(c, "identify"), "held");
+  if (held == 0) co_return true;
+  auto mark = co_await c.Ask(c.execution.target, "mark", One("of", held));
+  if (!mark.ok() && mark.error().retry != Retry::kNotFound) co_return mark.error();
+  co_return mark.ok() && TextAt(*mark, "region") == c.execution.source.text;
+}
+
 /// Two promotions that did not know of each other give their timelines the same number: told apart by where each left the one
-/// before it. Nothing: up to the lower of the two numbers it is one history.
+/// before it, and where that is one position too, by how each begins. Nothing: up to the lower of the two numbers it is one history.
 Task<Result<std::optional<std::string>>> ForkOfNamesakes(StepContext c, std::uint64_t old_timeline, std::uint64_t new_timeline) {
   std::optional<Lsn> fork;
   for (std::uint64_t timeline = std::min(old_timeline, new_timeline); timeline > 1; --timeline) {
@@ -445,7 +462,14 @@ Task<Result<std::optional<std::string>>> ForkOfNamesakes(StepContext c, std::uin
     if (!theirs.ok() || !ours.ok()) break;  // a fresh copy has no old history files
     const auto there = Lsn::Parse(TextAt(*theirs, "fork"));
     const auto here = Lsn::Parse(TextAt(*ours, "fork"));
-    if (!there || !here || *there == *here) break;
+    if (!there || !here) break;
+    if (*there == *here) {
+      auto one = co_await IsOneTimeline(c, timeline);
+      if (!one.ok()) co_return one.error();
+      if (*one) break;
+      // pg_rewind goes by numbers and positions alone: it would take the two for one, and mix their histories.
+      c.record.result["namesakes"] = timeline;
+    }
     fork = std::min(*there, *here);
   }
   if (!fork) co_return std::optional<std::string>();
@@ -482,7 +506,9 @@ Answer Salvage(StepContext c) {
   auto saved = co_await c.Ask(c.execution.source, "salvage", parameters);
   if (!saved.ok()) co_return saved.error();
   const Divergence divergence = DivergenceFromJson(*saved);
+  const Json namesakes = MemberAt(c.record.result, "namesakes");
   c.record.result = *saved;
+  if (namesakes.is_number()) c.record.result["namesakes"] = namesakes;
   c.record.result["diverged"] = divergence.Diverged();
   c.record.result["outcome"] = divergence.Diverged() ? std::to_string(divergence.commits) + " commits after " +
                                                            divergence.fork.Text() + " saved in " + divergence.saved_in
@@ -495,13 +521,16 @@ Answer Rebuild(StepContext c) {
   const Json identity = Facts(c, "identify");
   const Json salvage = Facts(c, "salvage");
   Json parameters = {{"primary", c.execution.target.text}};
-  if (FlagAt(identity, "has_data") && !FlagAt(salvage, "diverged")) {
+  const bool namesakes = MemberAt(salvage, "namesakes").is_number();
+  if (FlagAt(identity, "has_data") && !FlagAt(salvage, "diverged") && !namesakes) {
     c.record.result["outcome"] = "the copy has not diverged";
     c.record.result["method"] = "none";
     co_return Done();
   }
   std::string why = "there was no data directory";
-  if (FlagAt(identity, "has_data")) {
+  if (namesakes) {
+    why = "its timeline " + std::to_string(NumberAt(salvage, "namesakes")) + " is another one than the primary's of the same number";
+  } else if (FlagAt(identity, "has_data")) {
     auto rewound = co_await c.Ask(c.execution.source, "rewind", parameters);
     if (rewound.ok()) {
       c.record.result["outcome"] = "rewound to the fork";
@@ -655,6 +684,7 @@ Task<Result<Json>> IdentifyRejoin(ActDoors& doors, RegionName region, RegionName
                       "it was promoted by somebody else: its data must be looked at by a person before it is rejoined");
   }
   identity["has_data"] = true;
+  identity["held"] = NumberAt(*look, "held");
   identity["timeline"] = timeline;
   identity["system_id"] = TextAt(control, "system_id");
   // A copy that is trusted and streams from the primary needs no rejoin; a detached one is never taken at its word.

@@ -34,6 +34,7 @@ Task<Result<Json>> RegionHand::Do(std::string verb, Json parameters, Duration ti
       {"heartbeat", &RegionHand::WriteHeartbeat},
       {"heartbeat_seen", &RegionHand::SeenHeartbeat},
       {"fork", &RegionHand::Fork},
+      {"sign", &RegionHand::Sign},
       {"end_of_wal", &RegionHand::EndOfWal},
       {"fence", &RegionHand::FenceDatabase},
       {"salvage", &RegionHand::Salvage},
@@ -87,7 +88,8 @@ Task<Result<Json>> RegionHand::Look(Json, Duration timeout) {
                  {"control", nullptr},
                  {"fence", nullptr},
                  {"lease", nullptr},
-                 {"detached", doors_.lease.Detached()}};
+                 {"detached", doors_.lease.Detached()},
+                 {"held", doors_.lease.Held().number}};
   auto control = co_await doors_.database->ReadControl();
   if (control.ok()) {
     answer["control"] = {{"system_id", control->system_id.text},
@@ -245,10 +247,21 @@ Task<Result<Json>> RegionHand::Cede(Json parameters, Duration timeout) {
   co_return Json::object();
 }
 
-Task<Result<Json>> RegionHand::Mark(Json, Duration timeout) {
-  auto mark = co_await doors_.database->ReadPromotionMark(timeout);
+Task<Result<Json>> RegionHand::Mark(Json parameters, Duration timeout) {
+  const Epoch asked{NumberAt(parameters, "of")};
+  Result<PromotionMark> mark = NotFound("not asked");
+  if (asked.number > 0)
+    mark = co_await doors_.database->ReadPromotionMarkOf(asked, timeout);
+  else
+    mark = co_await doors_.database->ReadPromotionMark(timeout);
   if (!mark.ok()) co_return mark.error();
   co_return Json{{"epoch", mark->epoch.number}, {"uuid", mark->uuid}, {"region", mark->region.text}};
+}
+
+Task<Result<Json>> RegionHand::Sign(Json parameters, Duration timeout) {
+  auto sign = co_await doors_.database->SignOf(static_cast<Timeline>(NumberAt(parameters, "timeline")), timeout);
+  if (!sign.ok()) co_return sign.error();
+  co_return Json{{"sign", *sign}};
 }
 
 Task<Result<Json>> RegionHand::ClaimLease(Json parameters, Duration) {
@@ -393,7 +406,11 @@ Task<Result<Json>> RegionHand::FenceDatabase(Json parameters, Duration timeout) 
   const auto safe = CheckNotHolder();
   if (!safe.ok()) co_return safe.error();
   auto forbidden = co_await doors_.guard->Forbid(*epoch, timeout);
-  if (!forbidden.ok()) co_return forbidden.error();
+  if (!forbidden.ok()) {
+    // One that observes ends nothing: it is ended below, from here.
+    const GuardState guard = co_await doors_.guard->Look(timeout);
+    if (!guard.reachable || !guard.observes) co_return forbidden.error();
+  }
   auto fenced = co_await doors_.database->Fence();
   if (!fenced.ok()) co_return fenced.error();
   auto killed = co_await doors_.database->KillAll(timeout);

@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include "agent/carried_loss.h"
 #include "agent/hands.h"
 #include "base/spawn.h"
 
@@ -126,7 +127,8 @@ Snapshot Agent::Observe() const {
   s.lease = ObserveLease(s.now);
   s.database = world_.database();
   s.detached = keeper_.Detached();
-  s.guard_answers = world_.guard().reachable;
+  // One that was not restarted with 'act' yet would stop nothing: nothing is opened beside it.
+  s.guard_answers = world_.guard().reachable && !(world_.guard().observes && settings_.policy.automation == Automation::kAct);
   s.gate = world_.guard().gate;
   s.heartbeat_written = world_.heartbeat_written();
   for (const auto& [region, view] : world_.peers()) s.peers[region] = world_.FactsOf(region, s.now);
@@ -140,6 +142,7 @@ Snapshot Agent::Observe() const {
   if (not_following_since_) s.not_following = AgeAt(*not_following_since_, s.now);
   s.pointed = s.lease.item && pointed_ == s.lease.item->epoch;
   if (s.lease.item && ahead_epoch_ == s.lease.item->epoch) s.ahead = ahead_;
+  s.traffic = world_.TrafficSeen(region_.database ? region_.database->address.host : std::string());
   s.execution = executor_.current() ? executor_.current() : execution_;
   s.journal_read = journal_read_;
   s.execution_runs_here = executor_.current().has_value();
@@ -159,6 +162,9 @@ Snapshot Agent::Observe() const {
     s.ready_heir = ready_heir_;
   } else {
     s.loss = LossHere(s);
+  }
+  for (const auto& [region, since] : candidates_since_) {
+    if (s.peers.contains(region)) s.peers[region].candidate_for = AgeAt(since, s.now);
   }
   if (last_takeover_) s.since_takeover = Duration(s.wall.ns - last_takeover_->ns);
   return s;
@@ -197,14 +203,10 @@ std::optional<LossEstimate> Agent::LossHere(const Snapshot& s) const {
     // Nobody wrote since the old primary: what is missing is what it had and is not here.
     const bool known = ended_.epoch == Epoch{NumberAt(token, "epoch")};
     loss = world_.ring().LossAt(*s.database->flushed, known ? ended_.at : *released);
-    const Json& theirs = MemberAt(token, "loss");
-    if (loss.kind != LossEstimate::Kind::kUnknown || TextAt(theirs, "state") != "bounded" || !MemberAt(theirs, "seconds").is_number())
-      return loss;
-    loss.kind = LossEstimate::Kind::kBounded;
-    loss.time = Duration(static_cast<std::int64_t>(MemberAt(theirs, "seconds").get<double>() * 1e9));
-    loss.bytes = {NumberAt(theirs, "bytes")};
-    loss.basis = "at most what '" + s.lease.item->holder.text + "' would have lost, which gave the epoch away: " + TextAt(theirs, "basis");
-    return loss;
+    LossEstimate theirs = LossFromJson(MemberAt(token, "loss"));
+    if (loss.kind != LossEstimate::Kind::kUnknown || theirs.kind != LossEstimate::Kind::kBounded) return loss;
+    theirs.basis = "at most what '" + s.lease.item->holder.text + "' would have lost, which gave the epoch away: " + theirs.basis;
+    return theirs;
   }
   // Released means stopped: what is missing is what lies between the stated end and what is held here.
   const auto end = Lsn::Parse(TextAt(token, "end"));
@@ -217,7 +219,16 @@ std::optional<LossEstimate> Agent::LossHere(const Snapshot& s) const {
   } else {
     loss.basis = "the release does not say where the old primary's WAL ended";
   }
+  if (const Json& carried = MemberAt(token, "loss"); carried.is_object()) return Sum(loss, LossFromJson(carried));
   return loss;
+}
+
+/// Since when each candidate has been one, as this run has seen it: what its agent said before that is of before its rejoin.
+void Agent::NoteCandidates(Instant now) {
+  const auto& item = keeper_.lease().item();
+  std::erase_if(candidates_since_, [&](const auto& each) { return !item || !item->IsCandidate(each.first); });
+  if (!item) return;
+  for (const RegionName& region : item->candidates) candidates_since_.try_emplace(region, now);
 }
 
 /// Counts the votes of this moment. Nothing is counted while an execution moves the service: its canary fails by design.
@@ -288,6 +299,7 @@ Task<> Agent::DecideLoop() {
       valid_since_.reset();
     else if (!valid_since_)
       valid_since_ = round_at_;
+    NoteCandidates(round_at_);
     NoteVotes(round_at_);
     NoteFollowing(round_at_);
     snapshot_ = Observe();

@@ -77,6 +77,7 @@ class Agent {
   [[nodiscard]] Snapshot Observe() const;
   [[nodiscard]] LeaseFacts ObserveLease(Instant now) const;
   void NoteSuspicion();
+  void NoteCandidates(Instant now);
   void NoteVotes(Instant now);
   void NoteFollowing(Instant now);
   [[nodiscard]] bool IsProvenCopy(const Snapshot& s) const;
@@ -87,10 +88,14 @@ class Agent {
   Task<Result<Unit>> Attempt(Decision decision);
   Task<Result<Unit>> CheckSystem(RegionName primary);
   Task<Result<Unit>> StartPrimary();
+  Task<Result<Unit>> PointHere(Epoch epoch);
+  Task<Result<Unit>> RouteHere();
   Task<Result<Unit>> ReleaseDead(RegionName heir);
   Task<Result<Unit>> StartStandby(RegionName holder);
   Task<Result<Unit>> FollowHolder(RegionName holder);
   Task<Result<Unit>> SeeLineage(RegionName holder, DatabaseState here);
+  Task<Result<Unit>> SeeOneTimeline(RegionName holder, Timeline timeline);
+  [[nodiscard]] Error NotOneHistory(std::string what);
   Task<Result<Unit>> SeeForkOf(RegionName holder, DatabaseState here, Timeline theirs);
   Task<Result<Unit>> BeginMove(Decision decision);
   Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, std::string attested_by);
@@ -99,6 +104,7 @@ class Agent {
   void OnExecution(const Execution& execution);
   Task<> RecordEvidence(Execution execution);
   Task<Result<Unit>> AssessDead();
+  Task<Result<std::optional<LossEstimate>>> LossCarried();
   Task<bool> AnyHeirReady();
   [[nodiscard]] bool OutOfBudget() const;
 
@@ -154,6 +160,7 @@ class Agent {
   Instant round_at_;
   std::optional<Execution> execution_;      ///< the one that is not ended, as the store has it
   bool journal_read_ = false;               ///< by this run: before that nothing is started
+  std::map<RegionName, Instant> candidates_since_;
   std::map<AgentId, Instant> agents_seen_;  ///< runs of other agents: when they last answered
   struct {
     AgentId agent;
@@ -174,6 +181,7 @@ class Agent {
   std::optional<LossEstimate> dead_loss_;
   RegionName ready_heir_;
   std::optional<Lsn> dead_end_;
+  std::optional<LossEstimate> carried_loss_;  ///< of a takeover to here that was not opened
   std::optional<Instant> assessed_outage_;  ///< the outage (by its beginning) in which the budget's end was acted on
   std::optional<Instant> valid_since_;      ///< since when the lease has been valid without a break
   Json evidence_head_ = Json::object();

@@ -1,6 +1,7 @@
 // Carrying out what decide proposed, one proposal at a time.
 
 #include "agent/agent.h"
+#include "agent/carried_loss.h"
 #include "agent/hands.h"
 #include "base/spawn.h"
 
@@ -55,6 +56,7 @@ Task<Result<Unit>> Agent::Attempt(Decision decision) {
     case Proposal::kAdmitStandby: co_return co_await keeper_.ChangeCandidate(decision.subject, true);
     case Proposal::kDropCandidate: co_return co_await keeper_.ChangeCandidate(decision.subject, false);
     case Proposal::kFollow: co_return co_await FollowHolder(decision.subject);
+    case Proposal::kRoute: co_return co_await RouteHere();
     case Proposal::kMove: co_return co_await BeginMove(std::move(decision));
     case Proposal::kReleaseDead: co_return co_await ReleaseDead(decision.subject);
     case Proposal::kReclaim: {
@@ -129,19 +131,46 @@ Task<Result<Unit>> Agent::SeeLineage(RegionName holder, DatabaseState here) {
   if (!mark.ok()) co_return mark.error();
   if (TextAt(*mark, "region") != holder.text || NumberAt(*mark, "epoch") > epoch.number)
     co_return RetryLater("the first row of the timeline of '" + holder.text + "' has not been seen yet");
+  // The newest promotion that is known here must be part of the primary's history too.
   auto own = co_await doors_.database->ReadPromotionMark(kLook);
-  if (own.ok() && own->epoch.number == NumberAt(*mark, "epoch") && own->uuid != TextAt(*mark, "uuid")) {
-    ahead_ = "the copy here holds another promotion of epoch " + std::to_string(own->epoch.number) + " than the primary '" +
-             holder.text + "': it is of another history";
-    ahead_epoch_ = epoch;
-    co_return Refused(ahead_, "lifeboat rejoin " + self_.text);
+  if (!own.ok() && own.error().retry != Retry::kNotFound) co_return own.error();
+  if (own.ok()) {
+    Json question = {{"of", own->epoch.number}};
+    auto same = co_await hands_->Do(holder, "mark", std::move(question), kLook);
+    if (!same.ok() && same.error().retry != Retry::kNotFound) co_return same.error();
+    if (!same.ok() || own->uuid != TextAt(*same, "uuid")) {
+      co_return NotOneHistory("the copy here holds another promotion of epoch " + std::to_string(own->epoch.number) +
+                              " than the primary '" + holder.text + "': it is of another history");
+    }
   }
+  auto one = co_await SeeOneTimeline(holder, here.timeline.value_or(0));
+  if (!one.ok()) co_return one;
   co_return co_await SeeForkOf(holder, std::move(here), *there.timeline);
+}
+
+/// Remembers why the copy here cannot follow. SAFETY: divergent WAL is never destroyed unsaved (G4): it is saved and rewound by a
+/// person's order, never on the way.
+Error Agent::NotOneHistory(std::string what) {
+  ahead_ = std::move(what);
+  ahead_epoch_ = keeper_.lease().item()->epoch;
+  return Refused(ahead_, "lifeboat rejoin " + self_.text);
+}
+
+/// Refuses where two promotions at one position gave the timeline here the number of one of the holder's: positions and history
+/// files do not tell them apart, how their WAL begins does. Where that WAL is gone, the promotion's row has spoken.
+Task<Result<Unit>> Agent::SeeOneTimeline(RegionName holder, Timeline timeline) {
+  if (timeline < 2) co_return Done();
+  auto ours = co_await doors_.database->SignOf(timeline, kLook);
+  Json question = {{"timeline", timeline}};
+  auto theirs = co_await hands_->Do(holder, "sign", std::move(question), kLook);
+  if (!ours.ok() && ours.error().retry != Retry::kNotFound) co_return ours.error();
+  if (!theirs.ok() && theirs.error().retry != Retry::kNotFound) co_return theirs.error();
+  if (!ours.ok() || !theirs.ok() || *ours == TextAt(*theirs, "sign")) co_return Done();
+  co_return NotOneHistory("timeline " + std::to_string(timeline) + " of the copy here is another one than that of '" + holder.text + "'");
 }
 
 /// Refuses where the copy here went on beyond the point at which the holder's history left its timeline.
 Task<Result<Unit>> Agent::SeeForkOf(RegionName holder, DatabaseState here, Timeline theirs) {
-  const Epoch epoch = keeper_.lease().item()->epoch;
   if (!here.timeline || !here.flushed || !here.replayed) co_return RetryLater("the position of the copy here is unknown");
   std::optional<Lsn> fork;
   for (Timeline timeline = *here.timeline + 1; timeline <= theirs && !fork; ++timeline) {
@@ -162,10 +191,7 @@ Task<Result<Unit>> Agent::SeeForkOf(RegionName holder, DatabaseState here, Timel
     what = "the copy here holds WAL up to " + here.replayed->Text() + ", and '" + holder.text + "' left its timeline at " +
            fork->Text() + ": " + FormatBytes({here.replayed->bytes - fork->bytes}) + " that the primary does not have";
   }
-  // SAFETY: divergent WAL is never destroyed unsaved (G4): it is saved and rewound by a person's order, never on the way.
-  ahead_ = what;
-  ahead_epoch_ = epoch;
-  co_return Refused(what, "lifeboat rejoin " + self_.text);
+  co_return NotOneHistory(std::move(what));
 }
 
 Task<Result<Unit>> Agent::FollowHolder(RegionName holder) {
@@ -268,8 +294,34 @@ Task<Result<Unit>> Agent::StartPrimary() {
   if (running && running->target == self_) others.push_back(running->source);
   auto slots = co_await doors_.database->EnsureSlots(std::move(others), kShort);
   if (!slots.ok()) log_.Warn("replication slots could not be put right", {{"problem", slots.error().message}});
+  (void)co_await PointHere(epoch);
+  co_return Done();
+}
+
+/// One try to send clients here. Where it does not come through, the next look at the name shows it (rule 255).
+Task<Result<Unit>> Agent::PointHere(Epoch epoch) {
   auto pointed = co_await doors_.traffic.Point(region_.database->address.host, epoch, kShort);
+  world_.DoubtTraffic();
   if (!pointed.ok()) log_.Warn("the service's name was not pointed here", {{"problem", pointed.error().message}});
+  co_return pointed;
+}
+
+/// The name was seen to lead elsewhere while this region serves: looked at again, pointed here, and looked at once more.
+Task<Result<Unit>> Agent::RouteHere() {
+  const Epoch epoch = keeper_.lease().item()->epoch;
+  const auto settled = [this, epoch] {
+    const auto seen = world_.TrafficSeen(region_.database->address.host);
+    return seen && seen->leads_here && seen->epoch == epoch;
+  };
+  co_await world_.LookAtTraffic();
+  if (settled()) co_return Done();
+  // SAFETY: clients are sent only to a region that holds the lease at this moment; a later one is kept safe by the epoch.
+  if (!keeper_.Holds(epoch)) co_return RetryLater("the lease of epoch " + std::to_string(epoch.number) + " is not valid at this moment");
+  auto pointed = co_await PointHere(epoch);
+  if (!pointed.ok()) co_return pointed;
+  co_await world_.LookAtTraffic();
+  if (!settled()) co_return RetryLater("the service's name has not been seen to lead here yet");
+  log_.Warn("the service's name was pointed here", {{"address", region_.database->address.host}, {"epoch", epoch.number}});
   co_return Done();
 }
 
@@ -301,6 +353,9 @@ Task<Result<Unit>> Agent::AssessDead() {
   auto end = co_await doors_.database->EndOfWal(timeline, from, 5s);
   if (!end.ok()) co_return end.error();
   dead_end_ = *end;
+  auto carried = co_await LossCarried();
+  if (!carried.ok()) co_return carried.error();
+  carried_loss_ = *carried;
   LossEstimate loss;
   loss.basis = "no candidate answered";
   RegionName best;
@@ -314,7 +369,7 @@ Task<Result<Unit>> Agent::AssessDead() {
         loss.kind = LossEstimate::Kind::kProvenZero;
         loss.basis = "'" + candidate.text + "' holds all WAL up to its end at " + end->Text();
         ready_heir_ = candidate;
-        dead_loss_ = loss;
+        dead_loss_ = carried_loss_ ? Sum(loss, *carried_loss_) : loss;
         co_return Done();
       }
       loss.basis = ready.error().message;
@@ -335,8 +390,29 @@ Task<Result<Unit>> Agent::AssessDead() {
     }
   }
   ready_heir_ = best;
-  dead_loss_ = loss;
+  dead_loss_ = carried_loss_ ? Sum(loss, *carried_loss_) : loss;
   co_return Done();
+}
+
+/// What the takeover that brought the lease here stated as its loss, unless it is known that the database was opened here since: whoever
+/// takes over next loses that as well. Empty: nothing is carried.
+Task<Result<std::optional<LossEstimate>>> Agent::LossCarried() {
+  const Epoch epoch = keeper_.lease().item()->epoch;
+  auto all = co_await journal_.List(kShort);
+  if (!all.ok()) co_return all.error();
+  const Execution* newest = nullptr;
+  for (const Execution& each : *all) {
+    const bool here = each.kind == PlanKind::kFailover && each.target == self_ && each.epoch <= epoch;
+    if (here && each.epoch > keeper_.lease().record().joined && (!newest || each.epoch > newest->epoch)) newest = &each;
+  }
+  if (!newest) co_return std::optional<LossEstimate>();
+  const StepRecord* promote = newest->Find("promote");
+  const bool opened = (promote && promote->state == StepState::kDone) || world_.ring().epoch() >= newest->epoch;
+  if (opened) co_return std::optional<LossEstimate>();
+  LossEstimate loss = LossFromJson(MemberAt(newest->facts, "loss_estimate"));
+  if (loss.kind == LossEstimate::Kind::kProvenZero) co_return std::optional<LossEstimate>();
+  loss.basis = "what the takeover of epoch " + std::to_string(newest->epoch.number) + ", which was not opened, stated: " + loss.basis;
+  co_return std::optional(std::move(loss));
 }
 
 Task<Result<Unit>> Agent::ReleaseDead(RegionName heir) {
@@ -346,6 +422,8 @@ Task<Result<Unit>> Agent::ReleaseDead(RegionName heir) {
   if (ready_heir_ != heir || !LossLimitObjection(dead_loss_, settings_.policy).empty())
     co_return RetryLater("'" + heir.text + "' cannot take over at this moment");
   Json token = {{"reason", "database-dead"}, {"end", dead_end_->Text()}};
+  // SAFETY: its WAL is not all that was acknowledged where this region took over and never opened (G4, G5).
+  if (carried_loss_) token["loss"] = ToJson(*carried_loss_);
   Json parameters = {{"epoch", epoch.number}, {"heir", heir.text}, {"token", token.dump()}};
   auto released = co_await hands_->Do(self_, "release", std::move(parameters), 5s);
   if (!released.ok()) co_return released.error();
@@ -453,6 +531,7 @@ Task<Result<Unit>> Agent::AdoptExecution() {
 void Agent::OnExecution(const Execution& execution) {
   execution_ = IsEnded(execution.state) ? std::nullopt : std::optional(execution);
   if (IsEnded(execution.state)) {
+    world_.DoubtTraffic();  // it may have moved the name since the last look
     log_.SetContext("execution", "");
     Spawn(io_, RecordEvidence(execution));
   }

@@ -10,12 +10,14 @@ namespace lifeboat {
 
 namespace {
 FenceLevel FenceOf(const GuardState& guard, const Policy& policy) {
-  if (policy.automation != Automation::kAct || !guard.reachable) return FenceLevel::kNone;
+  if (policy.automation != Automation::kAct || !guard.reachable || guard.held || guard.observes) return FenceLevel::kNone;
   return guard.gate ? FenceLevel::kGateAndGuard : FenceLevel::kGuard;
 }
 
 Json GuardJson(const GuardState& guard, const Policy& policy) {
   return {{"answers", guard.reachable},
+          {"observes", guard.observes},
+          {"held", guard.held},
           {"worst_kill_ms", Seconds(guard.worst_kill) * 1000},
           {"kills", guard.kills},
           {"gate", guard.reachable ? Json(guard.gate_state) : Json(nullptr)},
@@ -26,8 +28,17 @@ Json GuardJson(const GuardState& guard, const Policy& policy) {
 Json FenceFinding(const RegionSettings& region, const Json& guard) {
   const std::string fence = TextAt(guard, "fence", ToString(FenceLevel::kNone));
   const std::string text = "fence level in force in '" + region.name.text + "': " + fence;
-  if (fence == ToString(FenceLevel::kNone))
-    return {{"level", "fault"}, {"what", text}, {"hint", "set policy.automation to 'act' and start the guard"}};
+  if (fence == ToString(FenceLevel::kNone)) {
+    std::string why;
+    if (FlagAt(guard, "observes")) why = ", since its guard was started with 'observe'";
+    // One that has only just begun to act, beside a primary that does not hold the lease, or whose agent is not there.
+    else if (FlagAt(guard, "held")) why = ", since its guard holds the server open until the lease is held there";
+    const std::string gate = FlagAt(guard, "held") && !region.database->gate_file.empty() ? "; the gate is " + TextAt(guard, "gate", "not known") : "";
+    const char* hint = why.empty()                  ? "set policy.automation to 'act' and start the guard"
+                       : FlagAt(guard, "observes") ? "restart the guard with the present configuration"
+                                                    : "see that the agent of this region runs with the present configuration";
+    return {{"level", "fault"}, {"what", text + why + gate}, {"hint", hint}};
+  }
   const std::string gate = "the gate is " + TextAt(guard, "gate", "not known");
   if (fence == ToString(FenceLevel::kGateAndGuard)) return {{"level", "ok"}, {"what", text + "; " + gate}, {"hint", ""}};
   if (region.database->gate_file.empty()) {
@@ -165,6 +176,7 @@ Task<Result<Json>> Agent::YieldNow(Execution execution) {
   if (!objection.empty()) co_return Refused(objection, "the database here is started again");
   const std::string end = dead_end_->Text();
   Json token = {{"reason", "degraded"}, {"end", end}, {"execution", execution.id.text}};
+  if (carried_loss_) token["loss"] = ToJson(*carried_loss_);
   Json release = {{"epoch", item->epoch.number}, {"heir", heir.text}, {"token", token.dump()}};
   auto released = co_await hands_->Do(self_, "release", std::move(release), 5s);
   if (!released.ok()) co_return released.error();
@@ -588,7 +600,8 @@ Task<Result<Json>> Agent::Check() {
     add("ok", "the canary writes through the public name", "");
   else
     add("fault", "the canary has not written yet: unknown", "wait a moment");
-  if (s.policy.automation != Automation::kAct) add("fault", "fence level in force: none, since the guards only observe", "");
+  if (s.policy.automation != Automation::kAct)
+    add("fault", "fence level in force: none; the gates are held open, since the guards only observe, and Lifeboat promises nothing", "");
   int faults = 0;
   for (const Json& finding : findings) faults += TextAt(finding, "level") == "fault" ? 1 : 0;
   co_return Json{{"service", settings_.service},
@@ -665,6 +678,10 @@ Task<Result<Json>> Agent::OrderFailover(Json parameters) {
   }
   if (settings_.policy.automation != Automation::kAct && attested.empty() && !item->released) {
     co_return Refused("policy.automation is 'observe': the old primary is not fenced by its lease",
+                      "make sure that it is off, then: --attest \"who and how\"");
+  }
+  if (!item->Fences() && attested.empty()) {
+    co_return Refused("policy.automation was 'observe' in '" + item->holder.text + "': it is not fenced by its lease",
                       "make sure that it is off, then: --attest \"who and how\"");
   }
   if (!s.database || !s.database->IsStandby()) {

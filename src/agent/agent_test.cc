@@ -53,6 +53,40 @@ TEST_F(AgentTest, AHealthyServiceRenewsAndNothingElseHappens) {
   EXPECT_FALSE(sim_.LastExecution());
 }
 
+// ---- the service's name ----
+
+TEST_F(AgentTest, ANameThatCouldNotBePointedWhenTheDatabaseWasStartedIsPointedAsSoonAsTheNameServerIsBack) {
+  sim_.names.up = false;
+  sim_.StartAll();
+  ASSERT_TRUE(Until([&] { return East().CanCommit(); }, 30s)) << sim_.Picture();
+  sim_.time.RunFor(20s);
+  ASSERT_TRUE(sim_.names.record.address.empty());
+  sim_.names.up = true;
+  ASSERT_TRUE(Until([&] { return sim_.names.record.address == East().host; }, 10s)) << sim_.Picture();
+  EXPECT_EQ(sim_.names.record.epoch, Epoch{1});
+  ASSERT_TRUE(Until([&] { return sim_.AgentOf(sim_.east).decision().rule == 290; }, 10s)) << sim_.Picture();
+}
+
+TEST_F(AgentTest, ANameThatWasPointedElsewhereIsPointedBackOnceAndNoMore) {
+  Founded();
+  const int changes = sim_.names.changes;
+  sim_.names.record.address = West().host;
+  ASSERT_TRUE(Until([&] { return sim_.names.record.address == East().host; }, 10s)) << sim_.Picture();
+  sim_.time.RunFor(1min);
+  EXPECT_EQ(sim_.names.changes, changes + 1);
+  EXPECT_EQ(sim_.AgentOf(sim_.east).decision().rule, 290);
+}
+
+TEST_F(AgentTest, ANameThatCarriesAHigherEpochIsLeftAloneAndSaid) {
+  Founded();
+  const int changes = sim_.names.changes;
+  sim_.names.record = {West().host, Epoch{9}, std::chrono::seconds(1)};
+  ASSERT_TRUE(Until([&] { return sim_.AgentOf(sim_.east).decision().rule == 285; }, 10s)) << sim_.Picture();
+  sim_.time.RunFor(1min);
+  EXPECT_EQ(sim_.names.changes, changes);
+  EXPECT_TRUE(sim_.AgentOf(sim_.east).decision().withheld);
+}
+
 // ---- a region is lost ----
 
 TEST_F(AgentTest, ALostRegionIsReplacedAfterExactlyTheLeasesWait) {
@@ -306,6 +340,38 @@ TEST_F(AgentTest, ADeadDatabaseWhoseLastRowsNobodyHasIsRestartedFirst) {
   EXPECT_EQ(West().promotions, 0);
 }
 
+TEST_F(AgentTest, ADeadDatabaseIsAssessedOnTheTimelineThatItBeganLast) {
+  sim_.settings.policy.database_failure = DatabaseFailure::kFailover;
+  Founded();
+  // Given a database that died, was restarted by somebody as the standby that its fence makes of it, and is promoted where it stands;
+  // the candidate has all of its first timeline, nothing of the next arrives there, and it can take over only later.
+  sim_.machines.at(sim_.west).guard->Die();
+  sim_.time.RunFor(2s);
+  East().times.query = 20ms;
+  East().Kill();
+  sim_.servers.reachable = [](const RegionName&, const RegionName&) { return false; };
+  sim_.servers.StartByServiceManager(East());
+  // When it dies again with a row that only it has, before it was seen as a primary.
+  const std::function<void()> at_rest = sim_.time.at_rest;
+  std::uint64_t row = 0;
+  sim_.time.at_rest = [&] {
+    at_rest();
+    if (row != 0 || East().timeline != 2 || !East().Commit("row")) return;
+    row = East().wal.back().id;
+    East().Kill();
+    sim_.machines.at(sim_.west).guard->Live();
+  };
+  ASSERT_TRUE(Until([&] { return row != 0; }, 10s)) << sim_.Picture();
+  // Then nobody says that all of it is elsewhere, and it is restarted where the row is.
+  const auto said_zero = [&] {
+    const auto& loss = sim_.AgentOf(sim_.east).snapshot().loss;
+    return loss && loss->kind == LossEstimate::Kind::kProvenZero;
+  };
+  EXPECT_FALSE(Until([&] { return said_zero() || East().CanCommit(); }, 10s) && said_zero()) << sim_.Picture();
+  ASSERT_TRUE(Until([&] { return East().CanCommit(); }, 10s)) << sim_.Picture();
+  EXPECT_EQ(sim_.Item()->epoch, Epoch{1});
+}
+
 TEST_F(AgentTest, BackendsThatOutliveTheirPostmasterAreEndedBeforeAnythingElse) {
   sim_.settings.policy.database_failure = DatabaseFailure::kFailover;
   Founded();
@@ -475,6 +541,42 @@ TEST_F(AgentTest, AFailoverWhoseAgentDiesAtAnyMomentIsFinishedByTheNext) {
     EXPECT_EQ(sim.Server(sim.west).promotions, 1);
     EXPECT_EQ(sim.names.record.address, sim.Server(sim.west).host);
   }
+}
+
+TEST_F(AgentTest, AClaimThatComesThroughLateIsGoneOnWithByItsOwnExecution) {
+  Founded();
+  // Given a first claim that is on its way for so long that a second one is sent, and arrives right before that.
+  std::optional<Transaction> first;
+  std::string begun;
+  bool arrived = false;
+  FakeStore& store = *sim_.machines.at(sim_.west).run->store;
+  store.before_commit = [&](const Transaction& t) {
+    const bool claims = std::any_of(t.puts.begin(), t.puts.end(), [](const auto& put) { return put.key == "orders/current"; });
+    if (!claims || arrived) return;
+    if (!first) {
+      first = t;
+      for (const auto& put : t.puts) begun = put.key.starts_with("orders/executions/") ? put.key.substr(18) : begun;
+      store.lose_requests = 1;
+    } else {
+      arrived = sim_.store.Apply(*first)->committed;
+    }
+  };
+  // When
+  sim_.KillRegion(sim_.east);
+  // Then what runs, at every moment, is the execution that stands in the store.
+  std::set<std::string> ran;
+  ASSERT_TRUE(Until(
+      [&] {
+        const auto& execution = sim_.AgentOf(sim_.west).snapshot().execution;
+        if (execution) ran.insert(execution->id.text);
+        return arrived && West().CanCommit() && !sim_.store.ValueOf("orders/current");
+      },
+      30s))
+      << sim_.Picture();
+  EXPECT_EQ(ran, std::set<std::string>{begun});
+  EXPECT_EQ(sim_.LastExecution()->id.text, begun);
+  EXPECT_EQ(sim_.LastExecution()->state, ExecutionState::kDone);
+  EXPECT_EQ(sim_.Item()->epoch, Epoch{2});
 }
 
 TEST_F(AgentTest, AStoreThatDiesBetweenPromotionAndRouteStopsNothing) {

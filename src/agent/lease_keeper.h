@@ -74,6 +74,7 @@ class LeaseKeeper : public LeaseDoor {
   [[nodiscard]] bool Holds(Epoch epoch) const override;
   [[nodiscard]] bool MayPromote(Epoch epoch) const override;
   [[nodiscard]] bool Detached() const override { return lease_.record().Detached(); }
+  [[nodiscard]] Epoch Held() const override { return lease_.record().held; }
   Task<Result<Epoch>> Claim(Transaction extra, std::string attested) override;
   Task<Result<Unit>> Release(Epoch epoch, RegionName heir, std::string token) override;
   Task<Result<Epoch>> Reclaim() override;

@@ -251,6 +251,72 @@ TEST_F(SeveralStandbysTest, AStandbyThatDiedDuringTheTakeoverIsStartedFollowingN
   EXPECT_TRUE(South().FollowsHistoryOf(West()));
 }
 
+TEST_F(SeveralStandbysTest, WhoTakesOverFromARegionThatNeverOpenedItsEpochStatesWhatThatOneWouldHaveLost) {
+  sim_.settings.policy.database_failure = DatabaseFailure::kFailover;
+  Founded();
+  // Given: rows that no standby has, and a standby whose database dies between its takeover and its promotion.
+  sim_.servers.reachable = [this](const RegionName& a, const RegionName& b) { return a != sim_.east && b != sim_.east; };
+  for (int row = 0; row < 5; ++row) {
+    ASSERT_TRUE(East().Commit("row"));
+    sim_.time.RunFor(300ms);
+  }
+  sim_.KillRegion(sim_.east);
+  ASSERT_TRUE(Until([&] { return sim_.Item()->holder != sim_.east; }, 10s)) << sim_.Picture();
+  const RegionName first = sim_.Item()->holder;
+  const RegionName second = first == south ? sim_.west : south;
+  sim_.Server(first).start_fails = true;
+  sim_.Server(first).Kill();
+  // When: the lease is handed on, since all that this region holds is held by the other.
+  ASSERT_TRUE(Until([&] { return sim_.Server(second).CanCommit(); }, 2min)) << sim_.Picture();
+  // Then: the second takeover does not say that nothing was lost.
+  const auto all = Executions();
+  ASSERT_EQ(all.size(), 2u);
+  const Json& stated = MemberAt(all.back().facts, "loss_estimate");
+  EXPECT_EQ(TextAt(stated, "state"), "bounded") << stated.dump();
+  EXPECT_GE(MemberAt(stated, "seconds").get<double>(), 1.2) << stated.dump();
+}
+
+TEST_F(SeveralStandbysTest, ALossAboveTheLimitThatWasAcceptedOnceIsNotHandedOnByItself) {
+  sim_.settings.policy.loss_limit = LossLimit{1s, {64 << 20}};
+  sim_.settings.policy.database_failure = DatabaseFailure::kFailover;
+  Founded();
+  sim_.servers.reachable = [this](const RegionName& a, const RegionName& b) { return a != sim_.east && b != sim_.east; };
+  for (int row = 0; row < 5; ++row) {
+    ASSERT_TRUE(East().Commit("row"));
+    sim_.time.RunFor(1s);
+  }
+  sim_.KillRegion(sim_.east);
+  ASSERT_TRUE(Until([&] { return sim_.AgentOf(sim_.west).decision().rule == 360; }, 30s)) << sim_.Picture();
+  const auto ordered = sim_.Ask(sim_.west, "failover", Json{{"to", "us-west-2"}, {"by", "jane"}, {"accept_loss", true}});
+  ASSERT_TRUE(ordered.ok()) << ordered.error().Text();
+  West().start_fails = true;
+  West().Kill();
+  // Her word was for that takeover: it is not the next region's.
+  sim_.time.RunFor(2min);
+  EXPECT_FALSE(South().CanCommit()) << sim_.Picture();
+  EXPECT_EQ(Executions().size(), 1u);
+}
+
+TEST_F(SeveralStandbysTest, AStandbyWhoseTimelineOnlyHasTheNumberOfThePrimarysIsNotMadeToFollow) {
+  Founded();
+  // Given: a copy with a timeline 2 of its own, and a primary that began another one.
+  sim_.KillAgent(south);
+  South().Kill();
+  South().forks[2] = South().End();
+  South().timeline = 2;
+  South().Append("row");
+  const std::uint64_t row = South().wal.back().id;
+  East().forks[2] = East().End();
+  East().timeline = 2;
+  sim_.time.RunFor(2s);
+  ASSERT_EQ(East().wal.back().timeline, Timeline{2});
+  sim_.StartAgent(south);
+  ASSERT_TRUE(Until([&] { return sim_.AgentOf(south).decision().rule == 312; }, 20s)) << sim_.Picture();
+  EXPECT_THAT(sim_.AgentOf(south).decision().reason, HasSubstr("another one than that of"));
+  sim_.time.RunFor(1min);
+  EXPECT_TRUE(Holds(South(), row)) << "nothing of it was touched";
+}
+
 TEST_F(SeveralStandbysTest, ADeadDatabaseIsReleasedToTheOneThatHoldsTheMost) {
   sim_.settings.policy.database_failure = DatabaseFailure::kFailover;
   Founded();

@@ -85,10 +85,12 @@ const RegionName* AdmissibleStandby(const Snapshot& s) {
   return nullptr;
 }
 
-/// A candidate whose agent says that its copy must be rejoined.
+/// A candidate whose agent says that its copy must be rejoined, to a question that was asked since it became one: what it said before
+/// that is of before its rejoin.
 const RegionName* CandidateToDrop(const Snapshot& s) {
   for (const auto& [name, peer] : s.peers) {
-    if (s.lease.item->IsCandidate(name) && peer.answers && peer.detached) return &name;
+    if (!s.lease.item->IsCandidate(name) || !peer.answers || !peer.detached) continue;
+    if (peer.age && peer.candidate_for && *peer.age < *peer.candidate_for) return &name;
   }
   return nullptr;
 }
@@ -109,6 +111,22 @@ const RegionName* BetterCandidate(const Snapshot& s) {
     best = &name;
   }
   return best;
+}
+
+/// An execution that moves the service points its name by itself.
+bool Moves(const Snapshot& s) { return s.execution && s.execution->kind != PlanKind::kRejoin; }
+
+/// The name leads elsewhere, or carries an earlier epoch, and whoever wrote it knew of no later primaryship than this one.
+bool MayRoute(const Snapshot& s) {
+  if (!s.traffic || !s.lease.valid || !s.journal_read || Moves(s)) return false;
+  const Epoch beside = s.traffic->epoch.value_or(Epoch{});
+  return beside < s.lease.item->epoch || (beside == s.lease.item->epoch && !s.traffic->leads_here);
+}
+
+std::string TrafficText(const Snapshot& s) {
+  if (s.traffic->address.empty()) return "the service's name does not exist";
+  return "the service's name leads to '" + s.traffic->address + "' under " +
+         (s.traffic->epoch ? "epoch " + std::to_string(s.traffic->epoch->number) : std::string("no epoch"));
 }
 
 std::string VotesText(const Snapshot& s) {
@@ -170,7 +188,9 @@ const Row kRows[] = {
        // An earlier run's lease is adopted, not stopped: until then the guard goes on with the deadline that it was given.
        const bool earlier_run = s.lease.held_here && !s.lease.held_by_this_run;
        // A closed gate commits nothing: while nobody has gone on under a higher epoch, the guard waits for a renewal.
-       const bool gate_holds = s.gate && s.lease.held_here && EpochElsewhere(s) <= s.lease.item->epoch;
+       // Nor does anybody go on while this lease fences nothing yet (observe): a person's word would be needed.
+       const bool gate_holds =
+           (s.gate || (s.lease.item && !s.lease.item->Fences())) && s.lease.held_here && EpochElsewhere(s) <= s.lease.item->epoch;
        return Acts(s) && MayBeWritable(s) && s.lease.item && !s.lease.valid && !earlier_run && !gate_holds &&
               s.kind == RegionKind::kData;
      },
@@ -200,7 +220,7 @@ const Row kRows[] = {
      [](const Snapshot& s) { return !s.lease.item && !s.lease.store_empty; },
      [](const Snapshot& s, Decision& d) {
        Withhold(d, s.lease.store_problem.empty() ? "no answer from the store since this agent began" : s.lease.store_problem,
-                "bring the store's agent back; nothing is started on a guess");
+                "bring the store back; nothing is started on a guess");
      }},
     {{80, "a service without a lease is founded by its first primary"},
      [](const Snapshot& s) { return s.lease.store_empty && s.self == s.first_primary && s.kind == RegionKind::kData && Acts(s); },
@@ -259,7 +279,7 @@ const Row kRows[] = {
     {{225, "nothing is started before the journal says which execution runs"},
      [](const Snapshot& s) { return HolderRegion(s) && !Writable(s) && !s.journal_read; },
      [](const Snapshot&, Decision& d) {
-       Withhold(d, "the journal has not been read by this run yet", "bring the store's agent back");
+       Withhold(d, "the journal has not been read by this run yet", "bring the store back");
      }},
     {{230, "a dead database is failed over at once where the policy says so and the loss is proven zero"},
      [](const Snapshot& s) {
@@ -302,6 +322,11 @@ const Row kRows[] = {
        }
        Propose(d, Proposal::kStartPrimary, reason);
      }},
+    {{255, "the service's name is pointed to the region that serves"},
+     [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && Acts(s) && MayRoute(s); },
+     [](const Snapshot& s, Decision& d) {
+       Propose(d, Proposal::kRoute, TrafficText(s) + ", and this region serves under epoch " + std::to_string(s.lease.item->epoch.number));
+     }},
     {{260, "a proven standby is named as a candidate"},
      [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && Acts(s) && AdmissibleStandby(s) != nullptr; },
      [](const Snapshot& s, Decision& d) {
@@ -320,6 +345,12 @@ const Row kRows[] = {
      [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && DegradedByVotes(s); },
      [](const Snapshot& s, Decision& d) {
        d.reason = VotesText(s) + "; policy.degraded_action is '" + ToString(s.policy.degraded_action) + "'";
+     }},
+    {{285, "a name that carries a higher epoch is left alone"},
+     [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && s.traffic && s.traffic->epoch && *s.traffic->epoch > s.lease.item->epoch; },
+     [](const Snapshot& s, Decision& d) {
+       Withhold(d, TrafficText(s) + ", and this region serves under epoch " + std::to_string(s.lease.item->epoch.number) + ": the store was restored from an old copy, or another service uses the name",
+                "find out who wrote it; for a store that was restored: bring the newest copy back, or lifeboat store reseed");
      }},
     {{290, "the holder serves"},
      [](const Snapshot& s) { return HolderRegion(s); },
@@ -393,11 +424,12 @@ const Row kRows[] = {
                 "it becomes one when its copy is proven to follow the primary");
      }},
     {{340, "a lost holder is not replaced while automation only observes"},
-     [](const Snapshot& s) { return WouldTakeOver(s) && !Acts(s); },
+     [](const Snapshot& s) { return WouldTakeOver(s) && (!Acts(s) || !s.lease.item->Fences()); },
      [](const Snapshot& s, Decision& d) {
        const std::string objection = LossLimitObjection(s.loss, s.policy);
        Withhold(d,
-                HolderSigns(s) + "; policy.automation is 'observe'; with 'act' " +
+                HolderSigns(s) + (Acts(s) ? "; policy.automation was 'observe' there, so that its lease fences nothing: it may be writing still; else "
+                                          : "; policy.automation is 'observe'; with 'act' ") +
                     (objection.empty() ? "this region would take over now" : "a person would be asked: " + objection),
                 "lifeboat failover --to " + s.self.text + " --attest \"who saw that " + s.lease.item->holder.text +
                     " is off, and how\"" + (objection.empty() ? "" : " --accept-loss"));
@@ -407,7 +439,7 @@ const Row kRows[] = {
      [](const Snapshot& s, Decision& d) {
        Withhold(d,
                 HolderSigns(s) + "; but a takeover is a transaction in the store, and it does not answer: " + s.lease.store_problem,
-                "bring the store's agent back");
+                "bring the store back");
      }},
     {{345, "a standby that cannot be promoted does not take over"},
      [](const Snapshot& s) { return WouldTakeOver(s) && !(s.database && s.database->IsStandby()); },
@@ -569,6 +601,7 @@ const char* ToString(Proposal proposal) {
     case Proposal::kAdmitStandby: return "admit the standby";
     case Proposal::kDropCandidate: return "drop the candidate";
     case Proposal::kFollow: return "follow the primary";
+    case Proposal::kRoute: return "route";
     case Proposal::kMove: return "switch over";
     case Proposal::kReleaseDead: return "release the lease";
     case Proposal::kReclaim: return "reclaim the lease";

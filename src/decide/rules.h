@@ -23,6 +23,7 @@ enum class Proposal {
   kAdmitStandby,    ///< name a proven standby as a candidate
   kDropCandidate,   ///< a candidate whose copy must be rejoined is none
   kFollow,          ///< point the standby here to the holder, once its lineage is proven
+  kRoute,           ///< point the service's name to here
   kMove,            ///< switch over to here, away from a primary that a majority calls degraded
   kReleaseDead,     ///< the database is dead for good: end the epoch in favour of the heir
   kReclaim,         ///< released, but the heir did not come: go on under the next epoch

@@ -292,6 +292,12 @@ const RuleCase kCases[] = {
        return s;
      }},
     {250, "dead, policy restart", Proposal::kStartPrimary, false, [] { return DeadDatabase(); }},
+    {255, "serving, and the name leads elsewhere", Proposal::kRoute, false,
+     [] {
+       Snapshot s = Healthy(kEast);
+       s.traffic = TrafficFacts{"10.0.2.1", false, Epoch{7}};
+       return s;
+     }},
     {260, "a proven standby", Proposal::kAdmitStandby, false,
      [] {
        Snapshot s = Healthy(kEast);
@@ -302,12 +308,19 @@ const RuleCase kCases[] = {
      [] {
        Snapshot s = Healthy(kEast);
        s.peers[kWest].detached = true;
+       s.peers[kWest].candidate_for = 10s;
        return s;
      }},
     {270, "serving, and called degraded by the others", Proposal::kNothing, false,
      [] {
        Snapshot s = Healthy(kEast);
        s.votes = DegradedPrimary(DegradedAction::kTell).votes;
+       return s;
+     }},
+    {285, "serving, and a higher epoch stands beside the name", Proposal::kNothing, true,
+     [] {
+       Snapshot s = Healthy(kEast);
+       s.traffic = TrafficFacts{"10.0.2.1", false, Epoch{8}};
        return s;
      }},
     {290, "all is well", Proposal::kNothing, false, [] { return Healthy(kEast); }},
@@ -485,6 +498,70 @@ TEST(Rules, ARunThatHasNotReadTheJournalReplacesNobodySinceItMayOwnTheSwitchover
   EXPECT_EQ(Decide(s).proposal, Proposal::kNothing);
 }
 
+TEST(Rules, WhatACandidatesAgentSaidBeforeItBecameOneDropsItNot) {
+  Snapshot s = Healthy(kEast);
+  PeerFacts& west = s.peers[kWest];
+  west.detached = true;  // the answer to a question of before its rejoin was done
+  west.age = 250ms;
+  west.candidate_for = std::nullopt;
+  EXPECT_NE(Decide(s).rule, 265) << "not known since when it is one";
+  for (const auto& [candidate_for, dropped] : {std::pair(100ms, false), std::pair(250ms, false), std::pair(251ms, true)}) {
+    west.candidate_for = candidate_for;
+    EXPECT_EQ(Decide(s).rule == 265, dropped) << candidate_for.count() << " ms";
+  }
+  west.age.reset();
+  EXPECT_NE(Decide(s).rule, 265);
+}
+
+TEST(Rules, ALeaseThatFencesNothingIsTakenOverByNobodyWithoutAPersonsWord) {
+  Snapshot s = Lost();
+  ASSERT_EQ(Decide(s).proposal, Proposal::kFailover);
+  s.lease.item->observed = true;
+  const Decision d = Decide(s);
+  EXPECT_EQ(d.rule, 340);
+  EXPECT_TRUE(d.withheld);
+  EXPECT_THAT(d.reason, HasSubstr("fences nothing"));
+  EXPECT_THAT(d.unblock, HasSubstr("--attest"));
+  // Released means stopped, whoever observed.
+  s.lease.item->released = Release{kWest, {}};
+  s.loss = Zero();
+  EXPECT_EQ(Decide(s).rule, 370);
+}
+
+TEST(Rules, AHolderWhoseLeaseFencesNothingYetIsNotStoppedOverIt) {
+  Snapshot s = Healthy(kEast);
+  s.lease.valid = false;
+  ASSERT_EQ(Decide(s).rule, 50);
+  s.lease.item->observed = true;
+  EXPECT_NE(Decide(s).rule, 50) << "nobody can have taken over";
+  s.peers[kWest].highest = Epoch{8};
+  EXPECT_EQ(Decide(s).rule, 50) << "but by a person's word";
+}
+
+TEST(Rules, AServerThatWasAPrimaryAndSaysNothingIsEndedWhereNoGuardWouldEndIt) {
+  // Its connection slots may be used up: it answers no agent, and may serve clients still.
+  Snapshot s = Healthy(kWest);
+  s.detached = true;
+  s.guard_answers = false;
+  s.database = Dead();
+  s.database->process_alive = true;
+  s.lease.item->candidates.clear();
+  ASSERT_EQ(Decide(s).rule, 50);
+  EXPECT_EQ(Decide(s).proposal, Proposal::kStopDatabase);
+  Snapshot guarded = s;
+  guarded.guard_answers = true;
+  EXPECT_NE(Decide(guarded).rule, 50) << "the guard sees it and ends it";
+  Snapshot never = s;
+  never.detached = false;
+  EXPECT_NE(Decide(never).rule, 50) << "a standby that is starting says nothing either";
+  Snapshot none = s;
+  none.database->process_alive = false;
+  EXPECT_NE(Decide(none).rule, 50);
+  Snapshot says = s;
+  says.database = Standby();
+  EXPECT_NE(Decide(says).rule, 50);
+}
+
 TEST(Rules, NumbersGrowAndSentencesAreSentences) {
   int last = 0;
   std::set<std::string> sentences;
@@ -516,6 +593,53 @@ TEST(Rules, TheDocumentHoldsTheTable) {
     const std::string line = "| " + std::to_string(rule.number) + " | " + rule.sentence + " |";
     EXPECT_TRUE(lines.contains(line)) << "missing: " << line;
   }
+}
+
+// ---- the service's name ----
+
+TEST(ServiceName, IsPointedWhereItLeadsElsewhereOrCarriesAnEarlierEpochAndOnlyThere) {
+  Snapshot s = Healthy(kEast);
+  const auto rule_with = [&s](std::optional<TrafficFacts> traffic) {
+    s.traffic = std::move(traffic);
+    return Decide(s).rule;
+  };
+  EXPECT_EQ(rule_with(TrafficFacts{"10.0.1.1", true, Epoch{7}}), 290);
+  EXPECT_EQ(rule_with(std::nullopt), 290) << "what was not read is no reason to write";
+  EXPECT_EQ(rule_with(TrafficFacts{"10.0.2.1", false, Epoch{7}}), 255);
+  EXPECT_EQ(rule_with(TrafficFacts{"10.0.2.1", false, Epoch{6}}), 255);
+  EXPECT_EQ(rule_with(TrafficFacts{"10.0.1.1", true, Epoch{6}}), 255) << "a writer of epoch 6 could still come through";
+  EXPECT_EQ(rule_with(TrafficFacts{"10.0.1.1", true, std::nullopt}), 255);
+  EXPECT_EQ(rule_with(TrafficFacts{}), 255) << "there is no such name";
+  EXPECT_EQ(rule_with(TrafficFacts{"10.0.2.1", false, Epoch{8}}), 285);
+  EXPECT_EQ(rule_with(TrafficFacts{"10.0.1.1", true, Epoch{8}}), 285);
+}
+
+TEST(ServiceName, IsLeftToAnExecutionThatMovesTheServiceAndNotToOneThatRejoinsARegion) {
+  Snapshot s = Healthy(kEast);
+  s.traffic = TrafficFacts{"10.0.2.1", false, Epoch{7}};
+  s.execution = Some(PlanKind::kRejoin, kWest, kEast, kWest);
+  EXPECT_EQ(Decide(s).rule, 255);
+  // A failover to here that has promoted: its own next step is to route.
+  s.execution = Some(PlanKind::kFailover, kWest, kEast, kEast);
+  s.execution_runs_here = true;
+  s.execution->steps = {StepRecord{}};
+  s.execution->steps[0].name = "promote";
+  s.execution->steps[0].state = StepState::kDone;
+  EXPECT_EQ(Decide(s).rule, 290);
+}
+
+TEST(ServiceName, IsPointedByNobodyWhoDoesNotServe) {
+  Snapshot s = Healthy(kEast);
+  s.traffic = TrafficFacts{"10.0.2.1", false, Epoch{6}};
+  Snapshot dead = s;
+  dead.database = Dead();
+  Snapshot lapsed = s;
+  lapsed.lease.valid = false;
+  Snapshot unread = s;
+  unread.journal_read = false;
+  Snapshot standby = Healthy(kWest);
+  standby.traffic = s.traffic;
+  for (const Snapshot& each : {dead, lapsed, unread, standby}) EXPECT_NE(Decide(each).proposal, Proposal::kRoute);
 }
 
 // ---- votes ----

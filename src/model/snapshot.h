@@ -39,6 +39,7 @@ struct PeerFacts {
   bool guard_answers = false;        ///< as its agent said
   std::size_t order = 0;             ///< its place in the configuration
   Vote vote;                         ///< about the present primaryship; unknown when it is too old
+  std::optional<Duration> candidate_for;  ///< since this run first saw it named as a candidate, without a break; empty: it is none
 };
 
 /// The lease, computed for this moment by decide/lease.h.
@@ -57,6 +58,13 @@ struct LeaseFacts {
   bool may_take_over = false;
   Duration takeover_left{};  ///< until the bar falls by itself
   std::optional<Duration> promised_left;  ///< this region's own word to the holder still binds it for so long
+};
+
+/// Where clients are sent: the service's name, as its authoritative server said at the newest look.
+struct TrafficFacts {
+  std::string address;         ///< empty: the name does not exist
+  bool leads_here = false;     ///< to this region's database
+  std::optional<Epoch> epoch;  ///< that stands beside it; empty: none does
 };
 
 struct Snapshot {
@@ -89,6 +97,7 @@ struct Snapshot {
   std::optional<Duration> takeover_open;  ///< for how long this region has been free to take over from a holder that fell silent
   std::optional<Duration> not_following;  ///< standby: for how long it has not streamed from the holder's server, which serves
   bool pointed = false;                   ///< this run has pointed the standby here to the holder of this epoch, its lineage proven
+  std::optional<TrafficFacts> traffic;    ///< empty: no answer, or none since something here last tried to change it
   std::string ahead;  ///< why the copy here cannot follow: it holds WAL that the holder's history does not; empty: it does not
 };
 

@@ -1,6 +1,7 @@
 #include "observe/world.h"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/ip/address.hpp>
 #include "base/spawn.h"
 
 namespace lifeboat {
@@ -136,18 +137,38 @@ Task<> World::PeerLoop(RegionName region) {
   }
 }
 
+Task<> World::LookAtTraffic() {
+  const std::uint64_t tries = traffic_tries_;
+  auto record = co_await doors_.traffic.Read(1s);
+  if (tries < traffic_seen_after_) co_return;  // a later look was faster
+  traffic_missing_ = !record.ok() && record.error().retry == Retry::kNotFound;
+  if (record.ok()) {
+    traffic_ = *record;
+    traffic_problem_.clear();
+  } else {
+    traffic_.reset();
+    traffic_problem_ = record.error().message;
+  }
+  traffic_seen_after_ = tries;
+}
+
 Task<> World::TrafficLoop() {
   while (true) {
-    auto record = co_await doors_.traffic.Read(1s);
-    if (record.ok()) {
-      traffic_ = *record;
-      traffic_problem_.clear();
-    } else {
-      traffic_.reset();
-      traffic_problem_ = record.error().message;
-    }
+    co_await LookAtTraffic();
     co_await doors_.clock.Sleep(kTrafficEvery);
   }
+}
+
+std::optional<TrafficFacts> World::TrafficSeen(const std::string& own) const {
+  if (traffic_seen_after_ != traffic_tries_) return std::nullopt;
+  if (traffic_missing_) return TrafficFacts{};
+  if (!traffic_) return std::nullopt;
+  boost::system::error_code problem;
+  const auto there = asio::ip::make_address(traffic_->address, problem);
+  const auto here = problem ? there : asio::ip::make_address(own, problem);
+  // One address may be written in several ways.
+  const bool same = problem ? !own.empty() && traffic_->address == own : there == here;
+  return TrafficFacts{traffic_->address, same, traffic_->epoch};
 }
 
 Task<> World::CanaryLoop() {

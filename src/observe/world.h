@@ -70,12 +70,18 @@ class World {
   void SetHolder(RegionName holder, Epoch epoch);
   /// Looks at the own database now.
   Task<> LookAtDatabase();
+  /// Asks for the service's name now.
+  Task<> LookAtTraffic();
+  /// Somebody has changed the service's name, or tried to: what was read before says nothing any more.
+  void DoubtTraffic() { ++traffic_tries_; }
 
   [[nodiscard]] const std::optional<DatabaseState>& database() const { return database_; }
   [[nodiscard]] const GuardState& guard() const { return guard_; }
   [[nodiscard]] const std::map<RegionName, PeerView>& peers() const { return peers_; }
   [[nodiscard]] const std::optional<TrafficRecord>& traffic() const { return traffic_; }
   [[nodiscard]] const std::string& traffic_problem() const { return traffic_problem_; }
+  /// What clients are sent to. Empty: unknown. @param own  this region's database, empty on a witness
+  [[nodiscard]] std::optional<TrafficFacts> TrafficSeen(const std::string& own) const;
   [[nodiscard]] const CanaryView& canary() const { return canary_; }
   [[nodiscard]] const PositionRing& ring() const { return ring_; }
   [[nodiscard]] std::uint64_t heartbeat_written() const { return heartbeat_written_; }
@@ -108,6 +114,9 @@ class World {
   std::map<RegionName, PeerView> peers_;
   std::optional<TrafficRecord> traffic_;
   std::string traffic_problem_ = "not asked yet";
+  bool traffic_missing_ = false;         // the server answered that there is no such name
+  std::uint64_t traffic_tries_ = 0;      // to change it
+  std::uint64_t traffic_seen_after_ = 0;  // how many of them had been made when the newest look began
   CanaryView canary_;
   Duration canary_patience_ = std::chrono::seconds(1);
   PositionRing ring_;

@@ -12,7 +12,7 @@
 
 namespace lifeboat {
 
-/// Where a standby streams from.
+/// Where a standby streams from. With neither address nor region: from nobody. It is a standby still, and replays what it has.
 struct Upstream {
   Endpoint address;
   RegionName region;
@@ -46,8 +46,14 @@ class Database {
   virtual Task<Result<Lsn>> EndOfWal(Timeline timeline, Lsn from, Duration timeout) = 0;
   /// Newest row of lifeboat.promotion. @error kNotFound: no such table or row yet
   virtual Task<Result<PromotionMark>> ReadPromotionMark(Duration timeout) = 0;
+  /// The row of one epoch. @error kNotFound: this history knows no promotion under it
+  virtual Task<Result<PromotionMark>> ReadPromotionMarkOf(Epoch epoch, Duration timeout) = 0;
   /// The position where `timeline` left the one before it, from its history file. @error kNotFound: timeline 1
   virtual Task<Result<Lsn>> ForkOf(Timeline timeline, Duration timeout) = 0;
+
+  /// What tells `timeline` from another one of its number that left at the same position: how its own WAL begins. Also of a
+  /// stopped server. @error kNotFound: timeline 1, or that WAL is not here (any more)
+  virtual Task<Result<std::string>> SignOf(Timeline timeline, Duration timeout) = 0;
 
   // ---- stopping ----
 

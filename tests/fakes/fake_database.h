@@ -75,6 +75,7 @@ class FakeServer {
   // ---- faults ----
   bool start_fails = false;
   bool rewind_fails = false;
+  bool forgets_signs = false;  ///< the WAL in which its timelines begin has been recycled
   bool hung = false;    ///< answers no query
   Duration client_delay{0};     ///< how much longer a client's commit takes
   bool refuses_clients = false;  ///< clients get errors, while agents and standbys are served
@@ -357,6 +358,26 @@ class FakeDatabase final : public Database {
       if (entry.kind == "mark") co_return PromotionMark{entry.epoch, entry.text.substr(0, space), RegionName(entry.text.substr(space + 1))};
     }
     co_return NotFound("no promotion mark yet");
+  }
+
+  Task<Result<PromotionMark>> ReadPromotionMarkOf(Epoch epoch, Duration) override {
+    co_await clock_.Sleep(server_.times.query);
+    if (!server_.PostmasterRuns()) co_return RetryLater("the database does not answer");
+    for (std::size_t at = 0; at < server_.replayed; ++at) {
+      const WalEntry& entry = server_.wal[at];
+      const auto space = entry.text.find(' ');
+      if (entry.kind == "mark" && entry.epoch == epoch)
+        co_return PromotionMark{entry.epoch, entry.text.substr(0, space), RegionName(entry.text.substr(space + 1))};
+    }
+    co_return NotFound("no promotion of epoch " + std::to_string(epoch.number) + " is marked");
+  }
+
+  Task<Result<std::string>> SignOf(Timeline timeline, Duration) override {
+    if (server_.forgets_signs) co_return NotFound("that WAL is not here any more");
+    for (const WalEntry& entry : server_.wal) {
+      if (timeline > 1 && entry.timeline == timeline) co_return std::to_string(entry.id);
+    }
+    co_return NotFound("timeline " + std::to_string(timeline) + " has no WAL here");
   }
 
   Task<Result<Lsn>> ForkOf(Timeline timeline, Duration) override {

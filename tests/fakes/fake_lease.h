@@ -26,6 +26,7 @@ class FakeLease final : public LeaseDoor {
   bool guard_feeds = true;
   bool detached = false;
   Epoch joined;
+  Epoch held;
   std::vector<Epoch> prepared;
 
   [[nodiscard]] std::optional<LeaseItem> Item() const override { return known ? std::optional(shared_.item) : std::nullopt; }
@@ -34,6 +35,7 @@ class FakeLease final : public LeaseDoor {
   }
   [[nodiscard]] bool MayPromote(Epoch epoch) const override { return Holds(epoch); }
   [[nodiscard]] bool Detached() const override { return detached; }
+  [[nodiscard]] Epoch Held() const override { return held; }
 
   Task<Result<Epoch>> Claim(Transaction extra, std::string attested) override {
     const bool heir = shared_.item.released && shared_.item.released->heir == self_;

@@ -401,6 +401,44 @@ TEST_F(PostgresTest, APromotedStandbyHoldsAllThatItReceived) {
   EXPECT_EQ(standby.Ask("SELECT pg_is_in_recovery()"), "t");
 }
 
+TEST_F(PostgresTest, TwoPromotionsAtOnePositionAreToldApartByHowTheirTimelinesBegin) {
+  const Region primary = StartedPrimary();
+  const Region standby = StartedStandby(primary);
+  const Region other = StartedStandby(primary, "ap-south-1");
+  const Region follower = StartedStandby(primary, "eu-north-1");
+  Insert(primary, 5);
+  ASSERT_TRUE(Eventually([&] { return HasCaughtUp(standby, primary) && HasCaughtUp(other, primary) && HasCaughtUp(follower, primary); }));
+  EXPECT_EQ(Await(standby.door->SignOf(2, kTime)).error().retry, Retry::kNotFound);
+  Kill(primary);
+  // Given: both are promoted where the WAL of their primary ended, so that number and fork are the same.
+  const Lsn fork = Must(standby.door->Promote(kTime));
+  ASSERT_EQ(Must(other.door->Promote(kTime)), fork);
+  const std::string sign = Must(standby.door->SignOf(2, kTime));
+  EXPECT_GT(sign.size(), 40U);
+  EXPECT_NE(Must(other.door->SignOf(2, kTime)), sign);
+  EXPECT_EQ(Await(standby.door->SignOf(1, kTime)).error().retry, Retry::kNotFound);
+  // And: whoever received that timeline shows the same, also when it is stopped.
+  std::vector<RegionName> followers = {follower.name};
+  Must(standby.door->EnsureSlots(std::move(followers), kTime));
+  Must(follower.door->StartStandby(standby.AsUpstream(), kTime));
+  ASSERT_TRUE(Eventually([&] { return HasCaughtUp(follower, standby); }));
+  EXPECT_EQ(Must(follower.door->SignOf(2, kTime)), sign);
+  Kill(follower);
+  EXPECT_EQ(Must(follower.door->SignOf(2, kTime)), sign);
+}
+
+TEST_F(PostgresTest, ThePromotionOfAnEpochIsFoundByItsNumber) {
+  const Region primary = StartedPrimary();
+  Must(primary.door->EnsureSchema(kTime));
+  Must(primary.door->WritePromotionMark({Epoch{3}, "uuid-of-three", RegionName("us-east-1")}, kTime));
+  Must(primary.door->WritePromotionMark({Epoch{5}, "uuid-of-five", RegionName("us-west-2")}, kTime));
+  const PromotionMark three = Must(primary.door->ReadPromotionMarkOf(Epoch{3}, kTime));
+  EXPECT_EQ(three.uuid, "uuid-of-three");
+  EXPECT_EQ(three.region, RegionName("us-east-1"));
+  EXPECT_EQ(Must(primary.door->ReadPromotionMark(kTime)).epoch, Epoch{5});
+  EXPECT_EQ(Await(primary.door->ReadPromotionMarkOf(Epoch{4}, kTime)).error().retry, Retry::kNotFound);
+}
+
 TEST_F(PostgresTest, PromotionRightAfterTheUpstreamWasLostDoesNotStall) {
   const Region primary = StartedPrimary();
   const Region standby = StartedStandby(primary);

@@ -59,8 +59,10 @@ constexpr int kFailoversOfAMill = 20;
 
 void MakePeace(World& world, Duration limit) {
   const Duration end = world.time.now() + limit;
+  // What the storm did to leases and start-up waits still shows for so long: before that, nothing well is well for good.
+  const Duration settled = world.time.now() + 2 * std::max(world.options.length, world.options.other_length.value_or(Duration(0)));
   while (!world.Broken()) {
-    if (world.RunUntil([&] { return AllWell(world); }, std::chrono::seconds(2))) break;
+    if (world.RunUntil([&] { return world.time.now() >= settled && AllWell(world); }, std::chrono::seconds(2))) break;
     if (world.Broken()) return;
     if (world.time.now() >= end) return world.checker.Stuck(world.time.now(), "not well " + FormatDuration(limit) + " after everything was healed");
     for (int place = 0; place <= world.data(); ++place) {

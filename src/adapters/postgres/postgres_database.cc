@@ -263,6 +263,27 @@ Task<Result<PromotionMark>> PostgresDatabase::ReadPromotionMark(Duration timeout
   co_return PromotionMark{Epoch{NumberIn(row->Text(0, 0))}, std::string(row->Text(0, 1)), RegionName(std::string(row->Text(0, 2)))};
 }
 
+Task<Result<PromotionMark>> PostgresDatabase::ReadPromotionMarkOf(Epoch epoch, Duration timeout) {
+  std::string sql = "SELECT uuid, region FROM lifeboat.promotion WHERE epoch = $1::bigint";
+  std::vector<std::optional<std::string>> values{std::to_string(epoch.number)};
+  Result<Answer> row = co_await Ask(std::move(sql), std::move(values), Effect::kRead, Deadline(timeout));
+  if (!row) co_return row.error();
+  if (row->rows() == 0) co_return NotFound("no promotion of epoch " + std::to_string(epoch.number) + " is marked");
+  co_return PromotionMark{epoch, std::string(row->Text(0, 0)), RegionName(std::string(row->Text(0, 1)))};
+}
+
+Task<Result<std::string>> PostgresDatabase::SignOf(Timeline timeline, Duration timeout) {
+  const Deadline deadline(timeout);
+  auto fork = co_await ForkOf(timeline, deadline.Left());
+  if (!fork) co_return fork.error();
+  Result<WalReader> wal = co_await OpenWal(deadline);
+  if (!wal) co_return wal.error();
+  auto work = [folder = data_.WalFolder(), timeline, at = *fork, geometry = wal->geometry()] {
+    return ReadBeginning(folder, timeline, at, geometry);
+  };
+  co_return co_await OnPool(std::move(work), deadline);
+}
+
 Task<Result<Lsn>> PostgresDatabase::ForkOf(Timeline timeline, Duration timeout) {
   if (timeline <= 1) co_return NotFound("timeline 1 has no fork");
   auto work = [file = data_.WalFolder() + "/" + HistoryName(timeline)] { return ReadSmallFile(file); };

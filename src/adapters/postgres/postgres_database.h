@@ -45,7 +45,9 @@ class PostgresDatabase final : public Database {
   Task<Result<bool>> HasFence() override;
   Task<Result<Lsn>> EndOfWal(Timeline timeline, Lsn from, Duration timeout) override;
   Task<Result<PromotionMark>> ReadPromotionMark(Duration timeout) override;
+  Task<Result<PromotionMark>> ReadPromotionMarkOf(Epoch epoch, Duration timeout) override;
   Task<Result<Lsn>> ForkOf(Timeline timeline, Duration timeout) override;
+  Task<Result<std::string>> SignOf(Timeline timeline, Duration timeout) override;
 
   Task<Result<Unit>> Fence() override;
   Task<Result<Unit>> KillAll(Duration timeout) override;

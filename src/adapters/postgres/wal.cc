@@ -39,6 +39,13 @@ std::string HistoryName(Timeline timeline) {
   return text;
 }
 
+Lsn RecordAfter(Lsn position, const WalGeometry& geometry) {
+  const std::uint64_t at = RoundUp(position.bytes, kAlignment);
+  if (at % geometry.segment_bytes == 0) return {at + kLongPageHeader};
+  if (at % geometry.page_bytes == 0) return {at + kShortPageHeader};
+  return {at};
+}
+
 std::optional<WalRecord> ParseWalRecord(std::string_view line) {
   const auto manager = After(line, "rmgr:", " ");
   const auto begin = After(line, ", lsn:", ",");

@@ -32,6 +32,10 @@ struct WalGeometry {
 /// "00000002.history".
 [[nodiscard]] std::string HistoryName(Timeline timeline);
 
+/// Where the first record lies that was written after `position`, the end of another one: behind a page's header, where a page
+/// begins there. @source PostgreSQL xlog_internal.h, SizeOfXLogShortPHD, SizeOfXLogLongPHD
+[[nodiscard]] Lsn RecordAfter(Lsn position, const WalGeometry& geometry);
+
 /// One record as pg_waldump prints it.
 struct WalRecord {
   std::string manager;      ///< "Transaction", "XLOG", …

@@ -2,6 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
 #include <fstream>
 
 namespace lifeboat::postgres {
@@ -29,6 +33,29 @@ std::optional<WalRecord> LastLine(const std::string& out) {
 bool NothingFound(const CommandOutput& output) { return output.err.find("could not find a valid record") != std::string::npos; }
 
 }  // namespace
+
+Result<std::string> ReadBeginning(const std::string& folder, Timeline timeline, Lsn fork, const WalGeometry& geometry) {
+  const Lsn begin = RecordAfter(fork, geometry);
+  const std::string path = folder + "/" + SegmentName(timeline, SegmentOf(begin, geometry), geometry);
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return NotFound("'" + path + "' is not there");
+  file.seekg(static_cast<std::streamoff>(begin.bytes % geometry.segment_bytes));
+  std::array<char, 48> bytes{};  // the record that ends recovery has about so many
+  file.read(bytes.data(), bytes.size());
+  std::uint32_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  constexpr std::uint32_t kRecordHeader = 24;  // SizeOfXLogRecord
+  if (file.gcount() < kRecordHeader || length < kRecordHeader)
+    return NotFound("nothing was written after " + fork.Text() + " in '" + path + "'");
+  const std::size_t shown = std::min<std::size_t>(static_cast<std::size_t>(file.gcount()), length);
+  std::string hex;
+  for (std::size_t at = 0; at < shown; ++at) {
+    char digits[3];
+    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(static_cast<unsigned char>(bytes[at])));
+    hex += digits;
+  }
+  return hex;
+}
 
 bool WalReader::HasSegment(Timeline timeline, std::uint64_t segment) const {
   const std::string path = folder_ + "/" + SegmentName(timeline, segment, geometry_);

@@ -44,6 +44,13 @@ TEST(EndOfRecord, OfASwitchIsTheEndOfItsSegment) {
   EXPECT_EQ(EndOf(full, kGeometry), Lsn{0x2000000});
 }
 
+TEST(RecordAfter, LiesBehindTheHeaderOfThePageThatBeginsThere) {
+  EXPECT_EQ(RecordAfter(Lsn{0x17414F8}, kGeometry), Lsn{0x17414F8});
+  EXPECT_EQ(RecordAfter(Lsn{0x17414F1}, kGeometry), Lsn{0x17414F8});
+  EXPECT_EQ(RecordAfter(Lsn{0x2002000}, kGeometry), Lsn{0x2002000 + 24});
+  EXPECT_EQ(RecordAfter(Lsn{0x3000000}, kGeometry), Lsn{0x3000000 + 40});
+}
+
 TEST(WalRecord, IsReadFromPgWaldump) {
   const auto record = ParseWalRecord(
       "rmgr: Transaction len (rec/tot):     46/  8046, tx:        739, lsn: 1/017414F8, prev 1/017414B0, desc: COMMIT 2026-11-23 "
