@@ -368,7 +368,9 @@ ShowGateState(void)
 	LifeboatGateWord word;
 	const char *why = WhyClosed(&word);
 
-	if (why == NULL)
+	if (why == NULL && word.deadline_boot == LIFEBOAT_GATE_HELD && word.deadline_raw == LIFEBOAT_GATE_HELD)
+		snprintf(text, sizeof(text), "held open: lifeboat only observes, and nothing is fenced");
+	else if (why == NULL)
 		snprintf(text, sizeof(text), "open for " INT64_FORMAT " ms, epoch " UINT64_FORMAT, TimeLeft(&word) / 1000000,
 				 (uint64) word.epoch);
 	else

@@ -347,11 +347,10 @@ TEST_F(AgentTest, ADeadDatabaseIsAssessedOnTheTimelineThatItBeganLast) {
   // the candidate has all of its first timeline, nothing of the next arrives there, and it can take over only later.
   sim_.machines.at(sim_.west).guard->Die();
   sim_.time.RunFor(2s);
-  East().times.query = 20ms;
   East().Kill();
   sim_.servers.reachable = [](const RegionName&, const RegionName&) { return false; };
   sim_.servers.StartByServiceManager(East());
-  // When it dies again with a row that only it has, before it was seen as a primary.
+  // When it dies again with a row that only it has, and before anybody has seen it as a primary: looks at it take long.
   const std::function<void()> at_rest = sim_.time.at_rest;
   std::uint64_t row = 0;
   sim_.time.at_rest = [&] {
@@ -359,6 +358,8 @@ TEST_F(AgentTest, ADeadDatabaseIsAssessedOnTheTimelineThatItBeganLast) {
     if (row != 0 || East().timeline != 2 || !East().Commit("row")) return;
     row = East().wal.back().id;
     East().Kill();
+    East().hung = true;
+    sim_.time.At(sim_.time.now() + 900ms, [this] { East().hung = false; });
     sim_.machines.at(sim_.west).guard->Live();
   };
   ASSERT_TRUE(Until([&] { return row != 0; }, 10s)) << sim_.Picture();

@@ -35,7 +35,9 @@ LeaseKeeper::LeaseKeeper(boost::asio::any_io_executor io, Options options, std::
       log_(std::move(log)),
       lease_(options_.self, options_.agent, options_.lease, record, clock_.Now()),
       saved_(io_),
-      feed_(io_) {}
+      feed_(io_) {
+  if (options_.automation != Automation::kAct) lease_.NoteFenced(false);
+}
 
 Task<Result<Unit>> LeaseKeeper::SaveRecord() {
   // SAFETY: one at a time: an older record must not be the last that reaches the disk.
@@ -156,10 +158,27 @@ Task<Result<Unit>> LeaseKeeper::Send(LeaseChange change) {
 Task<Result<Unit>> LeaseKeeper::FeedGuard() {
   const auto deadline = lease_.Deadline();
   if (!guard_ || !deadline) co_return Done();
-  auto fed = co_await guard_->Permit(lease_.item()->epoch, *deadline, lease_.Length(), kGuardTimeout);
+  const Epoch epoch = lease_.item()->epoch;
+  // SAFETY: let go only where the store says already that this lease fences nothing: until then others may take over on its end.
+  const bool let_go = lease_.item()->observed;
+  if (options_.automation != Automation::kAct && let_go) {
+    auto held = co_await guard_->Hold(epoch, kGuardTimeout);
+    if (held.ok()) co_return Done();
+  }
   // A guard that still acts, since it was not restarted with 'observe' yet, is fed: it would end a database that serves.
+  auto fed = co_await guard_->Permit(epoch, *deadline, lease_.Length(), kGuardTimeout);
   if (options_.automation != Automation::kAct) co_return Done();
-  if (!fed.ok()) log_.Warn("the guard was not fed", {{"problem", fed.error().message}});
+  if (fed.ok()) {
+    lease_.NoteFenced(true);
+    co_return Done();
+  }
+  log_.Warn("the guard was not fed", {{"problem", fed.error().message}});
+  const GuardState guard = co_await guard_->Look(kGuardTimeout);
+  if (guard.reachable && guard.observes) {
+    // It was not restarted with 'act' yet: nobody may take over on the end of this lease, and what serves is not refused.
+    lease_.NoteFenced(false);
+    if (let_go) (void)co_await guard_->Hold(epoch, kGuardTimeout);
+  }
   co_return fed;
 }
 
@@ -309,6 +328,10 @@ Task<Result<Epoch>> LeaseKeeper::Claim(Transaction extra, std::string attested) 
   const TakeoverAnswer may = lease_.MayTakeOver(clock_.Now(), options_.failover_after);
   const bool wait = may.bar == TakeoverBar::kCounterFresh || may.bar == TakeoverBar::kPromise || may.bar == TakeoverBar::kStartup;
   const bool waived = !attested.empty() && wait;
+  // SAFETY: where nothing stops the old primary's writes, the end of its lease says nothing: only a person's word does.
+  if (attested.empty() && lease_.item() && !lease_.item()->Fences())
+    co_return Refused("the lease of '" + lease_.item()->holder.text + "' fences nothing: policy.automation is 'observe' there",
+                      "make sure that it is off, then: --attest \"who and how\"");
   if (may.bar != TakeoverBar::kNone && !waived) {
     const std::string left = may.left > 0s ? ", " + FormatDuration(may.left) + " left" : "";
     co_return Refused("this region may not take over: " + std::string(ToString(may.bar)) + left);
@@ -342,6 +365,13 @@ Task<Result<Unit>> LeaseKeeper::Release(Epoch epoch, RegionName heir, std::strin
   lease_.BeginRelease();
   auto saved = co_await SaveRecord();
   if (!saved.ok()) co_return saved.error();
+  if (guard_ && options_.automation == Automation::kAct) {
+    // SAFETY: a permission of this epoch that was on its way may have armed the guard again since, and another may still arrive. By the
+    // next epoch's number none of this one is granted any more, whenever it arrives; whoever goes on here does so under that one
+    // (LeaseKeeperRelease.APermissionThatWasOnItsWayOpensNothingOfAReleasedEpoch).
+    auto ended = co_await guard_->Forbid(Next(epoch), kForbidTimeout);
+    if (!ended.ok()) co_return ended.error();
+  }
   changing_ = true;
   Result<Unit> answer = RetryLater("the release was not sent");
   for (int attempt = 0; attempt < 3; ++attempt) {
@@ -388,6 +418,8 @@ Task<Result<Unit>> LeaseKeeper::PrepareToWrite(Epoch epoch) {
   const auto promised = lease_.PromisedUntil();
   const bool binds = promised && !IsOver(*promised, clock_.Now()) && !SEEDED_BUG(kPromotionNotLookedAtAgain);
   if (binds) co_return RetryLater("this region's own promise to an earlier holder still binds it");
+  if (lease_.EarlierRunBinds(clock_.Now(), epoch))
+    co_return RetryLater("an earlier run of this agent may have promised to an earlier holder, and that word still binds this region");
   lease_.NoteHeld(epoch);
   auto saved = co_await SaveRecord();
   if (!saved.ok()) co_return saved.error();

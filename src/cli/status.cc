@@ -74,6 +74,18 @@ std::string LeaseText(const Json& status) {
   return text;
 }
 
+/// Where nothing is fenced by design; empty: nowhere.
+std::string UnfencedText(const Json& status) {
+  if (TextAt(MemberAt(status, "policy"), "automation") == "observe")
+    return "none: policy.automation is 'observe', gates are held open, and Lifeboat promises nothing";
+  std::string regions;
+  for (const Json& region : MemberAt(status, "regions")) {
+    const Json& guard = MemberAt(region, "guard");
+    if (FlagAt(guard, "held") || FlagAt(guard, "observes")) regions += (regions.empty() ? "" : ", ") + TextAt(region, "name");
+  }
+  return regions.empty() ? regions : "none in " + regions + ": its guard observes, or was not fed since it did";
+}
+
 std::string VotesText(const Json& status) {
   const Json& votes = MemberAt(status, "votes");
   std::string text = std::to_string(NumberAt(votes, "ok")) + " of " + std::to_string(NumberAt(votes, "agents")) +
@@ -125,6 +137,7 @@ int PrintStatus(const Json& status, const Settings& settings) {
   const Json& decision = MemberAt(status, "decision");
   const bool store = FlagAt(MemberAt(status, "lease"), "store_reachable");
   std::printf("  lease     %s\n", LeaseText(status).c_str());
+  if (const std::string unfenced = UnfencedText(status); !unfenced.empty()) std::printf("  fence     %s\n", unfenced.c_str());
   const std::string kind = settings.store.kind == StoreKind::kEmbedded
                                ? "embedded in " + settings.store.host.text
                                : "etcd, " + std::to_string(settings.store.endpoints.size()) + " members";

@@ -160,6 +160,9 @@ std::optional<LeaseChange> Lease::Change(Instant now) const {
   LeaseChange change{now, version_, incarnation_, *item_, false};
   change.item.counter += 1;
   change.item.holder_agent = agent_;
+  change.item.observed = observed_.value_or(item_->observed);
+  // SAFETY: whether the lease fences must outlive the store: others take over on its word.
+  change.durable = change.item.observed != item_->observed;
   return change;
 }
 
@@ -186,13 +189,14 @@ std::optional<LeaseChange> Lease::BeginMembership(Instant now, std::vector<Regio
   return change;
 }
 
-std::optional<LeaseChange> Lease::Founding(Instant now) const {
+std::optional<LeaseChange> Lease::Founding(Instant now) {
   if (!store_read_ || item_ || claim_) return std::nullopt;
   LeaseItem item;
-  item.epoch = Next(record_.highest);  // a region with a record never comes here: OnItem refuses an emptied store
+  item.epoch = claimed_ = Next(record_.highest);  // a region with a record never comes here: OnItem refuses an emptied store
   item.holder = self_;
   item.holder_agent = agent_;
   item.length = settings_.length;
+  item.observed = observed_.value_or(false);
   return LeaseChange{now, 0, incarnation_, item, true};
 }
 
@@ -386,12 +390,13 @@ LeaseChange Lease::BeginClaim(Instant now, std::string attested) {
     waits_waived_ = true;
   }
   LeaseChange claim{now, version_, incarnation_, *item_, true};
-  claim.item.epoch = Next(item_->epoch);
+  claim.item.epoch = claimed_ = Next(item_->epoch);
   claim.item.holder = self_;
   claim.item.holder_agent = agent_;
   claim.item.counter = 0;
   claim.item.released.reset();
   claim.item.attested = std::move(attested);
+  claim.item.observed = observed_.value_or(false);
   // SAFETY: of two tries that expect the same item the first may be the one that was applied: its beginning counts.
   if (claim_ && claim_->version == claim.version && claim_->incarnation == claim.incarnation) claim.asked = claim_->asked;
   // The old primary's region is no candidate until it has rejoined, and neither is the new holder.
@@ -427,6 +432,13 @@ void Lease::OnClaim(ChangeFate fate, std::uint64_t version, Incarnation incarnat
   if (incarnation == incarnation_ && version < version_) return;
   Accept(claim.item, version, incarnation, arrived);
   if (IsHolderRun()) ExtendByStore(claim);
+}
+
+bool Lease::EarlierRunBinds(Instant now, Epoch epoch) const {
+  if (SEEDED_BUG(kPromotionNotLookedAtAgain)) return false;
+  // SAFETY: what was claimed is opened as if it were taken over now: a run between the claim and this one may have promised to the
+  // old primary, not knowing of the claim. A region that has opened the epoch before knew of it ever since.
+  return record_.held < epoch && claimed_ < epoch && !waits_waived_ && !IsOver(StartupEnd(), now);
 }
 
 bool Lease::MayPromote(Instant now, Epoch epoch) const {

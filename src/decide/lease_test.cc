@@ -730,5 +730,67 @@ TEST(LeaseRecord, ACopyThatWasWritableIsDetachedUntilItHasJoined) {
   EXPECT_FALSE(record.Detached());
 }
 
+// ---- automation: observe ----
+
+TEST(LeaseFence, IsSaidWithTheNextRenewalAndDurablyWhereItChanges) {
+  Lease lease = Holder();
+  EXPECT_FALSE(lease.Renewal(kStart)->item.observed) << "not known yet: what stands there goes on";
+  lease.NoteFenced(false);
+  const auto lets_go = lease.Renewal(kStart);
+  ASSERT_TRUE(lets_go);
+  EXPECT_TRUE(lets_go->item.observed);
+  EXPECT_TRUE(lets_go->durable) << "a store that restarts must not forget it";
+  lease.OnChange(*lets_go, ChangeFate::kCommitted, 11, {1}, kStart);
+  EXPECT_FALSE(lease.item()->Fences());
+  EXPECT_TRUE(lease.HoldsAt(kStart + 1s)) << "it is kept all the same";
+  EXPECT_FALSE(lease.Renewal(kStart)->durable) << "said once";
+  // A new run of the agent does not know: it says what stands there.
+  Lease next(kEast, AgentId("east-run-2"), ThreeSeconds(), AgentRecord{}, kStart);
+  ASSERT_TRUE(next.OnItem(*lease.item(), 11, {1}, kStart).ok());
+  EXPECT_TRUE(next.Renewal(kStart)->item.observed);
+  next.NoteFenced(true);
+  const auto fences = next.Renewal(kStart);
+  EXPECT_FALSE(fences->item.observed);
+  EXPECT_TRUE(fences->durable);
+}
+
+TEST(LeaseFence, OfAnEarlierHolderIsNotTakenAlongByAClaim) {
+  Lease lease = Candidate();
+  LeaseItem unfenced = ItemOf(1, kEast, kEastRun, 2);
+  unfenced.observed = true;
+  ASSERT_TRUE(lease.OnItem(unfenced, 11, {1}, kStart).ok());
+  EXPECT_FALSE(lease.BeginClaim(kStart + 10s, "J. Doe").item.observed);
+  Lease observing = Candidate();
+  observing.NoteFenced(false);
+  EXPECT_TRUE(observing.BeginClaim(kStart + 10s, "J. Doe").item.observed);
+}
+
+// ---- until when the holder may have written ----
+
+TEST(LeaseEnd, OfASilentHolderIsALeaseAfterItsLastRenewalWasSeen) {
+  const Lease lease = Candidate();
+  EXPECT_EQ(lease.HolderSurelyEnded(), kStart + kWait);
+}
+
+TEST(LeaseEnd, IsNotBeforeThisRegionsOwnPromiseToThatHolderHasRunOut) {
+  Lease lease = Candidate();
+  PromiseQuestion question{kEast, kEastRun, Epoch{1}, kStart, 3s, true};
+  lease.NoteQuestion(question);
+  Save(lease);
+  ASSERT_TRUE(lease.Promise(question, true, kStart + 2s).promised);
+  EXPECT_EQ(lease.HolderSurelyEnded(), kStart + 2s + kWait) << "the promise carried it on while the store's counter stood still";
+  // A promise to the holder of an earlier epoch says nothing about this one.
+  ASSERT_TRUE(lease.OnItem(ItemOf(2, RegionName("ap-south-1"), AgentId("south-run-1")), 20, {1}, kStart + 1s).ok());
+  EXPECT_EQ(lease.HolderSurelyEnded(), kStart + 1s + kWait);
+}
+
+TEST(LeaseEnd, ByTheHoldersOwnWordIsWhenThatWasSeen) {
+  Lease lease = Candidate();
+  LeaseItem released = ItemOf(1, kEast, kEastRun, 2);
+  released.released = Release{kWest, {}};
+  ASSERT_TRUE(lease.OnItem(released, 11, {1}, kStart + 1s).ok());
+  EXPECT_EQ(lease.HolderSurelyEnded(), kStart + 1s);
+}
+
 }  // namespace
 }  // namespace lifeboat

@@ -28,7 +28,8 @@ enum class GuardEvent {
   kBlind,
   kStarted,
   kGateOpens,
-  kGateCloses
+  kGateCloses,
+  kHeld
 };
 
 class DiskWorker {

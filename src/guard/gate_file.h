@@ -26,6 +26,9 @@ struct PostmasterId {
   friend bool operator==(const PostmasterId&, const PostmasterId&) = default;
 };
 
+/// The deadline of a gate that is held open: it outlives the guard, but neither the boot nor the postmaster.
+inline constexpr Instant kGateHeld{Duration(LIFEBOAT_GATE_HELD), Duration(LIFEBOAT_GATE_HELD)};
+
 /// Page 0: until when which server may commit.
 struct GateWord {
   bool open = false;

@@ -18,6 +18,7 @@
 #define LIFEBOAT_GATE_PAGE 4096
 #define LIFEBOAT_GATE_FILE_SIZE (2 * LIFEBOAT_GATE_PAGE)
 #define LIFEBOAT_GATE_BOOT_ID 40                                  /* 36 characters of the boot id, then zeros */
+#define LIFEBOAT_GATE_HELD INT64_MAX                              /* both deadlines: held open, nothing is fenced */
 #define LIFEBOAT_GATE_WORD_MAGIC UINT64_C(0x3145544147424C)       /* "LBGATE1" */
 #define LIFEBOAT_GATE_ATTACHED_MAGIC UINT64_C(0x314843545441424C) /* "LBATTCH1" */
 

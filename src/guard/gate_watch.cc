@@ -60,11 +60,12 @@ bool GateWatch::Prove() {
   return IsInForce();
 }
 
-GateStanding GateWatch::Standing(bool open, bool closed_for_good) const {
+GateStanding GateWatch::Standing(bool open, bool closed_for_good, bool held) const {
   if (path_.empty()) return GateStanding::kNotConfigured;
   if (!file_) return GateStanding::kNoFile;
   if (!proven_) return GateStanding::kNotAttached;
   if (!enforce_) return GateStanding::kTurnedOff;
+  if (held && open) return GateStanding::kHeldOpen;
   if (closed_for_good) return GateStanding::kClosedForGood;
   return open ? GateStanding::kOpen : GateStanding::kClosed;
 }
@@ -79,6 +80,7 @@ GateWord GateWatch::Tell(const GuardCore& core) {
     next.counted_on = IsInForce() || core.IsClosed();
   } else {
     next.epoch = core.highest();
+    if (core.IsHeld()) next.deadline = kGateHeld;
   }
   if (proven_) next.postmaster = *proven_;
   next.open = core.GateIsOpen() && proven_.has_value();

@@ -29,7 +29,7 @@ class GateWatch {
   /// Finds out whether the server that runs now maps the file and enforces it. Not known is false.
   bool Prove();
   /// By the last Prove, for people.
-  [[nodiscard]] guard_protocol::GateStanding Standing(bool open, bool closed_for_good) const;
+  [[nodiscard]] guard_protocol::GateStanding Standing(bool open, bool closed_for_good, bool held) const;
   [[nodiscard]] bool IsInForce() const { return proven_.has_value() && enforce_; }
 
   /// Makes the file say what is permitted, if that is something else than it says. @return the word before

@@ -74,6 +74,8 @@ Result<Unit> Read(const Answer& answer, Epoch epoch) {
       return Refused("the guard only observes: it was started with 'automation: observe'",
                      "restart the guard with the present configuration");
     case GuardAnswer::kNoGate: return Refused("there is no gate in force that could be closed for epoch " + number);
+    case GuardAnswer::kActs:
+      return Refused("the guard acts: it was started with 'automation: act'", "restart the guard with the present configuration");
     case GuardAnswer::kNotUnderstood: break;
   }
   return Fail("the guard did not understand the question", "agent and guard must be of one version");
@@ -89,6 +91,7 @@ const char* Sentence(guard_protocol::GateStanding standing) {
     case kClosed: return "closed";
     case kOpen: return "open";
     case kClosedForGood: return "closed for good: the epoch was released";
+    case kHeldOpen: return "held open: it refuses nothing";
   }
   return "not known";
 }
@@ -140,6 +143,15 @@ Task<Result<Unit>> GuardClient::Close(Epoch epoch, Duration timeout) {
   co_return Read(*answer, epoch);
 }
 
+Task<Result<Unit>> GuardClient::Hold(Epoch epoch, Duration timeout) {
+  Question question;
+  question.kind = guard_protocol::Kind::kHold;
+  question.epoch = epoch.number;
+  const Result<Answer> answer = co_await Ask(question, timeout);
+  if (!answer) co_return answer.error();
+  co_return Read(*answer, epoch);
+}
+
 Task<GuardState> GuardClient::Look(Duration timeout) {
   const Question question;
   const Result<Answer> answer = co_await Ask(question, timeout);
@@ -151,6 +163,8 @@ Task<GuardState> GuardClient::Look(Duration timeout) {
   state.left = Duration(answer->left);
   state.worst_kill = Duration(answer->worst_kill);
   state.kills = answer->kills;
+  state.observes = (answer->flags & guard_protocol::kFlagObserves) != 0;
+  state.held = (answer->flags & guard_protocol::kFlagHeld) != 0;
   state.gate = guard_protocol::IsInForce(answer->gate);
   state.gate_state = Sentence(answer->gate);
   co_return state;

@@ -25,6 +25,8 @@ class GuardClient final : public Guard {
   ///        kFail: nothing is left, but the fence or the record could not be written
   Task<Result<Unit>> Forbid(Epoch epoch, Duration timeout) override;
   Task<Result<Unit>> Close(Epoch epoch, Duration timeout) override;
+  /// @error kRefused: it acts, or has heard of a higher epoch; kRetry: not there, or still killing
+  Task<Result<Unit>> Hold(Epoch epoch, Duration timeout) override;
   Task<GuardState> Look(Duration timeout) override;
 
  private:

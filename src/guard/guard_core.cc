@@ -16,7 +16,7 @@ bool IsLater(Instant one, Instant other) { return one != other && one.boot >= ot
 
 }  // namespace
 
-GuardCore::GuardCore(Epoch recorded, std::optional<Permission> kept, Duration floor, Instant now)
+GuardCore::GuardCore(Epoch recorded, std::optional<Permission> kept, Duration floor, Instant now, GuardStart start)
     : recorded_(recorded), highest_(recorded), next_look_(now), next_kill_(now), next_fence_(now), worst_kill_(floor) {
   // SAFETY: what was kept is taken up only as it would be granted now (GuardCore.AKeptPermissionGoesOnUntilItsDeadline,
   // GuardCore.AKeptPermissionOfALowerEpochIsNone).
@@ -24,7 +24,15 @@ GuardCore::GuardCore(Epoch recorded, std::optional<Permission> kept, Duration fl
     permission_ = kept;
     phase_ = Phase::kArmed;
     must_look_ = false;
+  } else if (start.held || (start.observe && !kept)) {
+    // A guard that acts goes on from here until it is fed: a healthy primary is not killed over a change of the configuration.
+    // SAFETY: where a permission was kept and has passed, another region may have taken over: nothing is opened then but by Hold
+    // (GuardCore.AnObservingGuardThatComesBackAfterTheDeadlineOpensNothingByItself).
+    phase_ = Phase::kHeld;
+    must_look_ = false;
   }
+  observe_ = start.observe;
+  if (observe_) must_look_ = false;
 }
 
 GuardAnswer GuardCore::Consider(const Permission& permission, Instant now) {
@@ -41,6 +49,8 @@ GuardAnswer GuardCore::Consider(const Permission& permission, Instant now) {
   if (phase_ == Phase::kArmed && HasPassed(permission_->deadline, now)) return GuardAnswer::kStillKilling;
   if (phase_ == Phase::kClosed && HasPassed(kill_at_, now)) return GuardAnswer::kStillKilling;
   if (phase_ == Phase::kKilling || phase_ == Phase::kAfterFence || phase_ == Phase::kFencing) return GuardAnswer::kStillKilling;
+  // SAFETY: whoever acts must know that nothing would stop its database. What an acting guard permitted is fenced until Hold.
+  if (observe_ && phase_ != Phase::kArmed && phase_ != Phase::kClosed) return GuardAnswer::kObserves;
   highest_ = epoch;
   return GuardAnswer::kDone;
 }
@@ -62,6 +72,8 @@ GuardAnswer GuardCore::Permit(const Permission& permission, Instant now) {
 
 GuardAnswer GuardCore::Forbid(Epoch epoch, Instant now) {
   if (epoch < highest_) return GuardAnswer::kLowerEpoch;
+  // SAFETY: "done" would say that nothing of the server is left.
+  if (observe_ && (phase_ == Phase::kHeld || phase_ == Phase::kIdle)) return GuardAnswer::kObserves;
   highest_ = epoch;
   Abandon(now);
   return GuardAnswer::kDone;
@@ -75,8 +87,22 @@ GuardAnswer GuardCore::Close(Epoch epoch, bool gate) {
   return GuardAnswer::kDone;
 }
 
+GuardAnswer GuardCore::Hold(Epoch epoch) {
+  // SAFETY: a guard that acts lets go of nothing (GuardCore.AGuardThatActsHoldsNothingOpen).
+  if (!observe_) return GuardAnswer::kActs;
+  if (epoch < highest_ || (closed_ != Epoch{} && epoch <= closed_)) return GuardAnswer::kLowerEpoch;
+  if (phase_ == Phase::kKilling || phase_ == Phase::kAfterFence || phase_ == Phase::kFencing) return GuardAnswer::kStillKilling;
+  highest_ = epoch;
+  permission_.reset();
+  phase_ = Phase::kHeld;
+  must_look_ = false;
+  fired_ = false;
+  fence_missing_ = false;
+  return GuardAnswer::kDone;
+}
+
 void GuardCore::Abandon(Instant now) {
-  if (phase_ == Phase::kArmed || phase_ == Phase::kClosed) {
+  if (phase_ == Phase::kArmed || phase_ == Phase::kClosed || phase_ == Phase::kHeld) {
     BeginKill(now, now);
   } else if (phase_ == Phase::kIdle) {
     must_look_ = true;
@@ -102,7 +128,8 @@ GuardCore::Action GuardCore::Tick(Instant now) {
         fence_asked_ = true;
         return Action::kFence;
       }
-      return IsDue(next_look_, now) ? Action::kLook : Action::kSleep;
+      return !observe_ && IsDue(next_look_, now) ? Action::kLook : Action::kSleep;
+    case Phase::kHeld: return !observe_ && IsDue(next_look_, now) ? Action::kLook : Action::kSleep;
     case Phase::kArmed:
       // SAFETY: either clock ends it (GuardCore.TheDeadlinePassesByEitherClock).
       if (!HasPassed(permission_->deadline, now)) return Action::kSleep;
@@ -127,7 +154,8 @@ GuardCore::Action GuardCore::Tick(Instant now) {
 Duration GuardCore::NextTick(Instant now) const {
   const auto until = [&](Instant at) { return std::clamp(TimeLeft(at, now), Duration(0), kLongestSleep); };
   switch (phase_) {
-    case Phase::kIdle: return until(next_look_);
+    case Phase::kIdle: return observe_ ? (fence_missing_ ? until(next_fence_) : Duration(kLongestSleep)) : until(next_look_);
+    case Phase::kHeld: return observe_ ? Duration(kLongestSleep) : until(next_look_);
     case Phase::kArmed: {
       // Timers run on one clock only: a far deadline is approached in steps, so that their rates cannot add up.
       const Duration left = until(permission_->deadline);
@@ -142,8 +170,14 @@ Duration GuardCore::NextTick(Instant now) const {
 }
 
 void GuardCore::SawServer(ServerVerdict verdict, Instant now) {
-  if (phase_ != Phase::kIdle) return;
+  if (observe_ || (phase_ != Phase::kIdle && phase_ != Phase::kHeld)) return;
   next_look_ = now + kLookPause;
+  if (phase_ == Phase::kHeld) {
+    // SAFETY: only what was writable when this guard began to act waits for its lease: a standby is let go of at once, and never
+    // becomes writable without a permission (GuardCore.AHeldStandbyIsFencedAgainOnceTheGuardActs).
+    if (verdict == ServerVerdict::kHarmless) phase_ = Phase::kIdle;
+    return;
+  }
   // Strays are looked at twice: a server that is just starting has no lock file for a moment.
   stray_looks_ = verdict == ServerVerdict::kStrays ? stray_looks_ + 1 : 0;
   if (verdict == ServerVerdict::kHarmless) must_look_ = false;
@@ -206,6 +240,8 @@ void GuardCore::SawGate(bool in_force, Instant now) {
 GuardState GuardCore::State(Instant now) const {
   GuardState state;
   state.reachable = true;
+  state.observes = observe_;
+  state.held = IsHeld();
   state.armed = phase_ == Phase::kArmed;
   state.fired = fired_;
   if (state.armed) state.left = TimeLeft(permission_->deadline, now);

@@ -11,6 +11,10 @@
 //   │              closed ──a further L, Forbid, or the gate is not in force──┘ │
 //   └──────────────a writable server is seen────────┘
 //
+// held ──Permit (of a guard that acts)──▶ armed; ──Forbid──▶ killing. Nothing is fenced: policy.automation is, or was until a
+// moment ago, 'observe' (docs/adr/0013). A guard that observes begins held; one that has permitted, in this boot, fences on until
+// Hold, since other regions may rely on its word until the store says that the lease fences nothing.
+//
 // closed: the lease has run out, and a gate that is proven to be in force (docs/formats/gate.md) refuses every commit. The
 // server lives on for a further L, so that a blip needs neither a person nor a restart.
 //
@@ -37,6 +41,7 @@ enum class GuardAnswer : std::uint32_t {
   kNotFenced = 8,    ///< nothing is left of the server, but the fence could not be placed
   kObserves = 9,     ///< policy.automation is 'observe': this guard ends nothing, so it permits nothing
   kNoGate = 10,      ///< Close: no gate is proven to be in force
+  kActs = 11,        ///< Hold: policy.automation is 'act'
 };
 
 /// What a look at the server and its files says while nothing is permitted.
@@ -51,6 +56,12 @@ struct Permission {
   Instant deadline;
   Duration length{};  ///< of the lease: how much longer the server may live with its gate closed
   friend bool operator==(const Permission&, const Permission&) = default;
+};
+
+/// How a run of the guard begins.
+struct GuardStart {
+  bool observe = false;  ///< policy.automation is 'observe' in its configuration
+  bool held = false;     ///< an earlier run in this boot held the server, and nothing was permitted or forbidden since
 };
 
 class GuardCore {
@@ -79,7 +90,7 @@ class GuardCore {
   /// @param kept      the permission under which an earlier run of the guard, in this boot, was; one that has passed is
   ///                  no permission, and its server is then judged as any other that runs without one
   /// @param floor     what a kill costs at the least: two looks through /proc
-  GuardCore(Epoch recorded, std::optional<Permission> kept, Duration floor, Instant now);
+  GuardCore(Epoch recorded, std::optional<Permission> kept, Duration floor, Instant now, GuardStart start = {});
   /// There may be a gate: at a deadline it is asked for (kProve) before anything is killed. Without this call there is none.
   void ExpectGate() { gate_expected_ = true; }
 
@@ -96,6 +107,8 @@ class GuardCore {
   /// The gate stays closed for `epoch` and every lower one, whatever is permitted; the server lives on as permitted.
   /// @param gate  whether the gate was proven to be in force just now
   [[nodiscard]] GuardAnswer Close(Epoch epoch, bool gate);
+  /// Lets go: nothing is fenced from now on, without a deadline. kActs: not by a guard that acts.
+  [[nodiscard]] GuardAnswer Hold(Epoch epoch);
   /// Kill at once whatever was permitted: the guard itself is being stopped.
   void Abandon(Instant now);
 
@@ -124,7 +137,11 @@ class GuardCore {
   /// Since when the kill that runs, or ran last, was due.
   [[nodiscard]] Instant kill_since() const { return kill_since_; }
   /// What the gate's file is to say: commits are allowed until the permission's own deadline, which the gate itself looks at.
-  [[nodiscard]] bool GateIsOpen() const { return phase_ == Phase::kArmed && permission_->epoch > closed_; }
+  [[nodiscard]] bool GateIsOpen() const {
+    return (phase_ == Phase::kArmed && permission_->epoch > closed_) || (IsHeld() && (closed_ == Epoch{} || highest_ > closed_));
+  }
+  /// Nothing is fenced; an open gate then has no deadline.
+  [[nodiscard]] bool IsHeld() const { return phase_ == Phase::kHeld; }
   /// The highest epoch that was closed for good. Kept by the shell across restarts of the guard.
   [[nodiscard]] Epoch closed() const { return closed_; }
   void KeepClosed(Epoch epoch) { closed_ = std::max(closed_, epoch); }
@@ -132,7 +149,7 @@ class GuardCore {
   [[nodiscard]] GuardState State(Instant now) const;
 
  private:
-  enum class Phase { kIdle, kArmed, kClosed, kKilling, kFencing, kAfterFence };
+  enum class Phase { kIdle, kHeld, kArmed, kClosed, kKilling, kFencing, kAfterFence };
 
   void BeginKill(Instant since, Instant now);
   void EndKill(Instant now);
@@ -141,6 +158,7 @@ class GuardCore {
   Epoch highest_;
   Phase phase_ = Phase::kIdle;
   std::optional<Permission> permission_;
+  bool observe_ = false;
   bool gate_expected_ = false;
   Epoch closed_;
   Instant kill_at_;     ///< kClosed

@@ -359,5 +359,104 @@ TEST(GuardCore, ItSleepsShortOfAFarDeadlineAndNotBeyondIt) {
   EXPECT_EQ(core.NextTick(kStart + 1s), 0ns);
 }
 
+// ---- automation: observe ----
+
+constexpr GuardStart kObserve{true, false};
+
+GuardCore Observing(std::optional<Permission> kept = std::nullopt) { return GuardCore(kSeven, std::move(kept), 2ms, kStart, kObserve); }
+
+TEST(GuardCore, AnObservingGuardHoldsTheServerOpenKillsNothingAndPermitsNothing) {
+  GuardCore core = Observing();
+  EXPECT_TRUE(core.IsHeld());
+  EXPECT_TRUE(core.GateIsOpen());
+  EXPECT_TRUE(core.State(kStart).held);
+  EXPECT_TRUE(core.State(kStart).observes);
+  for (const Duration after : {0s, 1s, 3600s}) EXPECT_EQ(core.Tick(kStart + after), Action::kSleep);
+  core.SawServer(ServerVerdict::kWritable, kStart);
+  EXPECT_FALSE(core.IsKilling());
+  EXPECT_EQ(core.Permit({kSeven, kStart + 3s}, kStart), GuardAnswer::kObserves);
+  EXPECT_EQ(core.Forbid(kSeven, kStart), GuardAnswer::kObserves) << "done would say that nothing of it is left";
+  EXPECT_TRUE(core.GateIsOpen());
+}
+
+TEST(GuardCore, WhatAnActingGuardPermittedIsFencedOnByOneThatObservesUntilItIsToldToLetGo) {
+  GuardCore core = Observing(Permission{kSeven, kStart + 3s, 1s});
+  EXPECT_FALSE(core.IsHeld());
+  EXPECT_TRUE(core.State(kStart).armed);
+  EXPECT_EQ(core.Permit({kSeven, kStart + 5s}, kStart), GuardAnswer::kDone) << "renewals go on";
+  EXPECT_EQ(core.Tick(kStart + 4s), Action::kSleep);
+  GuardCore silent = core;
+  EXPECT_EQ(silent.Tick(kStart + 5s), Action::kKill) << "others may take over by the word that was given";
+  ASSERT_EQ(core.Hold(kSeven), GuardAnswer::kDone);
+  EXPECT_TRUE(core.IsHeld());
+  EXPECT_EQ(core.Tick(kStart + 1h), Action::kSleep);
+}
+
+TEST(GuardCore, AnObservingGuardThatComesBackAfterTheDeadlineOpensNothingByItself) {
+  GuardCore core = Observing(Permission{kSeven, kStart - 1ns, 1s});
+  EXPECT_FALSE(core.GateIsOpen());
+  EXPECT_FALSE(core.IsHeld());
+  EXPECT_EQ(core.Tick(kStart), Action::kSleep) << "and ends nothing either";
+  EXPECT_EQ(core.Permit({kSeven, kStart + 3s}, kStart), GuardAnswer::kObserves);
+  ASSERT_EQ(core.Hold(kSeven), GuardAnswer::kDone);
+  EXPECT_TRUE(core.GateIsOpen());
+}
+
+TEST(GuardCore, ALetGoBehindAClosedGateOpensItAndCallsTheKillOff) {
+  GuardCore core = Observing(Permission{kSeven, kStart + 1s, 5s});
+  core.ExpectGate();
+  ASSERT_EQ(core.Tick(kStart + 1s), Action::kProve);
+  core.SawGate(true, kStart + 1s);
+  ASSERT_TRUE(core.IsClosed());
+  ASSERT_EQ(core.Hold(kSeven), GuardAnswer::kDone);
+  EXPECT_TRUE(core.GateIsOpen());
+  EXPECT_EQ(core.Tick(kStart + 10s), Action::kSleep);
+}
+
+TEST(GuardCore, AGuardThatActsHoldsNothingOpen) {
+  GuardCore core = Armed(kStart + 3s);
+  EXPECT_EQ(core.Hold(kSeven), GuardAnswer::kActs);
+  EXPECT_EQ(core.Tick(kStart + 3s), Action::kKill);
+}
+
+TEST(GuardCore, NothingIsLetGoOfForALowerEpochForAReleasedOneOrInTheMidstOfAKill) {
+  GuardCore core = Observing(Permission{kSeven, kStart + 3s, 1s});
+  EXPECT_EQ(core.Hold(Epoch{6}), GuardAnswer::kLowerEpoch);
+  core.KeepClosed(kSeven);
+  EXPECT_EQ(core.Hold(kSeven), GuardAnswer::kLowerEpoch);
+  EXPECT_FALSE(core.GateIsOpen());
+  ASSERT_EQ(core.Tick(kStart + 3s), Action::kKill);
+  EXPECT_EQ(core.Hold(Epoch{8}), GuardAnswer::kStillKilling);
+}
+
+TEST(GuardCore, AGuardThatBeginsToActKillsNoServerThatWasHeldAndFollowsTheLeaseOnceItIsFed) {
+  GuardCore core(kSeven, std::nullopt, 2ms, kStart, {false, true});
+  EXPECT_TRUE(core.IsHeld());
+  EXPECT_TRUE(core.GateIsOpen());
+  EXPECT_EQ(core.Tick(kStart), Action::kLook);
+  core.SawServer(ServerVerdict::kWritable, kStart);
+  EXPECT_FALSE(core.IsKilling());
+  EXPECT_TRUE(core.GateIsOpen());
+  ASSERT_EQ(core.Permit({kSeven, kStart + 3s, 1s}, kStart + 1s), GuardAnswer::kDone);
+  EXPECT_FALSE(core.State(kStart).held);
+  EXPECT_EQ(core.Tick(kStart + 3s), Action::kKill);
+}
+
+TEST(GuardCore, AHeldStandbyIsFencedAgainOnceTheGuardActs) {
+  GuardCore core(kSeven, std::nullopt, 2ms, kStart, {false, true});
+  core.SawServer(ServerVerdict::kHarmless, kStart);
+  EXPECT_FALSE(core.IsHeld());
+  EXPECT_FALSE(core.GateIsOpen());
+  core.SawServer(ServerVerdict::kWritable, kStart + 50ms);
+  EXPECT_TRUE(core.IsKilling()) << "promoted without a permission";
+}
+
+TEST(GuardCore, ForbidEndsAHoldOfAGuardThatActs) {
+  GuardCore core(kSeven, std::nullopt, 2ms, kStart, {false, true});
+  ASSERT_EQ(core.Forbid(Epoch{8}, kStart), GuardAnswer::kDone);
+  EXPECT_FALSE(core.GateIsOpen());
+  EXPECT_EQ(core.Tick(kStart), Action::kKill);
+}
+
 }  // namespace
 }  // namespace lifeboat

@@ -21,6 +21,7 @@ namespace lifeboat {
 namespace {
 constexpr std::uint64_t kPermissionMagic = 0x324D524550474C42;  // "BLGPERM2"
 constexpr int kRecordVersion = 1;
+constexpr std::uint64_t kHeldMark = 2;
 }  // namespace
 
 Result<Epoch> ReadGuardRecord(const std::string& path) {
@@ -44,7 +45,7 @@ Result<Unit> WriteGuardRecord(const std::string& path, Epoch epoch) {
 struct KeptPermission::Slot {
   std::uint64_t magic;
   std::uint64_t turn;
-  std::uint64_t permitted;  ///< 0: nothing
+  std::uint64_t permitted;  ///< 0: nothing, 1: a permission, kHeldMark: nothing is fenced
   std::uint64_t epoch;
   std::int64_t deadline_boot;
   std::int64_t deadline_raw;
@@ -102,7 +103,7 @@ const KeptPermission::Slot* KeptPermission::Newest() const {
 
 std::optional<Permission> KeptPermission::Load() const {
   const Slot* newest = Newest();
-  if (newest == nullptr || newest->permitted == 0) return std::nullopt;
+  if (newest == nullptr || newest->permitted != 1) return std::nullopt;
   return Permission{Epoch{newest->epoch}, Instant{Duration(newest->deadline_boot), Duration(newest->deadline_raw)},
                     Duration(newest->length)};
 }
@@ -112,7 +113,12 @@ Epoch KeptPermission::LoadClosed() const {
   return newest == nullptr ? Epoch{} : Epoch{newest->closed};
 }
 
-void KeptPermission::Save(const std::optional<Permission>& permission, Epoch closed) {
+bool KeptPermission::LoadHeld() const {
+  const Slot* newest = Newest();
+  return newest != nullptr && newest->permitted == kHeldMark;
+}
+
+void KeptPermission::Save(const std::optional<Permission>& permission, Epoch closed, bool held) {
   Slot next{};
   next.magic = kPermissionMagic;
   next.turn = ++turn_;
@@ -124,6 +130,8 @@ void KeptPermission::Save(const std::optional<Permission>& permission, Epoch clo
     next.deadline_boot = permission->deadline.boot.count();
     next.deadline_raw = permission->deadline.raw.count();
     next.length = permission->length.count();
+  } else if (held) {
+    next.permitted = kHeldMark;
   }
   next.checksum = next.Checksum();
   Slot& into = slots_[turn_ % 2];

@@ -29,8 +29,10 @@ class KeptPermission {
   [[nodiscard]] std::optional<Permission> Load() const;
   /// The highest epoch whose gate was closed for good in this boot; 0: none.
   [[nodiscard]] Epoch LoadClosed() const;
-  /// Memory alone is written: neither blocks nor allocates.
-  void Save(const std::optional<Permission>& permission, Epoch closed);
+  /// True: the server was held (GuardCore::IsHeld) when this was saved last, in this boot.
+  [[nodiscard]] bool LoadHeld() const;
+  /// Memory alone is written: neither blocks nor allocates. @param held  with no permission: nothing is fenced
+  void Save(const std::optional<Permission>& permission, Epoch closed, bool held = false);
 
  private:
   struct Slot;

@@ -86,5 +86,19 @@ TEST_F(GuardMemory, AWriteThatWasCutShortLeavesTheOneBefore) {
   EXPECT_EQ(Open().Load(), later);
 }
 
+TEST_F(GuardMemory, AHoldIsKeptWithinABootAndEndedByAPermissionOrByNothing) {
+  EXPECT_FALSE(Open().LoadHeld());
+  Open().Save(std::nullopt, Epoch{7}, true);
+  EXPECT_TRUE(Open().LoadHeld());
+  EXPECT_FALSE(Open().Load()) << "a hold is no permission";
+  EXPECT_EQ(Open().LoadClosed(), Epoch{7});
+  EXPECT_FALSE(Open("another boot").LoadHeld());
+  Open().Save(kPermission, Epoch{7});
+  EXPECT_FALSE(Open().LoadHeld());
+  Open().Save(std::nullopt, Epoch{7}, true);
+  Open().Save(std::nullopt, Epoch{7});
+  EXPECT_FALSE(Open().LoadHeld());
+}
+
 }  // namespace
 }  // namespace lifeboat

@@ -100,7 +100,6 @@ class GuardLoop {
     Descriptor epoll;
     Descriptor timer;
     Descriptor signals;
-    bool observe = false;
   };
 
   GuardLoop(Parts parts, DiskWorker& disk, GuardCore core, std::string boot_id, const GuardOptions& options)
@@ -113,6 +112,7 @@ class GuardLoop {
     core_.KeepClosed(parts_.kept.LoadClosed());
     UpdateGate();
     if (!gate_.problem().empty()) options.log.Error("there is no gate", {{"problem", gate_.problem()}});
+    if (core_.IsHeld()) NoteHeld();
   }
 
   [[nodiscard]] Result<Unit> Register() {
@@ -144,14 +144,13 @@ class GuardLoop {
   /// A stopping guard waits for its kill without limit and for the disk that takes the fence only so long.
   [[nodiscard]] bool MayEnd() const {
     if (!stopping_ || core_.IsKilling()) return false;
-    return (core_.IsQuiet() && !core_.IsFenceMissing()) || HasPassed(give_up_, ReadClocks());
+    return ((core_.IsQuiet() || core_.IsHeld()) && !core_.IsFenceMissing()) || HasPassed(give_up_, ReadClocks());
   }
 
   // ---- acting ----
 
   /// Does what the core says until it says sleep.
   void Act() {
-    if (parts_.observe) return;
     for (int rounds = 0; rounds < 64; ++rounds) {
       const Instant now = ReadClocks();
       const bool was_armed = core_.permission().has_value();
@@ -213,7 +212,9 @@ class GuardLoop {
   void LookAtServer(Instant now) {
     ServerVerdict verdict = Judge(parts_.files.Look());
     if (verdict == ServerVerdict::kStrays) verdict = LookForStrays(now);
+    const bool was_held = core_.IsHeld();
     core_.SawServer(verdict, ReadClocks());
+    if (was_held && !core_.IsHeld()) parts_.kept.Save(std::nullopt, core_.closed());
     if (!core_.IsKilling()) return;
     kill_began_ = now;
     disk_.Tell(GuardEvent::kWritableSeen, core_.highest(), Duration(0));
@@ -231,7 +232,7 @@ class GuardLoop {
   // ---- waiting ----
 
   void Wait() {
-    ArmTimer(parts_.observe ? Duration(1s) : core_.NextTick(ReadClocks()));
+    ArmTimer(core_.NextTick(ReadClocks()));
     std::array<epoll_event, 8> events;
     // The timeout is a second string to the timer's bow: CLOCK_MONOTONIC beside CLOCK_BOOTTIME.
     const int count = epoll_wait(parts_.epoll.number(), events.data(), events.size(), 1000);
@@ -324,6 +325,7 @@ class GuardLoop {
       case Kind::kClose: return HearClose(connection, question);
       case Kind::kPermit: return HearPermit(connection, question);
       case Kind::kForbid: return HearForbid(connection, question);
+      case Kind::kHold: return HearHold(connection, question);
     }
     Reply(connection, question, GuardAnswer::kNotUnderstood);
   }
@@ -334,7 +336,7 @@ class GuardLoop {
   }
 
   void HearClose(Connection& connection, const Question& question) {
-    const GuardAnswer answer = core_.Close(Epoch{question.epoch}, !parts_.observe && gate_.Prove());
+    const GuardAnswer answer = core_.Close(Epoch{question.epoch}, !core_.IsHeld() && gate_.Prove());
     if (answer == GuardAnswer::kDone) parts_.kept.Save(core_.permission(), core_.closed());
     Reply(connection, question, answer);
   }
@@ -342,8 +344,6 @@ class GuardLoop {
   void HearPermit(Connection& connection, const Question& question) {
     // SAFETY: a deadline of another boot lies far in the future on this one's clocks.
     if (question.boot_id != boot_id_) return Reply(connection, question, GuardAnswer::kOtherBoot);
-    // SAFETY: whoever acts must know that nothing would stop its database.
-    if (parts_.observe) return Reply(connection, question, GuardAnswer::kObserves);
     if (stopping_) return Reply(connection, question, GuardAnswer::kStillKilling);
     Act();  // a deadline that passed a moment ago closes the gate first, and this question opens it again
     const GuardAnswer answer = core_.Consider(PermissionOf(question), ReadClocks());
@@ -352,12 +352,29 @@ class GuardLoop {
   }
 
   void HearForbid(Connection& connection, const Question& question) {
-    if (parts_.observe) return Reply(connection, question, GuardAnswer::kDone);  // it has permitted nothing
-    const bool was_armed = core_.permission().has_value();
+    const bool was_open = core_.permission().has_value() || core_.IsHeld();
     const GuardAnswer answer = core_.Forbid(Epoch{question.epoch}, ReadClocks());
     if (answer != GuardAnswer::kDone) return Reply(connection, question, answer);
-    if (was_armed) PermissionEnded(GuardEvent::kForbidden);
+    if (was_open) PermissionEnded(GuardEvent::kForbidden);
     Await(connection, question);
+  }
+
+  void HearHold(Connection& connection, const Question& question) {
+    const bool was_held = core_.IsHeld();
+    const GuardAnswer answer = core_.Hold(Epoch{question.epoch});
+    if (answer == GuardAnswer::kDone) {
+      if (core_.recorded() < core_.highest()) disk_.Record(core_.highest());
+      gate_.Prove();
+      if (!was_held) NoteHeld();
+    }
+    Reply(connection, question, answer);
+  }
+
+  void NoteHeld() {
+    last_deadline_.reset();
+    parts_.kept.Save(std::nullopt, core_.closed(), true);
+    UpdateGate();
+    disk_.Tell(GuardEvent::kHeld, core_.highest(), Duration(0));
   }
 
   void Await(Connection& connection, const Question& question) {
@@ -412,7 +429,9 @@ class GuardLoop {
     answer.left = state.left.count();
     answer.worst_kill = state.worst_kill.count();
     answer.kills = state.kills;
-    answer.gate = gate_.Standing(gate_.word().open, core_.permission() && core_.permission()->epoch <= core_.closed());
+    answer.flags = (state.observes ? guard_protocol::kFlagObserves : 0U) | (state.held ? guard_protocol::kFlagHeld : 0U);
+    const bool closed_for_good = core_.permission() && core_.permission()->epoch <= core_.closed();
+    answer.gate = gate_.Standing(gate_.word().open, closed_for_good, state.held);
     const ssize_t sent = send(connection.socket.number(), &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent != sizeof answer) Drop(connection);  // a client that does not read is none
   }
@@ -498,12 +517,11 @@ Result<Unit> Guarded(const GuardOptions& options) {
   options.log.Info("what the guard was granted", RaisePriority());
   const Duration floor = MeasureFloor(*scan, *files);
   disk.Tell(GuardEvent::kStarted, *recorded, floor / 2);
-  if (options.observe) kept->Save(std::nullopt, kept->LoadClosed());
   const std::optional<Permission> permission = kept->Load();
-  GuardCore core(*recorded, permission, floor, ReadClocks());
+  GuardCore core(*recorded, permission, floor, ReadClocks(), {options.observe, kept->LoadHeld()});
   if (permission && !core.permission()) disk.TellEnd(GuardEvent::kGateCloses, permission->epoch, permission->deadline);
   GuardLoop loop({std::move(scan).value(), std::move(files).value(), std::move(kept).value(), std::move(listener).value(),
-                  std::move(epoll), std::move(timer), std::move(signals).value(), options.observe},
+                  std::move(epoll), std::move(timer), std::move(signals).value()},
                  disk, std::move(core), boot_id, options);
   if (Result<Unit> registered = loop.Register(); !registered) return registered;
   loop.Run();

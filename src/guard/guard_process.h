@@ -17,7 +17,7 @@ struct GuardOptions {
   std::string permission;      ///< the kept permission, mapped
   std::string lock_folder;     ///< one guard a folder
   std::string gate_file;       ///< in tmpfs, the same as the server's setting lifeboat.gate_file; empty: no gate
-  bool observe = false;        ///< policy.automation 'observe': it answers, permits nothing and ends nothing
+  bool observe = false;        ///< policy.automation 'observe': once Hold has been heard, or from the start, it fences nothing
   Log log;
 };
 

@@ -16,6 +16,7 @@ Json ToJson(const LeaseItem& item) {
                {"released", nullptr}};
   if (item.released) json["released"] = {{"heir", item.released->heir.text}, {"token", item.released->token}};
   if (!item.attested.empty()) json["attested"] = item.attested;
+  if (item.observed) json["observed"] = true;
   return json;
 }
 
@@ -42,6 +43,7 @@ Result<LeaseItem> LeaseItemFromJson(const Json& json) {
     item.released = Release{RegionName(TextAt(released, "heir")), TextAt(released, "token")};
   }
   item.attested = TextAt(json, "attested");
+  item.observed = FlagAt(json, "observed");
   return item;
 }
 

@@ -33,9 +33,13 @@ struct LeaseItem {
   Duration length{};                   ///< L, a whole number of milliseconds
   std::optional<Release> released;     ///< terminal for this epoch
   std::string attested;                ///< by whose word the epoch before this one was ended without a wait; empty: nobody's
+  bool observed = false;               ///< nothing stops the holder at the deadline: policy.automation is 'observe' there
 
   friend bool operator==(const LeaseItem&, const LeaseItem&) = default;
   [[nodiscard]] bool IsCandidate(const RegionName& region) const;
+  /// SAFETY: false: that this lease has run out says nothing about the holder's writes. It was ended by the holder's own word (its
+  /// database is stopped), or guard or gate stop them at the deadline.
+  [[nodiscard]] bool Fences() const { return released.has_value() || !observed; }
 };
 
 [[nodiscard]] Json ToJson(const LeaseItem& item);

@@ -24,8 +24,10 @@ struct GuardState {
   Duration left{};        ///< until the deadline, when armed
   Duration worst_kill{};  ///< the longest that a kill took, measured by the guard itself
   std::uint64_t kills = 0;
+  bool observes = false;   ///< it was started with policy.automation 'observe'
+  bool held = false;       ///< nothing is fenced: the server lives, and its gate is open, whatever the lease does
   bool gate = false;       ///< the module is loaded in the server that runs now, enforces, and reads the guard's file
-  std::string gate_state;  ///< "open", "closed", or why there is no gate; for people
+  std::string gate_state;  ///< "open", "closed", "held open", or why there is no gate; for people
 };
 
 class Guard {
@@ -41,6 +43,10 @@ class Guard {
   /// Closes the gate for `epoch` and every lower one, for good, and leaves the server running: the first step of a release.
   /// @error kRefused: there is no gate in force; the caller stops the server before it says that it released
   virtual Task<Result<Unit>> Close(Epoch epoch, Duration timeout) = 0;
+  /// Nothing is fenced from now on: the gate is held open without a deadline, and nothing is killed, also when this guard is dead.
+  /// Ends what was permitted. Only once the store says that the lease of `epoch` fences nothing (LeaseItem::observed).
+  /// @error kRefused: the guard was not started with 'observe': it goes on fencing, and is to be fed
+  virtual Task<Result<Unit>> Hold(Epoch epoch, Duration timeout) = 0;
   virtual Task<GuardState> Look(Duration timeout) = 0;
 };
 

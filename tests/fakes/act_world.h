@@ -32,6 +32,7 @@ class QuietGuard final : public Guard {
     co_return Answer();
   }
   Task<Result<Unit>> Close(Epoch, Duration) override { co_return Refused("there is no gate in force"); }
+  Task<Result<Unit>> Hold(Epoch, Duration) override { co_return Refused("this guard acts"); }
   Task<GuardState> Look(Duration) override {
     GuardState state;
     state.reachable = reachable;

@@ -18,7 +18,7 @@ class FakeGuardProcess {
     if (context_) return;
     context_ = std::make_unique<boost::asio::io_context>();
     bell_ = std::make_unique<Bell>(context_->get_executor());
-    core_ = std::make_unique<GuardCore>(recorded_, kept_, 1ms, clock_.Now());
+    core_ = std::make_unique<GuardCore>(recorded_, kept_, 1ms, clock_.Now(), GuardStart{observe, held_});
     core_->ExpectGate();  // where there is none, the answer is that it is not proven
     core_->KeepClosed(closed_);
     WriteGate();
@@ -28,6 +28,7 @@ class FakeGuardProcess {
   void Die() {
     if (!context_) return;
     kept_ = core_->permission();
+    held_ = core_->IsHeld();
     server_.world().time().Detach(*context_);
     bell_.reset();
     context_.reset();
@@ -37,12 +38,15 @@ class FakeGuardProcess {
   GuardCore& core() { return *core_; }
   /// The module is loaded in the server and enforces: the region's deployment, to be set before the first Live().
   bool gate = false;
+  /// policy.automation 'observe', from the next Live() on.
+  bool observe = false;
   /// What the gate's file says to the server; it outlives the guard. Nothing: closed.
   [[nodiscard]] const std::optional<Permission>& gate_file() const { return gate_file_; }
   /// Whether a commit passes at `now`: by the file's own deadline, whoever is dead.
   [[nodiscard]] bool GateIsOpen(Instant now) const { return !gate || (gate_file_ && !HasPassed(gate_file_->deadline, now)); }
   void WriteGate() {
     gate_file_ = core_->GateIsOpen() ? core_->permission() : std::nullopt;
+    if (core_->GateIsOpen() && core_->IsHeld()) gate_file_ = Permission{core_->highest(), {Duration::max(), Duration::max()}, 0ns};
     closed_ = core_->closed();
   }
   /// Wakes the guard's own loop: a question changed something.
@@ -86,6 +90,7 @@ class FakeGuardProcess {
   FakeServer& server_;
   Epoch recorded_;
   std::optional<Permission> kept_;
+  bool held_ = false;
   std::optional<Permission> gate_file_;
   Epoch closed_;
   std::unique_ptr<boost::asio::io_context> context_;
@@ -134,10 +139,18 @@ class FakeGuard final : public Guard {
     if (answer == GuardAnswer::kDone) co_return Done();
     co_return Refused("the guard refuses: " + std::to_string(static_cast<unsigned>(answer)));
   }
+  Task<Result<Unit>> Hold(Epoch epoch, Duration) override {
+    if (!process_.alive()) co_return RetryLater("the guard does not answer");
+    const GuardAnswer answer = process_.core().Hold(epoch);
+    process_.WriteGate();
+    process_.Wake();
+    if (answer == GuardAnswer::kDone) co_return Done();
+    co_return Refused("the guard refuses: " + std::to_string(static_cast<unsigned>(answer)));
+  }
   Task<GuardState> Look(Duration) override {
     if (!process_.alive()) co_return GuardState{};
     GuardState state = process_.core().State(clock_.Now());
-    state.gate = process_.gate;
+    state.gate = process_.gate && !state.held;
     co_return state;
   }
 

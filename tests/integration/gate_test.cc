@@ -613,13 +613,14 @@ class GatePostgres : public Gate {
   GatePostgres() : state_(lab_.MakeFolder("state").string()) { client_.emplace(GuardSocketPath(state_)); }
   ~GatePostgres() override { KillGuard(); }
 
-  void StartGuard() {
+  void StartGuard(bool observe = false) {
     fs::remove(GuardSocketPath(state_));
     guard_ = fork();
     if (guard_ == 0) {
       const Result<Log> log = Log::Open(GuardLog(), Json::object());
       GuardOptions options = GuardOptionsFor(state_, server_.data_directory, log.ok() ? *log : Log());
       options.gate_file = gate_path_.string();
+      options.observe = observe;
       _exit(RunGuard(options));
     }
     ASSERT_TRUE(Eventually([&] { return Look().reachable; })) << "the guard did not come up";
@@ -824,6 +825,109 @@ TEST_F(GatePostgres, CloseEndsAnEpochForGoodAndTheServerLivesOn) {
   ExpectRefused(Session(server_).Run("insert into t values (1)"));
   ASSERT_TRUE(Permit(25s, 1s, Epoch{8}).ok());
   EXPECT_TRUE(Session(server_).Run("insert into t values (1)").ok);
+}
+
+// ---- policy.automation 'observe' ----
+
+TEST_F(GatePostgres, AGuardThatObservesHoldsTheGateOpenAlsoOnceItIsDead) {
+  Make();
+  StartGuard(true);
+  Start();
+  Session session(server_);
+  ASSERT_TRUE(session.Run("create table t (n int)").ok) << "not one commit is refused from the server's start on";
+  EXPECT_THAT(session.Run("show lifeboat.gate_state").value, HasSubstr("held open"));
+  const GuardState look = Look();
+  EXPECT_TRUE(look.observes && look.held);
+  EXPECT_FALSE(look.gate) << "it is no fence";
+  EXPECT_THAT(look.gate_state, HasSubstr("held open"));
+  const Result<Unit> permitted = Permit(25s);
+  ASSERT_FALSE(permitted.ok()) << "whoever acts must know that nothing would be stopped";
+  EXPECT_THAT(permitted.error().message, HasSubstr("only observes"));
+  EXPECT_FALSE(Await(client_->Forbid(kSeven, 5s)).ok());
+  KillGuard();
+  EXPECT_TRUE(session.Run("insert into t values (1)").ok);
+  EXPECT_TRUE(Session(server_).Run("insert into t values (2)").ok);
+  // Another server in that data directory is another matter: the guard that is back names it.
+  ASSERT_EQ(Stop("fast").exit_code, 0);
+  Start();
+  ExpectRefused(Session(server_).Run("insert into t values (3)"), "since this server was started");
+  StartGuard(true);
+  EXPECT_TRUE(Session(server_).Run("insert into t values (3)").ok);
+}
+
+TEST_F(GatePostgres, FromActToObserveNothingIsRefusedAndTheDeadlineIsGoneOnceItIsLetGo) {
+  StartGuarded();
+  const pid_t postmaster = PostmasterPid(server_);
+  Session session(server_);
+  KillGuard();
+  StartGuard(true);
+  EXPECT_TRUE(Look().armed) << "others may rely on the word that was given";
+  EXPECT_TRUE(Permit(26s).ok()) << "it is fed on";
+  EXPECT_TRUE(session.Run("insert into t values (1)").ok);
+  ASSERT_TRUE(Await(client_->Hold(kSeven, 5s)).ok());
+  EXPECT_EQ(File().Word()->deadline, kGateHeld);
+  EXPECT_TRUE(Look().held);
+  EXPECT_TRUE(session.Run("insert into t values (2)").ok);
+  EXPECT_THAT(*ReadSmallFile(GuardLog()), HasSubstr("the gate opens"));
+  ASSERT_TRUE(Eventually([&] { return ReadSmallFile(GuardLog())->find("nothing is fenced") != std::string::npos; }));
+  EXPECT_EQ(PostmasterPid(server_), postmaster);
+}
+
+TEST_F(GatePostgres, AGuardThatObservesAndComesBackAfterTheDeadlineOpensTheGateOnlyWhenItIsTold) {
+  StartGuarded();
+  const pid_t postmaster = PostmasterPid(server_);
+  ASSERT_TRUE(Permit(200ms, 25s, Epoch{8}).ok());
+  KillGuard();
+  AwaitDeadline();
+  StartGuard(true);
+  Session session(server_);
+  ExpectRefused(session.Run("insert into t values (1)"), "lease of epoch 8");
+  EXPECT_FALSE(Look().held);
+  EXPECT_TRUE(IsAlive(postmaster)) << "it ends nothing";
+  ASSERT_TRUE(Await(client_->Hold(Epoch{8}, 5s)).ok());
+  EXPECT_TRUE(session.Run("insert into t values (1)").ok);
+}
+
+TEST_F(GatePostgres, FromObserveToActAPrimaryIsNeitherKilledNorRefusedAndFencedFromItsFirstPermissionOn) {
+  Make();
+  StartGuard(true);
+  Start();
+  const pid_t postmaster = PostmasterPid(server_);
+  Session session(server_);
+  ASSERT_TRUE(session.Run("create table t (n int)").ok);
+  KillGuard();
+  StartGuard();
+  EXPECT_TRUE(Look().held);
+  EXPECT_FALSE(Look().observes);
+  EXPECT_FALSE(Await(client_->Hold(kSeven, 5s)).ok()) << "a guard that acts holds nothing open by order";
+  // Many of its looks at the server lie in here: each sees a writable one that nobody has permitted.
+  const Instant end = ReadClocks() + 500ms;
+  while (!HasPassed(end, ReadClocks())) ASSERT_TRUE(session.Run("insert into t values (1)").ok);
+  EXPECT_TRUE(IsAlive(postmaster));
+  ASSERT_TRUE(Permit(400ms, 20s).ok());
+  EXPECT_FALSE(Look().held);
+  EXPECT_TRUE(Look().gate);
+  AwaitDeadline();
+  ExpectRefused(session.Run("insert into t values (2)"), "lease of epoch 7");
+  EXPECT_TRUE(IsAlive(postmaster));
+}
+
+TEST_F(GatePostgres, AGuardThatActsAgainEndsAHeldStandbysPromotionThatNobodyPermitted) {
+  Make();
+  Start();  // once, for the WAL level
+  ASSERT_EQ(Stop("fast").exit_code, 0);
+  std::ofstream(server_.data_directory + "/standby.signal") << "";
+  ASSERT_EQ(chown((server_.data_directory + "/standby.signal").c_str(), owner_, group_), 0);
+  StartGuard(true);
+  Start();
+  EXPECT_TRUE(Look().held);
+  KillGuard();
+  StartGuard();
+  ASSERT_TRUE(Eventually([&] { return !Look().held; })) << "a standby waits for no permission";
+  EXPECT_EQ(Look().gate_state, "closed");
+  const pid_t postmaster = PostmasterPid(server_);
+  Session(server_).Run("select pg_promote(false)");
+  EXPECT_TRUE(Eventually([&] { return !IsAlive(postmaster); }));
 }
 
 }  // namespace

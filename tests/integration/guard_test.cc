@@ -77,12 +77,14 @@ class GuardProcess : public testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  void StartGuard() {
+  void StartGuard(bool observe = false) {
     std::remove(GuardSocketPath(state_).c_str());
     guard_ = fork();
     if (guard_ == 0) {
       Result<Log> log = Log::Open(folder_ + "/guard.log", Json::object());
-      _exit(RunGuard(GuardOptionsFor(state_, data_, log.ok() ? *log : Log())));
+      GuardOptions options = GuardOptionsFor(state_, data_, log.ok() ? *log : Log());
+      options.observe = observe;
+      _exit(RunGuard(options));
     }
     ASSERT_TRUE(Eventually([&] { return Look().reachable; })) << "the guard did not come up";
   }
@@ -282,6 +284,23 @@ TEST_F(GuardProcess, AskedToEndWhileNothingIsPermittedItLeavesAStandbyAlone) {
   PretendServer(5, pid, "ready   ");
   EXPECT_EQ(EndGuard(), 0);
   EXPECT_TRUE(IsAlive(pid));
+}
+
+TEST_F(GuardProcess, OneThatObservesEndsNothingAndOneThatActsAfterItWaitsForThePermission) {
+  const pid_t pid = StartInData(kStubborn);
+  PretendServer(6, pid, "ready   ");
+  StartGuard(true);
+  EXPECT_FALSE(Permit(kSeven, ReadClocks() + 20s).ok());
+  EXPECT_EQ(EndGuard(), 0) << "asked to end, it does, and leaves the server alone";
+  StartGuard(true);
+  KillGuard();
+  StartGuard();
+  EXPECT_TRUE(Look().held);
+  const Instant deadline = ReadClocks() + 900ms;
+  ASSERT_TRUE(Permit(kSeven, deadline).ok());
+  ASSERT_TRUE(Eventually([&] { return !IsAlive(pid) || HasPassed(deadline - 5ms, ReadClocks()); }));
+  EXPECT_TRUE(IsAlive(pid)) << "a healthy primary was killed by a change of the configuration";
+  EXPECT_TRUE(Eventually([&] { return !IsAlive(pid); }, 3s)) << "from then on it is fenced";
 }
 
 TEST_F(GuardProcess, ASecondGuardOfTheSameDataDirectoryIsRefused) {

@@ -211,6 +211,7 @@ class SimGuard final : public Guard {
   Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration length, Duration timeout) override;
   Task<Result<Unit>> Forbid(Epoch epoch, Duration timeout) override;
   Task<Result<Unit>> Close(Epoch epoch, Duration timeout) override;
+  Task<Result<Unit>> Hold(Epoch, Duration) override { co_return Refused("this guard acts"); }
   Task<GuardState> Look(Duration timeout) override;
 
  private:
