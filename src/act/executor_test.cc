@@ -642,6 +642,23 @@ TEST_F(ExecutorTest, WhereTheWalThatTellsTimelinesApartIsGoneTheOldPrimarysOwnPr
   EXPECT_EQ(world_.east.copies, 1);
 }
 
+TEST_F(ExecutorTest, ACopyThatWentFurtherInTimelinesThanThePrimaryIsSavedFromWhereItLeftItsAndNeverRewound) {
+  NamesakesAtOnePosition(world_);
+  for (std::size_t at = world_.east.wal.size() - 3; at < world_.east.wal.size(); ++at) world_.east.wal[at].timeline = 5;
+  world_.east.timeline = world_.east.control_timeline = 5;
+  for (Timeline timeline = 3; timeline <= 5; ++timeline) world_.east.forks[timeline] = world_.east.forks[2];
+  process_ = std::make_unique<ActProcess>(world_, kEast, "run-1");
+  process_->lease(kEast).held = {2};
+  process_->lease(kEast).detached = true;
+  process_->Spawn(process_->BeginAndRun(Plan(*process_, PlanKind::kRejoin)));
+  ASSERT_TRUE(Ends());
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone) << Stored(world_)->reason;
+  EXPECT_FALSE(world_.east.unsaved_loss);
+  EXPECT_EQ(world_.east.saved_ids.size(), 3u);
+  EXPECT_EQ(world_.east.rewinds, 0);
+  EXPECT_EQ(world_.east.copies, 1);
+}
+
 TEST_F(ExecutorTest, ASharedTimelineWhoseBeginningIsGoneIsStillRewound) {
   // Given: east's own promotion of epoch 2 is in west's history, and only the last rows are not.
   world_.east.forks[2] = world_.east.End();

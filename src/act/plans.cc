@@ -238,7 +238,8 @@ Answer Reopen(StepContext c) {
 
 Answer SeeCaughtUp(StepContext c) {
   const Json token = MemberAt(c.execution.facts, "token");
-  Json parameters = {{"through", TextAt(token, "end")}, {"system_id", TextAt(token, "system_id")}};
+  Json parameters = {
+      {"through", TextAt(token, "end")}, {"system_id", TextAt(token, "system_id")}, {"timeline", NumberAt(token, "timeline")}};
   auto ready = co_await c.Ask(c.execution.target, "ready", parameters);
   if (!ready.ok()) co_return ready.error();
   c.record.result["outcome"] = "'" + c.execution.target.text + "' holds all WAL up to " + TextAt(token, "end");
@@ -375,7 +376,7 @@ Answer CompareStandbys(StepContext c) {
     said += "holds WAL up to " + flushed->Text();
     // Only a proven copy of this history counts: the position of any other means nothing here.
     const bool able = item->IsCandidate(region) && !FlagAt(*answer, "detached") && FlagAt(*answer, "guard") &&
-                      TextAt(*answer, "system_id") == here.system_id.text;
+                      TextAt(*answer, "system_id") == here.system_id.text && NumberAt(*answer, "timeline") >= here.timeline.value_or(0);
     if (!able) said += ", but may not take over";
     if (able && *flushed > most) {
       most = *flushed;
@@ -480,6 +481,12 @@ Task<Result<std::optional<std::string>>> ForkOfNamesakes(StepContext c, std::uin
 Task<Result<std::optional<std::string>>> ForkFrom(StepContext c, std::uint64_t old_timeline, std::uint64_t new_timeline) {
   auto namesakes = co_await ForkOfNamesakes(c, old_timeline, new_timeline);
   if (!namesakes.ok() || namesakes->has_value()) co_return namesakes;
+  if (old_timeline > new_timeline) {
+    // The old copy went further in numbers: what both have ends at the latest where it left the primary's timeline.
+    auto left = co_await c.Ask(c.execution.source, "fork", One("timeline", new_timeline + 1));
+    if (!left.ok()) co_return left.error();
+    co_return std::optional(TextAt(*left, "fork"));
+  }
   for (std::uint64_t timeline = old_timeline + 1; timeline <= new_timeline; ++timeline) {
     auto fork = co_await c.Ask(c.execution.target, "fork", One("timeline", timeline));
     if (fork.ok()) co_return std::optional(TextAt(*fork, "fork"));
@@ -521,8 +528,10 @@ Answer Rebuild(StepContext c) {
   const Json identity = Facts(c, "identify");
   const Json salvage = Facts(c, "salvage");
   Json parameters = {{"primary", c.execution.target.text}};
+  // SAFETY: where numbers and positions of timelines say nothing, or more than the primary's, only a fresh copy is sure.
   const bool namesakes = MemberAt(salvage, "namesakes").is_number();
-  if (FlagAt(identity, "has_data") && !FlagAt(salvage, "diverged") && !namesakes) {
+  const bool later = NumberAt(identity, "timeline") > NumberAt(identity, "primary_timeline");
+  if (FlagAt(identity, "has_data") && !FlagAt(salvage, "diverged") && !namesakes && !later) {
     c.record.result["outcome"] = "the copy has not diverged";
     c.record.result["method"] = "none";
     co_return Done();
@@ -530,6 +539,8 @@ Answer Rebuild(StepContext c) {
   std::string why = "there was no data directory";
   if (namesakes) {
     why = "its timeline " + std::to_string(NumberAt(salvage, "namesakes")) + " is another one than the primary's of the same number";
+  } else if (later) {
+    why = "it is on timeline " + std::to_string(NumberAt(identity, "timeline")) + " by a promotion of its own";
   } else if (FlagAt(identity, "has_data")) {
     auto rewound = co_await c.Ask(c.execution.source, "rewind", parameters);
     if (rewound.ok()) {
@@ -678,7 +689,9 @@ Task<Result<Json>> IdentifyRejoin(ActDoors& doors, RegionName region, RegionName
                       "stop it first, and find out who started it");
   }
   const std::uint64_t timeline = NumberAt(control, "timeline");
-  if (timeline > *there.timeline) {
+  // One that this region itself was promoted to, in a primaryship that the new history does not know, is saved like any other.
+  const bool own_promotion = FlagAt(*look, "detached") && NumberAt(*look, "held") > 1;
+  if (timeline > *there.timeline && !own_promotion) {
     co_return Refused("the data directory of '" + region.text + "' is on timeline " + std::to_string(timeline) +
                           ", the primary on " + std::to_string(*there.timeline),
                       "it was promoted by somebody else: its data must be looked at by a person before it is rejoined");

@@ -211,6 +211,14 @@ TEST_F(PreflightTest, ARejoinOfAServerOnALaterTimelineIsRefused) {
   EXPECT_THAT(identity.error().message, HasSubstr("is on timeline 3, the primary on 2"));
 }
 
+TEST_F(PreflightTest, ARejoinOfACopyThatThisRegionItselfPromotedToALaterTimelineIsAllowed) {
+  WestTookOver();
+  world_.east.timeline = world_.east.control_timeline = 3;
+  process_.lease(kEast).detached = true;
+  process_.lease(kEast).held = {2};
+  EXPECT_TRUE(Rejoin().ok()) << Rejoin().error().Text();
+}
+
 TEST_F(PreflightTest, ARejoinWithoutADataDirectoryIsACopy) {
   WestTookOver();
   world_.east.has_data = false;

@@ -122,11 +122,34 @@ Task<Result<Json>> RegionHand::Ready(Json parameters, Duration timeout) {
     co_return Refused("the database of '" + self_.text + "' has system id " + state.system_id.text + ", not " + system_id,
                       "it is a copy of another cluster: check data_directory in the configuration");
   }
+  auto ours = co_await SeeHistory(parameters, state, timeout);
+  if (!ours.ok()) co_return ours.error();
   const auto through = Lsn::Parse(TextAt(parameters, "through"));
   if (through && *state.flushed < *through) {
     co_return RetryLater("'" + self_.text + "' holds WAL up to " + state.flushed->Text() + " of " + through->Text());
   }
   co_return LsnObject("flushed", *state.flushed);
+}
+
+/// SAFETY: a copy that went another way at a fork may show a higher position and hold none of the newest rows (G4, G5).
+Task<Result<Unit>> RegionHand::SeeHistory(Json parameters, DatabaseState state, Duration timeout) {
+  const auto asked = static_cast<Timeline>(NumberAt(parameters, "timeline"));
+  if (asked == 0) co_return Done();
+  if (!state.timeline) co_return RetryLater("the timeline of '" + self_.text + "' is unknown");
+  if (*state.timeline == asked) {
+    const std::string sign = TextAt(parameters, "sign");
+    if (sign.empty()) co_return Done();
+    auto own = co_await doors_.database->SignOf(asked, timeout);
+    if (!own.ok() || *own == sign) co_return Done();
+    co_return Refused("timeline " + std::to_string(asked) + " of '" + self_.text + "' is another one of that number",
+                      "lifeboat rejoin " + self_.text);
+  }
+  // It has not received that timeline yet, and holds nothing that lies beyond its beginning.
+  const auto fork = Lsn::Parse(TextAt(parameters, "fork"));
+  if (*state.timeline + 1 == asked && fork && *state.flushed <= *fork) co_return Done();
+  co_return Refused("'" + self_.text + "' is on timeline " + std::to_string(*state.timeline) + " and holds WAL up to " +
+                        state.flushed->Text() + ", which is not known to be part of the history of timeline " + std::to_string(asked),
+                    "lifeboat rejoin " + self_.text);
 }
 
 Task<Result<Json>> RegionHand::Checkpoint(Json parameters, Duration timeout) {
@@ -223,6 +246,7 @@ Task<Result<Json>> RegionHand::Cut(Json parameters, Duration timeout) {
   const GuardState guard = co_await doors_.guard->Look(timeout);
   co_return Json{{"flushed", flushed->Text()},
                  {"system_id", state.system_id.text},
+                 {"timeline", state.timeline.value_or(0)},
                  {"detached", doors_.lease.Detached()},
                  {"guard", guard.reachable}};
 }

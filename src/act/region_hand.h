@@ -5,13 +5,14 @@
 // the epoch under which it was asked and is refused where this region has seen a higher one.
 //
 //   look        {}                          → {database, control, fence, lease, detached, held}
-//   ready       {through, system_id}        → {flushed}      can it take over at once, with WAL up to `through`?
+//   ready       {through, system_id, timeline, fork, sign} → {flushed}  can it take over at once, with WAL up to `through`, and is it
+//                                                            a copy of the history that has `timeline`, begun at `fork`?
 //   checkpoint  {epoch}                     → {}
 //   stop        {epoch}                     → ShutdownToken  clean stop of the primary, under its lease
 //   reopen      {epoch}                     → {epoch}        undo of stop and release: serve again
 //   release     {epoch, heir, token}        → {}
 //   freeze      {epoch}                     → {flushed}      drop the link to the old primary
-//   cut         {epoch, target}             → {flushed, system_id, detached, guard}  the same on another standby than the target
+//   cut         {epoch, target}             → {flushed, system_id, timeline, detached, guard}  the same on another standby than the target
 //   cede        {epoch, heir, token}        → {}             give away an epoch that was claimed and never opened
 //   mark        {of}                        → {epoch, uuid, region}  the first row of the newest timeline (or of epoch `of`), as it stands here
 //   claim       {epoch}                     → {epoch}        take the epoch that was released to this region
@@ -89,6 +90,8 @@ class RegionHand {
   [[nodiscard]] Result<Upstream> PrimaryOf(const Json& parameters) const;
   /// Refuses where this region may hold the service itself: nothing that rewinds or replaces may touch a primary.
   [[nodiscard]] Result<Unit> CheckNotHolder() const;
+  /// Refuses where the copy here is of another history than the asker's: its position says nothing then.
+  [[nodiscard]] Task<Result<Unit>> SeeHistory(Json parameters, DatabaseState state, Duration timeout);
   [[nodiscard]] Task<Result<Unit>> Revive(Json parameters, Duration timeout);
   [[nodiscard]] Task<Result<Unit>> OpenUnder(Epoch epoch, Duration timeout);
 

@@ -217,6 +217,22 @@ TEST_F(RegionHandTest, ReadyTellsTheTruthAboutACandidate) {
   ExpectRefused(Do(kWest, "ready", through), "is not a running standby");
 }
 
+TEST_F(RegionHandTest, ACopyOfAnotherHistoryIsNeverReadyWhateverItsPosition) {
+  const std::string end = world_.west.End().Text();
+  EXPECT_TRUE(Do(kWest, "ready", Json{{"through", end}, {"timeline", 1}}).ok());
+  // The asker began timeline 2 before that position: what is here beyond it, the asker does not have.
+  const std::string before = Lsn{world_.west.End().bytes - 0x100}.Text();
+  ExpectRefused(Do(kWest, "ready", Json{{"through", before}, {"timeline", 2}, {"fork", before}}), "is not known to be part of the history");
+  ExpectRefused(Do(kWest, "ready", Json{{"timeline", 2}}), "is not known to be part of the history");
+  // It began it at or after that position: this copy has only not received it yet.
+  EXPECT_TRUE(Do(kWest, "ready", Json{{"timeline", 2}, {"fork", end}}).ok());
+  // And a timeline of that number that begins otherwise is another one.
+  world_.west.timeline = 2;
+  world_.west.Append("row");
+  EXPECT_TRUE(Do(kWest, "ready", Json{{"timeline", 2}, {"sign", std::to_string(world_.west.wal.back().id)}}).ok());
+  ExpectRefused(Do(kWest, "ready", Json{{"timeline", 2}, {"sign", "another"}}), "is another one of that number");
+}
+
 TEST_F(RegionHandTest, OnlyTheHolderNamesCandidatesAndSlots) {
   ExpectRefused(Do(kWest, "admit", Json{{"region", "us-east-1"}}), "does not hold the lease");
   ExpectRefused(Do(kWest, "slots", Json{{"region", "us-east-1"}}), "does not hold a valid lease");

@@ -208,6 +208,16 @@ std::optional<LossEstimate> Agent::LossHere(const Snapshot& s) const {
     theirs.basis = "at most what '" + s.lease.item->holder.text + "' would have lost, which gave the epoch away: " + theirs.basis;
     return theirs;
   }
+  // SAFETY: positions are compared within one history only.
+  const std::uint64_t timeline = NumberAt(token, "timeline");
+  const std::uint64_t here = s.database->timeline.value_or(0);
+  const auto fork = Lsn::Parse(TextAt(token, "fork"));
+  const bool behind = here + 1 == timeline && fork && *s.database->flushed <= *fork;
+  if (!s.ahead.empty() || (timeline != 0 && here != timeline && !behind)) {
+    loss.basis = "the copy here, on timeline " + std::to_string(here) + ", is not known to follow the history of timeline " +
+                 std::to_string(timeline) + ", which was released";
+    return loss;
+  }
   // Released means stopped: what is missing is what lies between the stated end and what is held here.
   const auto end = Lsn::Parse(TextAt(token, "end"));
   if (end && *s.database->flushed >= *end) {

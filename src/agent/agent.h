@@ -60,6 +60,8 @@ class Agent {
   /// For `check`, where the store is a cluster: one line a member ({endpoint, answers, problem | version, leader, has_leader,
   /// cluster_id, db_bytes, alarms}).
   std::function<Task<Json>()> describe_store;
+  /// For `check` and other agents: a brief for each backup source of this region (agent/backup_watch.h).
+  std::function<Json()> describe_backups;
 
  private:
   /// Actions on this region are carried out here, those on others by their agents.
@@ -130,6 +132,7 @@ class Agent {
   Task<Result<Json>> EvidenceCalls(std::string method, Json parameters);
   Task<Result<Json>> Forward(RegionName region, std::string method, Json parameters, Duration timeout);
   [[nodiscard]] Json LeasePaths() const;
+  [[nodiscard]] Json BackupBriefOf(const BackupSourceSettings& source) const;
   [[nodiscard]] Json RegionStatus(const RegionSettings& region) const;
   [[nodiscard]] ExecutionId NewExecutionId() const;
   [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by,
@@ -181,6 +184,7 @@ class Agent {
   std::optional<LossEstimate> dead_loss_;
   RegionName ready_heir_;
   std::optional<Lsn> dead_end_;
+  Json dead_history_ = Json::object();  ///< its newest timeline: number, fork, sign
   std::optional<LossEstimate> carried_loss_;  ///< of a takeover to here that was not opened
   std::optional<Instant> assessed_outage_;  ///< the outage (by its beginning) in which the budget's end was acted on
   std::optional<Instant> valid_since_;      ///< since when the lease has been valid without a break

@@ -353,6 +353,11 @@ Task<Result<Unit>> Agent::AssessDead() {
   auto end = co_await doors_.database->EndOfWal(timeline, from, 5s);
   if (!end.ok()) co_return end.error();
   dead_end_ = *end;
+  dead_history_ = {{"timeline", timeline}};
+  auto fork = co_await doors_.database->ForkOf(timeline, kShort);
+  if (fork.ok()) dead_history_["fork"] = fork->Text();
+  auto sign = co_await doors_.database->SignOf(timeline, kShort);
+  if (sign.ok()) dead_history_["sign"] = *sign;
   auto carried = co_await LossCarried();
   if (!carried.ok()) co_return carried.error();
   carried_loss_ = *carried;
@@ -363,7 +368,8 @@ Task<Result<Unit>> Agent::AssessDead() {
   const std::vector<RegionName> candidates = keeper_.lease().item()->candidates;
   for (const RegionName& candidate : candidates) {
     for (int look = 0; look < 6; ++look) {
-      Json question = {{"through", end->Text()}, {"system_id", control->system_id.text}};
+      Json question = dead_history_;
+      question.update({{"through", end->Text()}, {"system_id", control->system_id.text}});
       auto ready = co_await hands_->Do(candidate, "ready", std::move(question), 300ms);
       if (ready.ok()) {
         loss.kind = LossEstimate::Kind::kProvenZero;
@@ -376,7 +382,8 @@ Task<Result<Unit>> Agent::AssessDead() {
       if (ready.error().retry != Retry::kRetry) break;
       co_await doors_.clock.Sleep(20ms);  // what the network still carries arrives in a moment
     }
-    Json anything = {{"system_id", control->system_id.text}};
+    Json anything = dead_history_;
+    anything["system_id"] = control->system_id.text;
     auto behind = co_await hands_->Do(candidate, "ready", std::move(anything), 300ms);
     if (!behind.ok()) continue;
     const auto held = Lsn::Parse(TextAt(*behind, "flushed"));
@@ -421,7 +428,8 @@ Task<Result<Unit>> Agent::ReleaseDead(RegionName heir) {
   if (!assessed.ok()) co_return assessed;
   if (ready_heir_ != heir || !LossLimitObjection(dead_loss_, settings_.policy).empty())
     co_return RetryLater("'" + heir.text + "' cannot take over at this moment");
-  Json token = {{"reason", "database-dead"}, {"end", dead_end_->Text()}};
+  Json token = dead_history_;
+  token.update({{"reason", "database-dead"}, {"end", dead_end_->Text()}});
   // SAFETY: its WAL is not all that was acknowledged where this region took over and never opened (G4, G5).
   if (carried_loss_) token["loss"] = ToJson(*carried_loss_);
   Json parameters = {{"epoch", epoch.number}, {"heir", heir.text}, {"token", token.dump()}};

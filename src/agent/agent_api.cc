@@ -106,6 +106,8 @@ Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
       auto meant = co_await KnowExecution();
       if (!meant.ok()) co_return meant.error();
     }
+    // SAFETY: a copy that cannot follow the holder is no heir, whatever its position: it holds another history.
+    if (verb == "ready" && !snapshot_.ahead.empty()) co_return Refused(snapshot_.ahead, "lifeboat rejoin " + self_.text);
     auto answer = co_await hand_.Do(verb, std::move(parameters), timeout);
     // What was just said about this copy must not be overtaken by an older look when the lease is released to it.
     if (verb == "ready" && answer.ok()) co_await world_.LookAtDatabase();
@@ -158,7 +160,7 @@ Task<Result<Json>> Agent::YieldNow(Execution execution) {
     const std::vector<RegionName> candidates = item->candidates;
     Lsn most;
     for (const RegionName& candidate : candidates) {
-      Json anything = Json::object();
+      Json anything = {{"timeline", world_.database()->timeline.value_or(0)}};
       auto ready = co_await hands_->Do(candidate, "ready", std::move(anything), 500ms);
       const auto held = ready.ok() ? Lsn::Parse(TextAt(*ready, "flushed")) : std::nullopt;
       if (!held || *held <= most) continue;
@@ -175,7 +177,8 @@ Task<Result<Json>> Agent::YieldNow(Execution execution) {
   const std::string objection = heir.empty() ? "no candidate says that it can take over" : LossLimitObjection(dead_loss_, settings_.policy);
   if (!objection.empty()) co_return Refused(objection, "the database here is started again");
   const std::string end = dead_end_->Text();
-  Json token = {{"reason", "degraded"}, {"end", end}, {"execution", execution.id.text}};
+  Json token = dead_history_;
+  token.update({{"reason", "degraded"}, {"end", end}, {"execution", execution.id.text}});
   if (carried_loss_) token["loss"] = ToJson(*carried_loss_);
   Json release = {{"epoch", item->epoch.number}, {"heir", heir.text}, {"token", token.dump()}};
   auto released = co_await hands_->Do(self_, "release", std::move(release), 5s);
@@ -229,6 +232,7 @@ Task<Result<Json>> Agent::Gossip() {
   if (const auto verdict = decision_.verdicts.find(self_); verdict != decision_.verdicts.end())
     answer["verdict"] = ToString(verdict->second);
   if (world_.database()) answer["database"] = ToJson(*world_.database());
+  if (describe_backups) answer["backups"] = describe_backups();
   const CanaryView& canary = world_.canary();
   answer["canary"] = {{"ok", canary.ok ? Json(*canary.ok) : Json(nullptr)}, {"problem", canary.problem}};
   // The position is asked now, not repeated from the last look: its age is counted from before this question.
@@ -487,6 +491,34 @@ void AddStoreMembers(const Json& members, Json& findings) {
   }
 }
 
+/// What the AWS regions of the store's table say about it, as findings of Check.
+void AddStoreRegions(const Json& regions, Json& findings) {
+  const auto add = [&findings](const char* level, const std::string& what, const std::string& hint) {
+    findings.push_back({{"level", level}, {"what", what}, {"hint", hint}});
+  };
+  std::size_t answer = 0;
+  for (const Json& region : regions) {
+    const std::string named = "the store's table in '" + TextAt(region, "region") + "'";
+    if (!FlagAt(region, "answers")) {
+      add("fault", named + " does not answer: " + TextAt(region, "problem"), "the store goes on through the other regions, where there are");
+      continue;
+    }
+    ++answer;
+    const std::string status = TextAt(region, "status");
+    if (status != "ACTIVE" && status != "UPDATING") add("fault", named + " is '" + status + "'", "");
+    const std::size_t replicas = MemberAt(region, "replicas").size();
+    if (TextAt(region, "consistency") != "STRONG" && replicas > 0) {
+      add("fault", named + " has " + std::to_string(replicas) + " replicas that agree only in the end",
+          "a lost region takes the lease's newest state with it: make a global table with multi-region strong consistency");
+    }
+  }
+  if (regions.size() < 2) {
+    add("fault", "'store.aws_regions' names one region: its loss takes the store with it",
+        "make a global table with multi-region strong consistency, and name the regions of its replicas");
+  }
+  if (answer == regions.size()) add("ok", "the store's table answers in " + std::to_string(answer) + " AWS regions", "");
+}
+
 }  // namespace
 
 /// Readiness: what would stand in the way of a failover now, each with a number where there is one.
@@ -498,15 +530,21 @@ Task<Result<Json>> Agent::Check() {
   const Snapshot& s = snapshot_;
   const bool embedded = settings_.store.kind == StoreKind::kEmbedded;
   const std::string store =
-      embedded ? "the embedded store in '" + settings_.store.host.text + "'" : std::string("the store in etcd");
+      embedded ? "the embedded store in '" + settings_.store.host.text + "'"
+               : std::string(settings_.store.kind == StoreKind::kEtcd ? "the store in etcd" : "the store in DynamoDB");
   if (!s.lease.store_answers)
     add("fault", store + " does not answer: " + s.lease.store_problem,
-        embedded ? "bring the agent of '" + settings_.store.host.text + "' back" : "bring a majority of etcd's members back");
+        embedded                                     ? "bring the agent of '" + settings_.store.host.text + "' back"
+        : settings_.store.kind == StoreKind::kEtcd ? std::string("bring a majority of etcd's members back")
+                                                   : std::string("look at DynamoDB in the regions of 'store.aws_regions'"));
   else
     add("ok", store + " answers (incarnation " + std::to_string(keeper_.lease().incarnation().number) + ")", "");
   if (describe_store) {
     const Json members = co_await describe_store();
-    AddStoreMembers(members, findings);
+    if (settings_.store.kind == StoreKind::kEtcd)
+      AddStoreMembers(members, findings);
+    else
+      AddStoreRegions(members, findings);
   }
   if (s.policy.automation != Automation::kAct)
     add("fault", "policy.automation is 'observe': nothing is fenced and nothing fails over by itself",
@@ -600,6 +638,9 @@ Task<Result<Json>> Agent::Check() {
     add("ok", "the canary writes through the public name", "");
   else
     add("fault", "the canary has not written yet: unknown", "wait a moment");
+  for (const BackupSourceSettings& source : settings_.backups) {
+    findings.push_back(BackupCheckLine(source, BackupBriefOf(source), doors_.clock.Wall().ns / 1000000000));
+  }
   if (s.policy.automation != Automation::kAct)
     add("fault", "fence level in force: none; the gates are held open, since the guards only observe, and Lifeboat promises nothing", "");
   int faults = 0;
@@ -609,6 +650,18 @@ Task<Result<Json>> Agent::Check() {
                  {"faults", faults},
                  {"findings", findings},
                  {"seen_from", self_.text}};
+}
+
+/// What the agent of its region says of a source; null: it does not answer, or says nothing of it.
+Json Agent::BackupBriefOf(const BackupSourceSettings& source) const {
+  Json briefs;
+  if (source.region == self_ && describe_backups) briefs = describe_backups();
+  const auto peer = world_.peers().find(source.region);
+  if (peer != world_.peers().end() && peer->second.answers) briefs = MemberAt(peer->second.said, "backups");
+  for (const Json& brief : briefs) {
+    if (TextAt(brief, "source") == source.name) return brief;
+  }
+  return nullptr;
 }
 
 Task<Result<Json>> Agent::Forward(RegionName region, std::string method, Json parameters, Duration timeout) {

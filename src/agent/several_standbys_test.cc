@@ -225,6 +225,26 @@ TEST_F(SeveralStandbysTest, ACopyOfAnotherWayAtTheForkNeverTakesOverByItself) {
   EXPECT_TRUE(decision.rule == 312 || decision.rule == 360) << sim_.Picture();
 }
 
+TEST_F(SeveralStandbysTest, ACopyOfAnotherWayAtTheForkIsNoHeirOfADeadDatabaseWhateverItsPosition) {
+  sim_.settings.policy.database_failure = DatabaseFailure::kFailover;
+  Founded();
+  CutFrom(West());
+  for (int row = 0; row < 400; ++row) Row();
+  sim_.network.cut_off.insert(south);
+  sim_.KillRegion(sim_.east);
+  ASSERT_TRUE(Until([&] { return West().CanCommit() && !sim_.store.ValueOf("orders/current"); }, 30s)) << sim_.Picture();
+  sim_.time.RunFor(2s);
+  ASSERT_GT(South().End(), West().End()) << "the position of the old history is the higher one";
+  // When: the new primary's database dies just as the other is heard again, which is still named as a candidate.
+  sim_.network.cut_off.clear();
+  West().start_fails = true;
+  West().Kill();
+  sim_.time.RunFor(1min);
+  EXPECT_FALSE(South().CanCommit()) << sim_.Picture();
+  EXPECT_EQ(sim_.Item()->holder, sim_.west);
+  EXPECT_FALSE(sim_.Item()->released) << sim_.Picture();
+}
+
 TEST_F(SeveralStandbysTest, ASwitchoverTakesTheThirdRegionAlong) {
   Founded();
   const auto ordered = sim_.Ask(south, "switchover", Json{{"to", "ap-south-1"}, {"by", "jane"}});

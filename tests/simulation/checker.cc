@@ -88,6 +88,9 @@ void Checker::CountedDivergence(Duration at, std::uint64_t counted, std::uint64_
   Break("G4", at, "a rejoin counted " + std::to_string(counted) + " divergent commits, there were " + std::to_string(truly));
 }
 
+void Checker::ActedWithoutWord(Duration at, int region, const std::string& step) {
+  Break("G6", at, "step '" + step + "' acted on " + Name(region) + " and no intent of it stood in the journal");
+}
 void Checker::Stuck(Duration at, std::string text) { Break("G6", at, std::move(text)); }
 void Checker::FencedWithoutNeed(Duration at, std::string text) { Break("G7", at, std::move(text)); }
 

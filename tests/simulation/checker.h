@@ -55,6 +55,8 @@ class Checker {
   // ---- G6, G7 ----
 
   void Stuck(Duration at, std::string text);
+  /// An execution changed a server, and the journal had no word of that step: whoever went on with it would not know of it.
+  void ActedWithoutWord(Duration at, int region, const std::string& step);
   /// The primary stopped serving although only the store, or only the candidates' agents, were away.
   void FencedWithoutNeed(Duration at, std::string text);
 

@@ -142,6 +142,13 @@ TEST(Checker, AnExecutionThatDoesNotEndBreaksG6AndANeedlessFenceG7) {
   EXPECT_EQ(BrokenPromise(fenced), "G7");
 }
 
+TEST(Checker, AnActOfWhichTheJournalHadNoWordBreaksG6) {
+  Checker checker;
+  checker.ActedWithoutWord(1s, 1, "promote");
+  EXPECT_EQ(BrokenPromise(checker), "G6");
+  EXPECT_NE(checker.violation()->text.find("'promote' acted on region 1"), std::string::npos);
+}
+
 TEST(Checker, TheFirstBreachIsKept) {
   Checker checker;
   checker.Stuck(1s, "first");

@@ -139,6 +139,7 @@ void World::Judge() {
 }
 
 void World::JudgeServer(Machine& machine) {
+  JudgeActs(machine);
   FakeServer& server = *machine.server;
   const Epoch epoch = machine.guard->granted() ? machine.guard->granted()->epoch : Epoch{};
   const int primaries = server.promotions + server.starts_as_primary;
@@ -167,6 +168,50 @@ void World::JudgeServer(Machine& machine) {
     checker.Opened(time.now(), machine.place, epoch);
   else
     checker.Closed(machine.place);
+}
+
+/// The journal has a word of `step` on `region`: in the store, or in an owner's own file where the store is silent. Also where no
+/// execution that is under way has such a step there: then it was not an execution's act.
+bool World::HasWordOf(const RegionName& region, const std::string& step) const {
+  const auto current = store->data.ValueOf("orders/current");
+  if (!current) return true;
+  const std::string key = "orders/executions/" + *current;
+  const auto running = executions_.find(key);
+  if (running == executions_.end()) return true;
+  const auto is_there = [&](const Seen& seen) {
+    if (step == "promote") return seen.kind != PlanKind::kRejoin && seen.target == region;
+    return seen.kind == (step == "stop" ? PlanKind::kSwitchover : PlanKind::kRejoin) && seen.source == region;
+  };
+  if (!is_there(running->second) || running->second.steps.contains(step)) return true;
+  // What the owner of an earlier one began and did not see the end of may still go on when another execution has ended that one.
+  for (const auto& [other, seen] : executions_) {
+    const auto word = seen.steps.find(step);
+    const bool open = word != seen.steps.end() && (word->second == StepState::kIntended || word->second == StepState::kFailed);
+    if (open && is_there(seen)) return true;
+  }
+  for (const auto& machine : machines) {
+    const auto file = machine->files.content.find("/state/journal/" + *current + ".json");
+    if (file == machine->files.content.end()) continue;
+    const auto own = ExecutionFromJson(*ParseJson(file->second, file->first));
+    const StepRecord* record = own.ok() ? own->Find(step) : nullptr;
+    if (record && record->state != StepState::kPending) return true;
+  }
+  return false;
+}
+
+/// Whoever goes on with an execution must be able to know what it may have done: the intent stands before the act.
+void World::JudgeActs(Machine& machine) {
+  const FakeServer& server = *machine.server;
+  const Acts now{server.promotions, server.stops, server.salvages, server.rewinds + server.copies};
+  const Acts before = std::exchange(machine.acts, now);
+  if (now == before) return;
+  const auto judge = [&](int was, int is, const char* step) {
+    if (is != was && !HasWordOf(machine.name, step)) checker.ActedWithoutWord(time.now(), machine.place, step);
+  };
+  judge(before.promotions, now.promotions, "promote");
+  judge(before.stops, now.stops, "stop");
+  judge(before.salvages, now.salvages, "salvage");
+  judge(before.rebuilds, now.rebuilds, "rebuild");
 }
 
 void World::OnCommit(const Transaction& transaction) {
@@ -230,7 +275,12 @@ void World::NoteExecution(const std::string& key, const std::string& text) {
          (fresh || IsEnded(execution->state) ? " [" + execution->reason + "]" : ""));
   }
   const bool ended_now = IsEnded(execution->state) && (fresh || !IsEnded(seen.state));
-  seen = {execution->kind, execution->state, execution->epoch, execution->requested_by, execution->waiting_for, execution->owner_agent.text};
+  std::map<std::string, StepState> words = std::move(seen.steps);
+  for (const StepRecord& step : execution->steps) {
+    if (step.state != StepState::kPending) words[step.name] = step.state;
+  }
+  seen = {execution->kind,        execution->state,  execution->epoch,  execution->requested_by, execution->waiting_for,
+          execution->owner_agent.text, execution->source, execution->target, std::move(words)};
   if (ended_now && execution->state == ExecutionState::kDone) {
     failovers_ += execution->kind == PlanKind::kFailover ? 1 : 0;
     switchovers_ += execution->kind == PlanKind::kSwitchover ? 1 : 0;

@@ -8,6 +8,7 @@
 // Thread rule: one thread; a world is a function of its options.
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -49,6 +50,18 @@ struct Seen {
   std::string requested_by;
   std::string waiting_for;
   std::string owner_agent;
+  RegionName source;
+  RegionName target;
+  std::map<std::string, StepState> steps;  ///< of which the store has had a word, and the last one
+};
+
+/// What executions have done to a server so far.
+struct Acts {
+  int promotions = 0;
+  int stops = 0;
+  int salvages = 0;
+  int rebuilds = 0;
+  friend bool operator==(const Acts&, const Acts&) = default;
 };
 
 struct RunOfAgent;
@@ -90,6 +103,7 @@ class World {
     // judged
     bool open = false;
     int primaries = 0;  ///< times it became one
+    Acts acts;
     std::uint64_t diverged = 0;
   };
   std::vector<std::unique_ptr<Machine>> machines;  ///< data regions, then the witness
@@ -156,6 +170,8 @@ class World {
   friend struct RunOfAgent;
   void Judge();
   void JudgeServer(Machine& machine);
+  void JudgeActs(Machine& machine);
+  [[nodiscard]] bool HasWordOf(const RegionName& region, const std::string& step) const;
   void OnCommit(const Transaction& transaction);
   void NoteExecution(const std::string& key, const std::string& text);
   void NoteItem(const std::string& text);
