@@ -111,8 +111,7 @@ Result<LabInfo> Describe(const LabOptions& options, const fs::path& folder, cons
   info.slot = slot.number();
   info.bin_directory = kBinDirectory;
   info.knobs = options.knobs;
-  // A guard that observes permits nothing, and a gate that nobody opens refuses every commit.
-  info.knobs.gate = options.knobs.gate && options.knobs.automation == "act" && fs::exists(ModuleOf(options));
+  info.knobs.gate = options.knobs.gate && fs::exists(ModuleOf(options));
   std::vector<std::pair<const char*, RegionKind>> regions = {
       {"us-east-1", RegionKind::kData}, {"us-west-2", RegionKind::kData}, {"eu-west-1", RegionKind::kWitness}};
   if (info.knobs.data_regions > 2) regions.emplace_back("ap-south-1", RegionKind::kData);
@@ -303,8 +302,21 @@ Result<Unit> BeginToObserve(const LabInfo& lab, const std::optional<RunAs>& owne
       if (auto killed = Kill(lab.folder, region.name.text, part); !killed) return killed.error();
     }
   }
+  const Instant end = ReadClocks() + kObserveTimeout;
   const auto whole = AwaitWhole(lab, kObserveTimeout, [](const std::string&) { return true; });
-  return whole ? Done() : Result<Unit>(whole.error());
+  if (!whole) return whole.error();
+  // Until the store says that the lease fences nothing the primary's guard goes on fencing.
+  for (;;) {
+    const auto answer = AskAny(lab, "status", Json::object(), 2s);
+    const Json status = answer.ok() ? *answer : Json::object();
+    bool held = false;
+    for (const Json& region : MemberAt(status, "regions")) {
+      if (TextAt(region, "role") == "primary") held = FlagAt(MemberAt(region, "guard"), "held");
+    }
+    if (held) return Done();
+    if (HasPassed(end, ReadClocks())) return RetryLater("the primary's guard has not let go after " + FormatDuration(kObserveTimeout));
+    std::this_thread::sleep_for(50ms);
+  }
 }
 
 }  // namespace

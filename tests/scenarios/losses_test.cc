@@ -183,6 +183,10 @@ TEST(Observe, NothingIsStartedStoppedOrMovedAndAPersonWhoAttestsMayFailOver) {
   const OperatorLab lab(LIFEBOAT_PROGRAM, knobs);
   ASSERT_TRUE(lab.AwaitWhole(kEast));
   const auto started = lab.Sql(kEast, "SELECT pg_postmaster_start_time()");
+  // given: the gate is loaded, refuses nothing, and that is said
+  EXPECT_TRUE(Says(lab, {"check"}, {"fence level in force: none; the gates are held open"})) << lab.Lifeboat({"check"}).Said();
+  EXPECT_TRUE(Says(lab, {"status"}, {"fence     none: policy.automation is 'observe', gates are held open"}));
+  EXPECT_TRUE(Holds(lab.Sql(kEast, "SHOW lifeboat.gate_state").value_or("none"), "held open"));
   ExpectRefused(lab.Lifeboat({"switchover", "--to", kWest}), {"policy.automation is 'observe'"});
 
   // when agent and store are gone for longer than the lease, the guard ends nothing
