@@ -210,6 +210,7 @@ Task<Result<Reply>> Client::Send(Call call, Duration timeout) {
   const Instant began = state->doors.clock.Now();
   const auto left = [&state, began, timeout] { return timeout - AgeAt(began, state->doors.clock.Now()); };
   RetryBudget& budget = state->BudgetOf(call);
+  const int attempts = call.attempts > 0 ? call.attempts : state->options.retry.attempts;
   bool unknown = false;
   bool renewed = false;
   for (int attempt = 1;; ++attempt) {
@@ -256,7 +257,7 @@ Task<Result<Reply>> Client::Send(Call call, Duration timeout) {
       judged = state->JudgeAnswer(call, error, *response, state->skew != skew_before);
     }
 
-    const bool again = judged.again && attempt < state->options.retry.attempts && !(judged.renew && renewed);
+    const bool again = judged.again && attempt < attempts && !(judged.renew && renewed);
     const Duration wait = judged.at_once ? 0ns
                                          : std::max(judged.at_least, BackOff(state->options.retry, attempt + 1, state->doors.dice()));
     if (!again || wait >= left() || !budget.Take(judged.price)) co_return EndWith(call, judged, unknown);

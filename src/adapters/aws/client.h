@@ -47,6 +47,7 @@ struct Call {
   Effect effect = Effect::kOnce;
   std::string bucket;                ///< S3: part of the host or of the path, as the endpoint wants it
   std::string endpoint;              ///< of this call alone ("https://host"); empty: the service's in that region
+  int attempts = 0;                  ///< at most; 0: as the client's limits say
   std::vector<std::string> answers;  ///< error codes that are answers to this caller: they come as a Reply with `code`
 };
 

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "adapters/aws/encoding.h"
+
 namespace lifeboat::aws {
 
 namespace {
@@ -92,6 +94,12 @@ void Endpoints::Add(const Environment& environment) {
     if (const auto url = environment("AWS_ENDPOINT_URL_" + std::string(id.variable))) set.emplace(id.service, *url);
   }
   if (const auto url = environment("AWS_ENDPOINT_URL")) set.emplace("*", *url);
+}
+
+void Endpoints::AddService(const std::string& id, const std::string& url) {
+  for (const ServiceId& known : kServiceIds) {
+    if (Lower(known.variable) == Lower(id)) set.emplace(known.service, url);
+  }
 }
 
 Result<ServiceEndpoint> Endpoints::Of(const std::string& service, const std::string& region) const {

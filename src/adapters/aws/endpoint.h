@@ -43,6 +43,8 @@ struct Endpoints {
 
   /// `set` with what the environment says added where nothing stands yet. AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true: nothing is.
   void Add(const Environment& environment);
+  /// The same for one service by its id in a shared config file: "rds", "route_53". Unknown ids are read over.
+  void AddService(const std::string& id, const std::string& url);
   /// @error kFail: the region's name cannot be one, or the URL that was set is none
   [[nodiscard]] Result<ServiceEndpoint> Of(const std::string& service, const std::string& region) const;
 };
