@@ -1,0 +1,62 @@
+#pragma once
+
+// Programs that may do harm, tied up by the kernel before they start: they write beneath given folders alone (Landlock) and have no
+// network and no way to connect to a server (seccomp). The ties hold for all that they start, and cannot be undone.
+// Thread rule: a child belongs to the thread that started it: it is killed when that thread ends (prctl(2), PR_SET_PDEATHSIG).
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/system/command.h"
+#include "adapters/system/descriptor.h"
+#include "base/result.h"
+#include "base/time.h"
+
+namespace lifeboat::backup {
+
+/// True where this kernel can bind writes. @source landlock(7)
+[[nodiscard]] bool HasLandlock();
+
+struct GuardedLaunch {
+  std::vector<std::string> argv;  ///< argv[0] is a path
+  std::map<std::string, std::string> environment;  ///< all of it: nothing of ours is handed on
+  std::filesystem::path cwd;
+  std::filesystem::path output;  ///< what it says on both streams is appended to this file, which exists
+  std::optional<RunAs> run_as;
+  std::vector<std::filesystem::path> writable;  ///< folders beneath which it may write
+  unsigned cpus = 0;          ///< processors that it may use; 0: all
+  int signal_at_our_end = 9;  ///< that it gets when our thread ends
+  bool unguarded = false;     ///< start it also where the kernel has no Landlock
+};
+
+class GuardedChild {
+ public:
+  /// Answers after the execve. @error kNotFound: no such program; kFail: it could not be started or tied up
+  [[nodiscard]] static Result<GuardedChild> Start(const GuardedLaunch& launch);
+
+  GuardedChild(GuardedChild&& other) noexcept;
+  GuardedChild& operator=(GuardedChild&&) = delete;
+  GuardedChild(const GuardedChild&) = delete;
+  GuardedChild& operator=(const GuardedChild&) = delete;
+  /// Kills its process group and waits for the moment that this takes.
+  ~GuardedChild();
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  /// Waits at most so long. @return its exit code once it has ended (128 + the signal's number, as a shell says it)
+  [[nodiscard]] std::optional<int> WaitFor(Duration timeout);
+  /// To it alone.
+  void Signal(int number) const;
+
+ private:
+  GuardedChild(pid_t pid, Descriptor handle) : pid_(pid), handle_(std::move(handle)) {}
+  pid_t pid_ = 0;
+  Descriptor handle_;
+  std::optional<int> code_;
+};
+
+}  // namespace lifeboat::backup
