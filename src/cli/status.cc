@@ -138,9 +138,11 @@ int PrintStatus(const Json& status, const Settings& settings) {
   const bool store = FlagAt(MemberAt(status, "lease"), "store_reachable");
   std::printf("  lease     %s\n", LeaseText(status).c_str());
   if (const std::string unfenced = UnfencedText(status); !unfenced.empty()) std::printf("  fence     %s\n", unfenced.c_str());
-  const std::string kind = settings.store.kind == StoreKind::kEmbedded
-                               ? "embedded in " + settings.store.host.text
-                               : "etcd, " + std::to_string(settings.store.endpoints.size()) + " members";
+  std::string kind = "embedded in " + settings.store.host.text;
+  if (settings.store.kind == StoreKind::kEtcd) kind = "etcd, " + std::to_string(settings.store.endpoints.size()) + " members";
+  if (settings.store.kind == StoreKind::kDynamoDb) {
+    kind = "DynamoDB, table " + settings.store.table + " in " + std::to_string(settings.store.aws_regions.size()) + " AWS regions";
+  }
   std::printf("  store     %s, %s\n", kind.c_str(),
               store ? "answers" : ("silent: " + TextAt(MemberAt(status, "lease"), "store_problem")).c_str());
   std::printf("  name      %s\n", name.c_str());

@@ -71,7 +71,8 @@ bool HasType(const Key& key, const std::string& text) {
     case KeyType::kSection:
     case KeyType::kRegionList:
     case KeyType::kItemList:
-    case KeyType::kUrlList: return false;
+    case KeyType::kUrlList:
+    case KeyType::kLabelList: return false;
     case KeyType::kLabel: return IsLabel(text);
     case KeyType::kIdentifier: return IsIdentifier(text);
     case KeyType::kDuration: return ParseDuration(text).has_value();
@@ -169,9 +170,9 @@ class Document::Walk {
     } else if (key.type == KeyType::kRegionList || key.type == KeyType::kItemList) {
       if (!node.IsSequence()) return WrongShape(key, node, path, line);
       Items(key, node, path);
-    } else if (key.type == KeyType::kUrlList) {
+    } else if (key.type == KeyType::kUrlList || key.type == KeyType::kLabelList) {
       if (!node.IsSequence()) return WrongShape(key, node, path, line);
-      Urls(key, node, path, line);
+      Words(key, node, path, line);
     } else if (!node.IsScalar()) {
       WrongShape(key, node, path, line);
     } else {
@@ -202,8 +203,9 @@ class Document::Walk {
     }
   }
 
-  /// Kept as one value, an item a line: URLs hold no line breaks.
-  void Urls(const Key& key, const YAML::Node& list, const std::string& path, int line) {
+  /// A list of scalars, kept as one value, an item a line: none holds a line break.
+  void Words(const Key& key, const YAML::Node& list, const std::string& path, int line) {
+    const bool urls = key.type == KeyType::kUrlList;
     std::string all;
     bool valid = true;
     const auto complain = [&](const YAML::Node& item, const std::string& what) {
@@ -214,14 +216,16 @@ class Document::Walk {
     if (list.size() > kMostUrls) complain(list, "is one too many: there are " + std::to_string(list.size()));
     for (const auto& item : list) {
       if (!item.IsScalar()) {
-        complain(item, "is " + std::string(KindOf(item)) + ", not a URL");
+        complain(item, "is " + std::string(KindOf(item)) + (urls ? ", not a URL" : ", not a name"));
         continue;
       }
       const auto expanded = ExpandEnvironment(item.Scalar(), environment_);
       if (!expanded) {
         problems_.Add(LineOf(item), document_.Label(path) + ": " + expanded.error().message, expanded.error().hint);
         valid = false;
-      } else if (!IsMemberUrl(*expanded)) {
+      } else if (!urls && !IsLabel(*expanded)) {
+        complain(item, "must be a short name, not '" + item.Scalar().substr(0, 80) + "'");
+      } else if (urls && !IsMemberUrl(*expanded)) {
         complain(item, "must be 'https://' or 'http://' with an IP address and port, not '" + item.Scalar().substr(0, 80) + "'");
       } else {
         all += (all.empty() ? "" : "\n") + *expanded;

@@ -49,9 +49,9 @@ constexpr Key kKeys[] = {
      "Taken off the deadline; covers the guard's worst time to kill."},
 
     {"store", kSection, kRequired, "", "", "", "", "The key-value store that the agents share."},
-    {"store.kind", kChoice, kOptional, "embedded", "embedded|etcd", "embedded", "",
+    {"store.kind", kChoice, kOptional, "embedded", "embedded|etcd|dynamodb", "embedded", "",
      "`embedded`: SQLite, hosted by the agent of one region. `etcd`: an etcd cluster, version 3.4 or newer "
-     "([formats/store.md](formats/store.md))."},
+     "([formats/store.md](formats/store.md)). `dynamodb`: a table of AWS ([formats/dynamodb.md](formats/dynamodb.md))."},
     {"store.host", kLabel, kOptional, "", "", "eu-west-1",
      "required where `kind` is `embedded`; a witness where `policy.automation` is `act`",
      "Region whose agent hosts the store: on a data region, one lost region would take the store with it."},
@@ -69,6 +69,11 @@ constexpr Key kKeys[] = {
      "The agent's own certificate, where etcd demands one."},
     {"store.key_file", kPath, kOptional, "", "", "/etc/lifeboat/etcd-client.key",
      "required where `certificate_file` is given; mode 0600", "Key of that certificate."},
+    {"store.table", kText, kOptional, "", "", "lifeboat", "required where `kind` is `dynamodb`",
+     "Name of the table; several services may share one."},
+    {"store.aws_regions", kLabelList, kOptional, "", "", "[eu-west-1, eu-central-1]", "required where `kind` is `dynamodb`",
+     "AWS regions that hold a replica of the table. Several are allowed only for a global table with multi-region strong "
+     "consistency; the first is asked first, the others when it is silent."},
 
     {"regions", kRegionList, kRequired, "", "", "", "at least two of kind `data`", "The regions, one list item each."},
     {"regions[].name", kLabel, kRequired, "", "", "us-east-1", "unique", "Name of the region."},
@@ -278,6 +283,9 @@ Json SchemaOf(const Key& key) {
     case kUrlList:
       schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}, {"pattern", "^(https?://|.*\\$\\{)"}}}};
       break;
+    case kLabelList:
+      schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}}}};
+      break;
     case kLabel:
     case kIdentifier:
     case kEndpoint:
@@ -344,6 +352,7 @@ const char* Describe(KeyType type) {
     case kEndpoint: return "an IP address and port";
     case kPath: return "an absolute path";
     case kUrlList: return "a list of URLs";
+    case kLabelList: return "a list of short names";
     case kDnsName: return "a DNS name";
     case kChoice: return "a choice";
     case kNumber: return "a whole number";
@@ -366,6 +375,7 @@ const char* HowToWrite(KeyType type) {
     case kEndpoint: return "write an address that the other regions reach, never a name: 10.0.1.5:5432 or [2001:db8::5]:5432";
     case kPath: return "begin it with '/'";
     case kUrlList: return "write one URL a member, with its address and port: '- https://10.0.1.9:2379'";
+    case kLabelList: return "write one name each: '- eu-west-1'";
     case kDnsName: return "write labels joined by dots: orders-db.example.net.";
     case kChoice: return "write one of its words";
     case kNumber: return "write digits alone: 4";

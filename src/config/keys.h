@@ -25,6 +25,7 @@ enum class KeyType {
   kEndpoint,
   kPath,
   kUrlList,
+  kLabelList,
   kDnsName,
   kChoice,
   kNumber,  ///< a whole number

@@ -113,7 +113,8 @@ class Builder {
 
   void BuildStore(Settings& s) {
     StoreSettings& store = s.store;
-    store.kind = Text("store.kind") == "etcd" ? StoreKind::kEtcd : StoreKind::kEmbedded;
+    const std::string kind = Text("store.kind");
+    store.kind = kind == "etcd" ? StoreKind::kEtcd : kind == "dynamodb" ? StoreKind::kDynamoDb : StoreKind::kEmbedded;
     store.host = RegionName(Text("store.host"));
     store.file = Text("store.file");
     if (const RegionSettings* host = s.Find(store.host); host != nullptr && store.file.empty()) {
@@ -126,6 +127,9 @@ class Builder {
     store.ca_file = Text("store.ca_file");
     store.certificate_file = Text("store.certificate_file");
     store.key_file = Text("store.key_file");
+    store.table = Text("store.table");
+    std::istringstream aws_regions(Text("store.aws_regions"));
+    for (std::string region; std::getline(aws_regions, region);) store.aws_regions.push_back(region);
   }
 
   void BuildDns(DnsSettings& dns) {
@@ -301,15 +305,38 @@ class Builder {
   void CheckStore(const Settings& s) {
     if (!Good("store.kind") || !document_.Given("store")) return;
     const bool etcd = s.store.kind == StoreKind::kEtcd;
+    const bool dynamodb = s.store.kind == StoreKind::kDynamoDb;
     for (const char* key : {"store.host", "store.file"}) {
-      if (etcd && document_.Given(key)) Complain(key, "is a key of 'kind: embedded'", "remove it, or change 'store.kind'");
+      if ((etcd || dynamodb) && document_.Given(key))
+        Complain(key, "is a key of 'kind: embedded'", "remove it, or change 'store.kind'");
     }
     for (const char* key :
          {"store.endpoints", "store.user", "store.password_file", "store.ca_file", "store.certificate_file", "store.key_file"}) {
       if (!etcd && document_.Given(key)) Complain(key, "is a key of 'kind: etcd'", "remove it, or write 'kind: etcd'");
     }
-    if (!etcd && !document_.Given("store.host")) Complain("store.host", "is missing", "for example 'host: eu-west-1'");
+    for (const char* key : {"store.table", "store.aws_regions"}) {
+      if (!dynamodb && document_.Given(key)) Complain(key, "is a key of 'kind: dynamodb'", "remove it, or write 'kind: dynamodb'");
+      if (dynamodb && !document_.Given(key)) {
+        Complain(key, "is missing, and 'kind: dynamodb' needs it", "name the table, and the AWS regions that hold a replica of it");
+      }
+    }
+    if (!etcd && !dynamodb && !document_.Given("store.host")) {
+      Complain("store.host", "is missing", "for example 'host: eu-west-1'");
+    }
     if (etcd) CheckEtcd(s.store);
+    if (dynamodb) CheckDynamoDb(s.store);
+  }
+
+  void CheckDynamoDb(const StoreSettings& store) {
+    const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.'; };
+    const bool named = store.table.size() >= 3 && store.table.size() <= 255 && std::all_of(store.table.begin(), store.table.end(), plain);
+    if (Good("store.table") && document_.Given("store.table") && !named) {
+      Complain("store.table", "is no name of a table", "use 3 to 255 letters, digits, '_', '-' and '.'");
+    }
+    std::set<std::string> seen;
+    for (const std::string& region : store.aws_regions) {
+      if (!seen.insert(region).second) Complain("store.aws_regions", "names '" + region + "' twice", "name each region once");
+    }
   }
 
   void CheckEtcd(const StoreSettings& store) {

@@ -121,6 +121,26 @@ TEST(LoadSettings, ReadsAnEtcdStore) {
   EXPECT_EQ(Parse(kGood)->store.kind, StoreKind::kEmbedded);
 }
 
+TEST(LoadSettings, ReadsADynamoDbStoreAndRefusesHalfOfOne) {
+  const auto with = [](const std::string& values) { return With("store: {host: eu-west-1}", "store: {" + values + "}"); };
+  const auto error = [](const std::string& values) { return ErrorOf("store: {host: eu-west-1}", "store: {" + values + "}"); };
+  const auto settings = Parse(with("kind: dynamodb, table: lifeboat, aws_regions: [eu-west-1, eu-central-1]"));
+  ASSERT_TRUE(settings.ok()) << settings.error().Text();
+  EXPECT_EQ(settings->store.kind, StoreKind::kDynamoDb);
+  EXPECT_EQ(settings->store.table, "lifeboat");
+  EXPECT_THAT(settings->store.aws_regions, testing::ElementsAre("eu-west-1", "eu-central-1"));
+  EXPECT_THAT(error("kind: dynamodb"), HasSubstr("'store.table' is missing, and 'kind: dynamodb' needs it"));
+  EXPECT_THAT(error("kind: dynamodb, table: lifeboat"), HasSubstr("'store.aws_regions' is missing"));
+  EXPECT_THAT(error("kind: dynamodb, table: a, aws_regions: [eu-west-1]"), HasSubstr("is no name of a table"));
+  EXPECT_THAT(error("kind: dynamodb, table: lifeboat, aws_regions: eu-west-1"), HasSubstr("must be a list of short names"));
+  EXPECT_THAT(error("kind: dynamodb, table: lifeboat, aws_regions: []"), HasSubstr("the list is empty"));
+  EXPECT_THAT(error("kind: dynamodb, table: lifeboat, aws_regions: [EU]"), HasSubstr("must be a short name, not 'EU'"));
+  EXPECT_THAT(error("kind: dynamodb, table: lifeboat, aws_regions: [eu-west-1, eu-west-1]"), HasSubstr("names 'eu-west-1' twice"));
+  EXPECT_THAT(error("kind: dynamodb, table: lifeboat, aws_regions: [eu-west-1], host: eu-west-1"),
+              HasSubstr("'store.host' is a key of 'kind: embedded'"));
+  EXPECT_THAT(error("host: eu-west-1, table: lifeboat"), HasSubstr("'store.table' is a key of 'kind: dynamodb'"));
+}
+
 TEST(LoadSettings, RefusesAnEtcdStoreThatCannotBeReachedSafely) {
   const auto store = [](const std::string& values) { return ErrorOf("store: {host: eu-west-1}", "store: {" + values + "}"); };
   const std::string one = "kind: etcd, endpoints: [https://10.0.1.9:2379]";

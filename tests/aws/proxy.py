@@ -92,7 +92,7 @@ class Gone(Exception):
 class Road:
     def __init__(self, upstream, recording):
         self.upstream = urllib.parse.urlsplit(upstream)
-        self.recording = open(recording, "w", buffering=1)
+        self.recording = open(recording, "a", buffering=1)
         self.faults, self.requests, self.counts = [], [], {}
         self.shift, self.global_table = 0, None
         self.changed = asyncio.Event()  # of the faults

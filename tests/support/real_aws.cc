@@ -37,20 +37,34 @@ std::filesystem::path Python() {
   return python;
 }
 
-std::string ScriptOf(const std::string& name) { return (std::filesystem::path(LIFEBOAT_SOURCE) / "tests/aws" / name).string(); }
-
 std::filesystem::path NewFolder() {
   std::filesystem::path folder = std::filesystem::temp_directory_path() / ("lifeboat-aws-" + RandomHex(8));
   std::filesystem::create_directory(folder);
   return folder;
 }
 
+}  // namespace
+
 void PrintLogOfFailure(const std::string& what, const std::string& log) {
   const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
   if (test != nullptr && test->result()->Failed()) std::fprintf(stderr, "---- log of %s\n%s\n----\n", what.c_str(), log.c_str());
 }
 
-}  // namespace
+std::string AwsScript(const std::string& name) { return (std::filesystem::path(LIFEBOAT_SOURCE) / "tests/aws" / name).string(); }
+
+Json AwsControl(const AwsProgram& program, std::size_t which, const std::string& method, const std::string& path, const std::string& body) {
+  boost::asio::io_context context(1);
+  HttpClient http(context.get_executor(), {});
+  HttpRequest request;
+  request.method = method;
+  request.url = "http://127.0.0.1:" + std::to_string(program.port(which)) + path;
+  request.body = body;
+  const Result<HttpResponse> response = Await(context, http.Send(std::move(request), kPatience));
+  if (!response || response->status != 200) throw std::runtime_error("a program of the AWS tests does not answer:\n" + program.Log());
+  const Result<Json> json = ParseJson(response->body, path);
+  if (!json) throw std::runtime_error(json.error().Text());
+  return *json;
+}
 
 const char* NameOf(AwsEmulator emulator) { return emulator == AwsEmulator::kMinistack ? "ministack" : "moto"; }
 
@@ -141,7 +155,7 @@ void AwsProgram::Kill() {
 
 // ---- an emulator ----
 
-RealAws::RealAws(AwsEmulator emulator) : emulator_(emulator), program_({ScriptOf("emulator.py"), NameOf(emulator)}) {}
+RealAws::RealAws(AwsEmulator emulator) : emulator_(emulator), program_({AwsScript("emulator.py"), NameOf(emulator)}) {}
 RealAws::~RealAws() { PrintLogOfFailure(NameOf(emulator_), program_.Log()); }
 std::string RealAws::Url() const { return "http://127.0.0.1:" + std::to_string(program_.port()); }
 
@@ -154,7 +168,10 @@ RealAws& SharedAws(AwsEmulator emulator) {
 
 // ---- the road to it ----
 
-AwsRoad::AwsRoad(const RealAws& aws) : folder_(NewFolder()), program_({ScriptOf("proxy.py"), aws.Url(), Recording().string()}) {}
+AwsRoad::AwsRoad(const RealAws& aws, const std::filesystem::path& recording)
+    : folder_(NewFolder()),
+      recording_(recording.empty() ? folder_ / "requests.jsonl" : recording),
+      program_({AwsScript("proxy.py"), aws.Url(), recording_.string()}) {}
 
 AwsRoad::~AwsRoad() {
   PrintLogOfFailure("the road to AWS", program_.Log());
@@ -164,26 +181,12 @@ AwsRoad::~AwsRoad() {
 
 std::string AwsRoad::Url() const { return "http://127.0.0.1:" + std::to_string(program_.port(0)); }
 
-Json AwsRoad::Control(const std::string& method, const std::string& path, const std::string& body) const {
-  boost::asio::io_context context(1);
-  HttpClient http(context.get_executor(), {});
-  HttpRequest request;
-  request.method = method;
-  request.url = "http://127.0.0.1:" + std::to_string(program_.port(1)) + path;
-  request.body = body;
-  const Result<HttpResponse> response = Await(context, http.Send(std::move(request), kPatience));
-  if (!response || response->status != 200) throw std::runtime_error("the road's control does not answer:\n" + program_.Log());
-  const Result<Json> json = ParseJson(response->body, "the road's control");
-  if (!json) throw std::runtime_error(json.error().Text());
-  return *json;
-}
-
-void AwsRoad::Faults(const Json& faults) { Control("PUT", "/faults", faults.dump()); }
-void AwsRoad::ShiftClock(int seconds) { Control("PUT", "/clock", Json{{"shift", seconds}}.dump()); }
+void AwsRoad::Faults(const Json& faults) { AwsControl(program_, 1, "PUT", "/faults", faults.dump()); }
+void AwsRoad::ShiftClock(int seconds) { AwsControl(program_, 1, "PUT", "/clock", Json{{"shift", seconds}}.dump()); }
 void AwsRoad::MakeGlobal(const std::vector<std::string>& regions) {
-  Control("PUT", "/global_table", Json{{"regions", regions}, {"stored_in", regions.at(0)}}.dump());
+  AwsControl(program_, 1, "PUT", "/global_table", Json{{"regions", regions}, {"stored_in", regions.at(0)}}.dump());
 }
-Json AwsRoad::Requests() const { return Control("GET", "/requests", ""); }
+Json AwsRoad::Requests() const { return AwsControl(program_, 1, "GET", "/requests", ""); }
 
 std::size_t AwsRoad::CountOf(const std::string& service, const std::string& operation) const {
   std::size_t count = 0;
@@ -194,12 +197,12 @@ std::size_t AwsRoad::CountOf(const std::string& service, const std::string& oper
 }
 
 std::size_t AwsRoad::HeldIn(const std::string& region) const {
-  const Json counts = Control("GET", "/counts", "");
+  const Json counts = AwsControl(program_, 1, "GET", "/counts", "");
   return static_cast<std::size_t>(NumberAt(MemberAt(counts, region.c_str()), "held"));
 }
 
-std::string AwsRoad::Invalid() const {
-  const std::string command = "'" + Python().string() + "' '" + ScriptOf("validate_requests.py") + "' '" + Recording().string() +
+std::string AwsRoad::InvalidIn(const std::filesystem::path& recording) {
+  const std::string command = "'" + Python().string() + "' '" + AwsScript("validate_requests.py") + "' '" + recording.string() +
                               "' --secret '" + kAwsAccessKey + "=" + kAwsSecretKey + "' 2>&1";
   FILE* pipe = ::popen(command.c_str(), "re");
   if (pipe == nullptr) throw std::runtime_error("cannot run the check of recorded requests");

@@ -49,6 +49,13 @@ class AwsProgram {
   std::vector<std::uint16_t> ports_;
 };
 
+/// The path of a program of tests/aws.
+[[nodiscard]] std::string AwsScript(const std::string& name);
+/// Asks a program's control, on the `which`th of its ports. Throws, with its log, when it does not answer.
+Json AwsControl(const AwsProgram& program, std::size_t which, const std::string& method, const std::string& path, const std::string& body);
+/// Prints a log if the test that runs has failed.
+void PrintLogOfFailure(const std::string& what, const std::string& log);
+
 /// An emulator. Where the test fails, its log is printed when it ends.
 class RealAws {
  public:
@@ -71,7 +78,8 @@ class RealAws {
 /// The road to an emulator. What faults there are: tests/aws/proxy.py.
 class AwsRoad {
  public:
-  explicit AwsRoad(const RealAws& aws);
+  /// @param recording  where requests are added; empty: a file of its own, which goes with it
+  explicit AwsRoad(const RealAws& aws, const std::filesystem::path& recording = {});
   ~AwsRoad();
 
   [[nodiscard]] std::string Url() const;
@@ -90,13 +98,12 @@ class AwsRoad {
   [[nodiscard]] std::size_t HeldIn(const std::string& region) const;
   /// Checks all that was recorded until now against the vendor's service models, signatures included.
   /// @return empty: every request is as the models demand; else what is wrong
-  [[nodiscard]] std::string Invalid() const;
+  [[nodiscard]] std::string Invalid() const { return InvalidIn(recording_); }
+  [[nodiscard]] static std::string InvalidIn(const std::filesystem::path& recording);
 
  private:
-  Json Control(const std::string& method, const std::string& path, const std::string& body) const;
-  [[nodiscard]] std::filesystem::path Recording() const { return folder_ / "requests.jsonl"; }
-
   std::filesystem::path folder_;
+  std::filesystem::path recording_;
   AwsProgram program_;
 };
 
