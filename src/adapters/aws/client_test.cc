@@ -7,31 +7,17 @@
 #include <deque>
 
 #include "adapters/aws/http_date.h"
-#include "support/run_task.h"
+#include "adapters/aws/test_support.h"
 
 namespace lifeboat::aws {
 namespace {
 
 namespace asio = boost::asio;
+using lifeboat::aws::testing::SteppedClock;
 using lifeboat::testing::Await;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-/// Time that passes only by sleeping.
-class SteppedClock final : public Clock {
- public:
-  Duration passed{0};
-  WallTime wall{1'795'434'382'000'000'000};  // 2026-11-23T12:26:22Z
-  std::vector<Duration> sleeps;
-  [[nodiscard]] Instant Now() const override { return {passed, passed}; }
-  [[nodiscard]] WallTime Wall() const override { return {wall.ns + passed.count()}; }
-  Task<> Sleep(Duration d) override {
-    sleeps.push_back(d);
-    passed += d;
-    co_return;
-  }
-};
 
 /// Keys that can be renewed: "key-1", "key-2" …
 class CountedKeys final : public CredentialSource {
