@@ -79,7 +79,49 @@ Json FaultNumbers(const Json& report) {
   return numbers;
 }
 
-/// The level whose verdicts are those of a restore's own.
+/// Bytes as stored, of all sets and the WAL.
+std::uint64_t StoredBytes(const Json& report, const char* which) {
+  std::uint64_t bytes = NumberAt(MemberAt(MemberAt(report, "wal"), "counts"), which);
+  for (const Json& set : MemberAt(report, "sets")) bytes += NumberAt(MemberAt(set, "counts"), which);
+  return bytes;
+}
+
+/// The oldest reading that a verdict stands on; null: all was read by the run.
+Json OldestReading(const Json& report) {
+  Json oldest;
+  const auto take = [&](const Json& counts) {
+    const Json& at = MemberAt(counts, "oldest_reading");
+    if (at.is_number() && (oldest.is_null() || at < oldest)) oldest = at;
+  };
+  take(MemberAt(MemberAt(report, "wal"), "counts"));
+  for (const Json& set : MemberAt(report, "sets")) take(MemberAt(set, "counts"));
+  return oldest;
+}
+
+/// The window that reaches furthest: {from, to, last_commit_s, holes}; null: there is none.
+Json FurthestWindow(const Json& report) {
+  Json furthest;
+  for (const Json& window : MemberAt(report, "windows")) {
+    if (!FlagAt(window, "restores")) continue;
+    if (!furthest.is_null() && NumberAt(window, "to_bytes") < NumberAt(furthest, "to_bytes")) continue;
+    furthest = window;
+    furthest["holes"] = MemberAt(window, "holes").size();
+  }
+  if (furthest.is_null()) return furthest;
+  return {{"backup", MemberAt(furthest, "backup")}, {"from", MemberAt(furthest, "from")},  {"to", MemberAt(furthest, "to")},
+          {"from_bytes", MemberAt(furthest, "from_bytes")}, {"to_bytes", MemberAt(furthest, "to_bytes")},
+          {"last_commit_s", MemberAt(furthest, "last_commit_s")}, {"holes", MemberAt(furthest, "holes")}};
+}
+
+/// From the start of the last restore to its first verified query; null: it did not come so far.
+Json RestoreSeconds(const Json& report) {
+  for (const Json& set : MemberAt(report, "sets")) {
+    const Json& seconds = MemberAt(MemberAt(MemberAt(set, "restore"), "rto"), "measured_seconds");
+    if (seconds.is_number()) return seconds;
+  }
+  return nullptr;
+}
+
 Json BriefOf(const BackupRecord& record) {
   if (!record.report.is_object() && record.started == 0) return nullptr;
   return {{"started", record.started},
@@ -125,7 +167,12 @@ Json BackupBrief(const BackupSourceSettings& source, const BackupRecord& verify,
           {"newest", Newest(verify, restore, "newest")},
           {"verified", Newest(verify, restore, "verified")},
           {"verify", BriefOf(verify)},
-          {"restore", BriefOf(restore)}};
+          {"restore", BriefOf(restore)},
+          {"window", FurthestWindow(verify.report)},
+          {"read_bytes", verify.report.is_object() ? Json(StoredBytes(verify.report, "stored_bytes")) : Json(nullptr)},
+          {"standing_bytes", verify.report.is_object() ? Json(StoredBytes(verify.report, "standing_bytes")) : Json(nullptr)},
+          {"oldest_reading", OldestReading(verify.report)},
+          {"restore_seconds", RestoreSeconds(restore.report)}};
 }
 
 Json BackupCheckLine(const BackupSourceSettings& source, const Json& brief, std::int64_t now) {

@@ -122,6 +122,23 @@ class Validation {
           {"outages", Kind::kList},
           {"rate", Kind::kList}});
     List(document["regions"], "regions", {{"name", Kind::kText}, {"spans", Kind::kList}});
+    if (document.contains("backups")) {
+      Value(document["backups"], "backups", Kind::kList);
+      if (!complaint_.empty()) return;
+      List(document["backups"], "backups",
+           {{"source", Kind::kText},
+            {"region", Kind::kText},
+            {"gate", Kind::kFlag},
+            {"as_of", Kind::kCount, Null::kYes},
+            {"problem", Kind::kText},
+            {"levels", Kind::kList},
+            {"objectives", Kind::kList},
+            {"sets", Kind::kList},
+            {"findings", Kind::kList},
+            {"windows", Kind::kList},
+            {"restore", Kind::kObject, Null::kYes},
+            {"read", Kind::kObject}});
+    }
     if (!complaint_.empty()) return;
     for (std::size_t at = 0; at < document["runs"].size(); ++at) RunParts(document["runs"][at], "runs[" + std::to_string(at) + "]");
     for (std::size_t at = 0; at < document["clients"].size(); ++at) {

@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "prove/report.h"
+#include "prove/report_backups.h"
 #include "prove/report_picture.h"
 #include "prove/report_text.h"
 
@@ -277,10 +278,10 @@ std::string RenderHtml(const Json& document) {
   std::string html =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width,initial-scale=1\"><title>Lifeboat report: " +
-      Escaped(document, "service") + "</title><style>" + kStyle + "</style></head><body><main>";
+      Escaped(document, "service") + "</title><style>" + kStyle + BackupStyle() + "</style></head><body><main>";
   html += Head(document) + Verdict(document) + Cards(document) + TimelineSection(document);
   for (const Json& run : MemberAt(document, "runs")) html += RunSection(run);
-  html += Clients(document) + Ledger(document) + Events(document) + EvidenceSection(document);
+  html += Clients(document) + Ledger(document) + BackupSections(document) + Events(document) + EvidenceSection(document);
   return html +
          "<footer>Figures are as measured; “unknown” was not measured. The same document as JSON lies beside this "
          "page.</footer></main></body></html>\n";

@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "prove/report.h"
+#include "prove/report_backups.h"
 #include "prove/report_text.h"
 
 namespace lifeboat {
@@ -193,6 +194,13 @@ void Ledger(Page& page, const Json& document) {
   }
 }
 
+void Backups(Page& page, const Json& document) {
+  for (const std::vector<std::string>& block : BackupLines(document)) {
+    page.Title(Fit(Clean(block.front()), 90));
+    for (std::size_t at = 1; at < block.size(); ++at) page.Line(Fit(Clean(block[at]), kColumns));
+  }
+}
+
 void EvidenceLine(Page& page, const Json& document) {
   const Json& evidence = MemberAt(document, "evidence");
   page.Title("Evidence");
@@ -210,6 +218,7 @@ std::string RenderTerminal(const Json& document, Colour colour) {
   Runs(page, document);
   Clients(page, document);
   Ledger(page, document);
+  Backups(page, document);
   EvidenceLine(page, document);
   return page.Take();
 }

@@ -95,6 +95,23 @@ struct Metrics::Series {
                       "1 when a majority of all agents has called the primary degraded for policy.degraded_after."};
   KnownGauge cool_down{registry, "lifeboat_cool_down_latched",
                        "1 while votes move nothing before a person has cleared the last such move; absent while unknown."};
+  KnownGauge backup_age{registry, "lifeboat_backup_age_seconds", "Age of the newest backup of a source; absent while unknown."};
+  KnownGauge backup_verified_age{registry, "lifeboat_backup_verified_age_seconds",
+                                 "Age of the newest backup that was verified; absent while unknown, or where there is none."};
+  KnownGauge backup_verdict{registry, "lifeboat_backup_verdict", "1 for the worst verdict of a level in the last verification or restore."};
+  KnownGauge backup_restore{registry, "lifeboat_backup_restore_seconds",
+                            "From the start of the last restore to its first verified query; absent where it did not come so far."};
+  KnownGauge backup_window_from{registry, "lifeboat_backup_window_from_bytes", "Position from which on every moment can be restored."};
+  KnownGauge backup_window_to{registry, "lifeboat_backup_window_to_bytes", "Position up to which every moment can be restored."};
+  KnownGauge backup_window_commit{registry, "lifeboat_backup_window_last_commit_timestamp_seconds",
+                                  "Unix time of the last commit that a restore to the newest moment would show."};
+  KnownGauge backup_window_holes{registry, "lifeboat_backup_window_holes", "Holes in the WAL behind that position."};
+  KnownGauge backup_read{registry, "lifeboat_backup_read_bytes", "Stored bytes that the last verification read."};
+  KnownGauge backup_standing{registry, "lifeboat_backup_standing_bytes",
+                             "Stored bytes that it did not read, as they are unchanged since an earlier one found them good."};
+  KnownGauge backup_oldest{registry, "lifeboat_backup_oldest_reading_age_seconds", "Age of the oldest reading that its verdicts stand on."};
+  KnownGauge backup_report{registry, "lifeboat_backup_report", "1 when the last verification gave a report, 0 when it gave none."};
+  std::map<std::string, std::map<std::string, std::string>> backup_words;  ///< shown verdicts, by source and level
   KnownGauge guard_worst{registry, "lifeboat_guard_worst_kill_seconds", "Longest time that a kill took, measured by the guard."};
   Family<Counter>& guard_kills_family = prometheus::BuildCounter()
                                             .Name("lifeboat_guard_kills_total")
@@ -170,6 +187,30 @@ void Metrics::SetVotes(std::size_t degraded, std::size_t agents, bool verdict) {
   series_->degraded.Set(verdict ? 1.0 : 0.0);
 }
 void Metrics::SetCoolDownLatched(std::optional<bool> latched) { series_->cool_down.Set(Number(latched)); }
+void Metrics::SetBackups(const std::string& source, const BackupFigures& figures) {
+  Series& s = *series_;
+  const Labels labels{{"source", source}};
+  const auto number = [](const auto& value) {
+    return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
+  };
+  s.backup_age.Set(labels, Number(figures.newest_age));
+  s.backup_verified_age.Set(labels, Number(figures.verified_age));
+  s.backup_restore.Set(labels, figures.restore_seconds);
+  s.backup_window_from.Set(labels, number(figures.window_from));
+  s.backup_window_to.Set(labels, number(figures.window_to));
+  s.backup_window_commit.Set(labels, number(figures.window_commit));
+  s.backup_window_holes.Set(labels, number(figures.window_holes));
+  s.backup_read.Set(labels, number(figures.read_bytes));
+  s.backup_standing.Set(labels, number(figures.standing_bytes));
+  s.backup_oldest.Set(labels, Number(figures.oldest_reading));
+  s.backup_report.Set(labels, Number(figures.report));
+  auto& shown = s.backup_words[source];
+  if (shown == figures.verdicts) return;
+  for (const auto& [level, verdict] : shown) s.backup_verdict.Set({{"source", source}, {"level", level}, {"verdict", verdict}}, std::nullopt);
+  for (const auto& [level, verdict] : figures.verdicts) s.backup_verdict.Set({{"source", source}, {"level", level}, {"verdict", verdict}}, 1);
+  shown = figures.verdicts;
+}
+
 void Metrics::SetGuardWorstKill(std::optional<Duration> worst) { series_->guard_worst.Set(Number(worst)); }
 
 void Metrics::SetGuardKills(std::optional<std::uint64_t> kills) {

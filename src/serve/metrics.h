@@ -5,6 +5,7 @@
 // Thread rule: setters on the agent's executor; Text from any thread.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,22 @@
 #include "model/region.h"
 
 namespace lifeboat {
+
+/// What is known of a source of backups. Nothing: unknown, and not shown.
+struct BackupFigures {
+  std::optional<Duration> newest_age;
+  std::optional<Duration> verified_age;
+  std::map<std::string, std::string> verdicts;  ///< by level's name: "pass", "fail", "not checked", "unknown"
+  std::optional<double> restore_seconds;        ///< from the start to the first verified query
+  std::optional<std::uint64_t> window_from;     ///< positions in bytes: what can be reached from the backup that reaches furthest
+  std::optional<std::uint64_t> window_to;
+  std::optional<std::int64_t> window_commit;    ///< Unix time of the last commit in it
+  std::optional<std::uint64_t> window_holes;
+  std::optional<std::uint64_t> read_bytes;      ///< by the last run, as stored
+  std::optional<std::uint64_t> standing_bytes;  ///< not read, as they stand from earlier runs
+  std::optional<Duration> oldest_reading;       ///< age of the oldest of those
+  std::optional<bool> report;                   ///< the last run gave a report
+};
 
 class Metrics {
  public:
@@ -40,6 +57,7 @@ class Metrics {
   /// How many agents call the primary degraded, and how many there are; whether a majority has for long enough.
   void SetVotes(std::size_t degraded, std::size_t agents, bool verdict);
   void SetCoolDownLatched(std::optional<bool> latched);
+  void SetBackups(const std::string& source, const BackupFigures& figures);
   void SetGuardWorstKill(std::optional<Duration> worst);
   /// The guard's own count; a lower one than before means a new guard, and starts the counter anew.
   void SetGuardKills(std::optional<std::uint64_t> kills);

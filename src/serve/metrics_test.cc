@@ -78,5 +78,24 @@ TEST(Metrics, EveryLineIsPrometheusText) {
   EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_lease_renewal_seconds_bucket{le=\"0.005\"} 1\n"));
 }
 
+TEST(Metrics, BackupsAreShownBySourceAndWhatIsUnknownIsNot) {
+  Metrics metrics("1");
+  BackupFigures figures;
+  figures.newest_age = 3600s;
+  figures.verdicts = {{"bytes", "pass"}, {"restores", "not checked"}};
+  figures.read_bytes = 1000;
+  metrics.SetBackups("nightly", figures);
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_backup_age_seconds{source=\"nightly\"} 3600"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_backup_verdict{level=\"bytes\",source=\"nightly\",verdict=\"pass\"} 1"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_backup_read_bytes{source=\"nightly\"} 1000"));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("lifeboat_backup_verified_age_seconds"))) << "unknown is never shown as 0";
+  figures.verdicts["bytes"] = "fail";
+  figures.newest_age.reset();
+  metrics.SetBackups("nightly", figures);
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_backup_verdict{level=\"bytes\",source=\"nightly\",verdict=\"fail\"} 1"));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("verdict=\"pass\"")));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("lifeboat_backup_age_seconds")));
+}
+
 }  // namespace
 }  // namespace lifeboat
