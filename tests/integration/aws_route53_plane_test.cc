@@ -25,8 +25,9 @@ constexpr const char* kNamespace = "https://route53.amazonaws.com/doc/2013-04-01
 class Route53PlaneTest : public ::testing::Test {
  protected:
   std::string Send(const std::string& service, const std::string& region, const std::string& method, const std::string& path,
-                   const std::string& body) {
+                   const std::string& body, const aws::Pairs& headers = {}) {
     aws::Call call;
+    call.headers = headers;
     call.service = service;
     call.region = region;
     call.operation = method + " " + path;
@@ -67,7 +68,8 @@ class Route53PlaneTest : public ::testing::Test {
             "<ChangeBatch><Changes>" + Half("PRIMARY", kPrimaryAddress, primary_check) +
                 Half("SECONDARY", kStandbyAddress, standby_check) + "</Changes></ChangeBatch>");
   }
-  void Put(const std::string& object) { Send("s3", kStandby, "PUT", "/" + bucket_ + "/" + object, "x"); }
+  /// Checkers come from the internet and sign nothing: what they are to see is public.
+  void Put(const std::string& object) { Send("s3", kStandby, "PUT", "/" + bucket_ + "/" + object, "x", {{"x-amz-acl", "public-read"}}); }
   void Delete(const std::string& object) { Send("s3", kStandby, "DELETE", "/" + bucket_ + "/" + object, ""); }
 
   bool Serves(const std::string& address) {

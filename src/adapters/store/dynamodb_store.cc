@@ -31,7 +31,8 @@ using dynamodb::SteadyTime;
 constexpr std::size_t kLargestInline = 1U << 10U;  // of a value in the head; every commit writes the whole head
 constexpr std::size_t kLargestText = 350U << 10U;  // of a part: an item has at most 400 KiB
 constexpr std::size_t kFoldAt = 6U << 10U;         // bytes of the head's records, then they move into the base
-constexpr std::size_t kMostParts = 128;            // remembered
+constexpr std::size_t kMostParts = 1024;           // remembered
+constexpr std::size_t kMostSingly = 4;             // parts that are asked for one by one; more are listed at once
 constexpr std::size_t kSweepAfter = 64;            // parts that were replaced
 constexpr Duration kSweepTime = std::chrono::seconds(30);
 constexpr Duration kLastLook = std::chrono::milliseconds(500);
@@ -102,6 +103,8 @@ struct DynamoDbStore::State : std::enable_shared_from_this<DynamoDbStore::State>
 
   /// The text of a part. @return nothing: it is gone, so the head that named it has been replaced
   Task<Result<std::optional<std::string>>> TextOf(std::string id, SteadyTime end);
+  /// Remembers the parts that `entries` name, by one question for all where many are missing.
+  Task<Result<Unit>> FetchParts(const Entries& entries, SteadyTime end);
   Task<Result<std::string>> WritePart(std::string text, Head follows, SteadyTime end);
   /// All records of a head, without the values that lie in parts.
   Task<Result<std::optional<Entries>>> EntriesOf(Head of, SteadyTime end);
@@ -265,6 +268,21 @@ Task<Result<std::optional<std::string>>> DynamoDbStore::State::TextOf(std::strin
   co_return std::optional<std::string>(std::move(part->text));
 }
 
+Task<Result<Unit>> DynamoDbStore::State::FetchParts(const Entries& entries, SteadyTime end) {
+  const auto missing = std::count_if(entries.begin(), entries.end(), [this](const auto& entry) {
+    return !entry.second.part.empty() && !parts.contains(entry.second.part);
+  });
+  if (static_cast<std::size_t>(missing) <= kMostSingly) co_return Done();
+  Result<std::vector<Json>> items = co_await table.List(options.service, "part/", end);
+  if (!items) co_return items.error();
+  for (const Json& item : *items) {
+    Result<Part> part = dynamodb::ParsePart(item);
+    if (!part) co_return part.error();
+    if (parts.size() < kMostParts) parts[part->id] = std::move(part->text);
+  }
+  co_return Done();
+}
+
 Task<Result<std::string>> DynamoDbStore::State::WritePart(std::string text, Head follows, SteadyTime end) {
   if (text.size() > kLargestText) {
     co_return Fail("a record of " + std::to_string(text.size()) + " bytes is larger than an item of DynamoDB may be");
@@ -297,6 +315,8 @@ Task<Result<std::optional<Entries>>> DynamoDbStore::State::EntriesOf(Head of, St
 
 Task<Result<std::optional<std::vector<Record>>>> DynamoDbStore::State::Load(Entries entries, SteadyTime end) {
   std::vector<Record> records;
+  Result<Unit> fetched = co_await FetchParts(entries, end);
+  if (!fetched) co_return fetched.error();
   for (auto& [key, entry] : entries) {
     Record record{key, std::move(entry.value), Version{entry.version}};
     if (!entry.part.empty()) {
