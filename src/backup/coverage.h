@@ -20,6 +20,7 @@
 
 #include "backup/finding.h"
 #include "backup/heap_page.h"
+#include "base/result.h"
 
 namespace lifeboat::backup {
 
@@ -92,7 +93,7 @@ struct CoveredIndex {
   CoverageTally tally;
 };
 struct CoveredHeap {
-  std::string name;  ///< "orders: public.customers"
+  std::string name;  ///< "orders.public.customers": database, schema, table
   std::string path;
   std::uint32_t blocks = 0;
   std::optional<std::uint32_t> segment_gap;  ///< the number of a segment that is missing or short before others
@@ -103,6 +104,11 @@ struct CoveredHeap {
 
 /// F25 (zeroed page), F26 (cut off, emptied), F27 (a middle segment), F28 (an old copy of the table or of one index), F23 (pages
 /// that are none of a table or index): one finding for one damage, however many indexes tell of it.
+/// A finding's object is the file's path.
 [[nodiscard]] std::vector<Finding> JudgeCoverage(const std::string& set, const CoveredHeap& heap);
+
+/// The check of this check (F50): pages with known damage, made by hand, must be told by their numbers, and good ones must not.
+/// @error kFail: what was told
+[[nodiscard]] Result<Unit> ProveThatCoverageCanFail();
 
 }  // namespace lifeboat::backup

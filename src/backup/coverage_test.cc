@@ -202,7 +202,7 @@ TEST(BtreePages, WhatIsNoBtreeIsOther) {
 class Story {
  public:
   explicit Story(std::vector<std::string> pages, std::size_t memory = 1U << 20) : pages_(std::move(pages)), map_(memory) {
-    heap_.name = "shop: public.orders";
+    heap_.name = "shop.public.orders";
     heap_.path = "base/5/16384";
     heap_.blocks = static_cast<std::uint32_t>(pages_.size());
     const std::uint32_t end = map_.Begin(0, heap_.blocks);
@@ -345,6 +345,11 @@ CoverageTally InStretches(std::uint32_t blocks, const std::string& kinds, const 
     first = end;
   }
   return tally;
+}
+
+TEST(Coverage, ItsSelfTestPasses) {
+  const Result<Unit> proven = ProveThatCoverageCanFail();
+  EXPECT_TRUE(proven.ok()) << proven.error().Text();
 }
 
 TEST(HeapMaps, ATableThatDoesNotFitIsTakenInStretchesAndEachEntryIsToldOnce) {

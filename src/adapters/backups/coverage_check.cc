@@ -175,7 +175,7 @@ std::string DescribeExample(const RelationFiles& files, const CoveredHeap& heap)
 /// Reads one table and its indexes, in as many stretches as the map needs.
 void CheckGroup(Shared& shared, const Group& group, unsigned threads, HeapMap& map) {
   CoveredHeap heap;
-  heap.name = group.table->database + ": " + group.table->table;
+  heap.name = group.table->database + "." + group.table->table;
   heap.path = group.table->table_path;
   heap.blocks = group.files.blocks;
   heap.segment_gap = group.files.segment_gap;

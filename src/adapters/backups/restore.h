@@ -114,6 +114,7 @@ struct RestoreOutcome {
   ObjectiveResult rpo;
   ContentCounts counts;
   ContentHistory content;      ///< to be given to the next run
+  Json coverage;               ///< of the check of every index entry against its table (CoverageReport); null: it was not made
   std::uint64_t scratch_needed = 0;
   std::string write_guard;     ///< "landlock", or "none"
   WallTime began;
