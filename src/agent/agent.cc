@@ -144,7 +144,8 @@ Snapshot Agent::Observe() const {
   if (s.lease.item && ahead_epoch_ == s.lease.item->epoch) s.ahead = ahead_;
   s.traffic = world_.TrafficSeen(region_.database ? region_.database->address.host : std::string());
   s.execution = executor_.current() ? executor_.current() : execution_;
-  s.journal_read = journal_read_;
+  // SAFETY: a takeover's execution is written with its claim. One whose answer came late is found here first, and goes on by its plan.
+  s.journal_read = journal_read_ && (!s.lease.held_here || journal_epoch_ >= s.lease.item->epoch);
   s.execution_runs_here = executor_.current().has_value();
   if (s.execution && s.execution->owner != self_) {
     const auto seen = agents_seen_.find(s.execution->owner_agent);
@@ -300,6 +301,7 @@ void Agent::NoteSuspicion() {
 Task<> Agent::DecideLoop() {
   while (true) {
     round_at_ = doors_.clock.Now();
+    if (const auto& item = keeper_.lease().item(); item && item->holder == self_ && item->epoch > journal_epoch_) journal_kick_.Ring();
     if (const auto& item = keeper_.lease().item()) world_.SetHolder(item->released ? RegionName() : item->holder, item->epoch);
     for (const auto& [region, view] : world_.peers()) {
       if (view.answers && view.asked) agents_seen_[AgentId(TextAt(view.said, "agent"))] = *view.asked;
@@ -345,8 +347,10 @@ Task<> Agent::DecideLoop() {
 Task<> Agent::ExecutionLoop() {
   const std::string takeover_key = settings_.service + "/last_takeover";
   while (true) {
+    const Epoch known = keeper_.lease().item() ? keeper_.lease().item()->epoch : Epoch{};
     auto current = co_await journal_.Current(700ms);
     if (current.ok()) {
+      journal_epoch_ = std::max(journal_epoch_, known);
       const bool news = current->has_value() != execution_.has_value();
       execution_ = *current;
       if (news || !journal_read_) Kick();
@@ -374,7 +378,8 @@ Task<> Agent::ExecutionLoop() {
       }
       cool_down_read_ = true;
     }
-    co_await doors_.clock.Sleep(journal_read_ ? Duration(500ms) : Duration(50ms));
+    const Duration pause = journal_read_ ? Duration(500ms) : Duration(50ms);
+    co_await journal_kick_.WaitFor(doors_.clock, pause);
   }
 }
 

@@ -163,6 +163,8 @@ class Agent {
   Instant round_at_;
   std::optional<Execution> execution_;      ///< the one that is not ended, as the store has it
   bool journal_read_ = false;               ///< by this run: before that nothing is started
+  Epoch journal_epoch_;                     ///< which was known when the journal was last asked: a later one may have brought its own
+  Bell journal_kick_{io_};
   std::map<RegionName, Instant> candidates_since_;
   std::map<AgentId, Instant> agents_seen_;  ///< runs of other agents: when they last answered
   struct {

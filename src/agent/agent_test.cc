@@ -112,6 +112,35 @@ TEST_F(AgentTest, ALostRegionIsReplacedAfterExactlyTheLeasesWait) {
   EXPECT_EQ(sim_.machines[sim_.west].evidence.size(), 1u);
 }
 
+/// The takeover of the other region is applied, and neither its answer nor any other of the store arrives for `away`.
+void TakeOverWithoutAnAnswer(Duration away) {
+  Simulation sim;
+  sim.StartAll();
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.Healthy(sim.east); }, 30s)) << sim.Picture();
+  FakeStore& store = *sim.machines[sim.west].run->store;
+  store.after_commit = [&](const Transaction&) {
+    if (sim.Item()->holder == sim.west) store.silent = true;
+  };
+  sim.KillRegion(sim.east);
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.Item()->holder == sim.west; }, 30s)) << sim.Picture();
+  sim.time.RunFor(away);
+  store.after_commit = nullptr;
+  store.silent = false;
+  // When: it is read. Then: nothing is promoted before the plan's own step says so.
+  const FakeServer& west = sim.Server(sim.west);
+  ASSERT_TRUE(sim.RunUntil([&] { return west.promotions > 0; }, 10s)) << sim.Picture();
+  EXPECT_EQ(sim.LastExecution()->Find("promote")->state, StepState::kIntended) << sim.Picture();
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.LastExecution()->state == ExecutionState::kDone; }, 10s)) << sim.Picture();
+  EXPECT_EQ(west.promotions, 1);
+}
+
+TEST_F(AgentTest, ATakeoverWhoseAnswerCameLateGoesOnByItsPlanAndNotByAStartOfTheDatabase) {
+  for (Duration away = 1200ms; away < 2600ms; away += 140ms) {
+    SCOPED_TRACE(FormatDuration(away));
+    TakeOverWithoutAnAnswer(away);
+  }
+}
+
 TEST_F(AgentTest, ARegionThatIsCutOffFencesItselfBeforeItIsReplaced) {
   Founded();
   sim_.network.cut_off.insert(sim_.east);
