@@ -41,6 +41,8 @@ constexpr Fault kFaults[] = {
      "stop one of them; find out which segment the backups belong to"},
     {18, kStructure, "timeline history missing or not leading from the backup", "recovery cannot follow the timeline",
      "restore the .history file, or choose a backup that is older than the fork"},
+    {19, kStructure, "a timeline that others went on beside", "a restore to the newest moment follows it, and loses what the other committed since",
+     "find out who made it: a test restore that archives here, or two primaries; move its WAL and .history file away"},
     {20, kStructure, "the key does not open it", "nothing can be read without the right key",
      "name the right pass file; test it from the region that would restore"},
     {21, kStructure, "a tablespace is missing", "its tables are gone after a restore", "take a new backup; look at how the tablespace is linked"},
@@ -48,13 +50,15 @@ constexpr Fault kFaults[] = {
      "never start from it; take a new backup"},
     {23, kPages, "a page is damaged", "queries that touch the page fail, or answer wrongly",
      "find the same page in an older backup or on a standby; check the source's disk, then take a new backup"},
+    {24, kPages, "a page in the place of another", "one page is overwritten, and what was to be written elsewhere is lost there",
+     "find both pages in an older backup or on a standby; check the source's disk, then take a new backup"},
     {25, kContent, "rows that an index knows are not in their table", "rows are missing, and no checksum shows it",
      "find the rows in an older backup or on a standby; check the source's disk, then take a new backup"},
     {26, kContent, "a relation is shorter than it was", "all rows behind its end are gone, and no checksum shows it",
      "restore the table from an older backup; look at the source's file system"},
     {27, kStructure, "a middle segment of a relation is missing", "the relation ends there: all rows behind it are gone",
      "take a new backup; look at the source's file system"},
-    {28, kLogic, "rows and index entries of different ages", "a write was lost: queries answer differently by the way they take",
+    {28, kLogic, "a lost or misdirected write", "what belongs together is of different ages: queries answer differently by the way they take",
      "compare the table with a standby or an older backup; check the source's disk"},
     {29, kLogic, "an index is not in order", "queries by this index miss rows, and unique keys are no longer unique",
      "reindex it in the source (after a new C library: every index on text), then take a new backup"},
@@ -72,8 +76,12 @@ constexpr Fault kFaults[] = {
     {35, kContent, "data is not as it should be", "the backup restores, and holds what was lost before it was taken",
      "compare with an older backup before that one expires"},
     {36, kContent, "unlogged tables", "they are empty after every restore", "make them logged if their rows are needed"},
+    {37, kContent, "roles and their grants are not in the dump", "the tables come back, and nobody can log in as before",
+     "keep pg_dumpall --globals-only beside it"},
     {38, kContent, "a sequence is behind its column", "the first inserts after a restore fail, or reuse numbers",
      "setval it in the source to the column's largest value"},
+    {45, kExists, "clocks that do not agree", "ages, and what a restore would lose, are wrong by as much",
+     "compare the clocks of the source, the repository and this machine"},
     {49, kRestores, "no room to restore", "a restore here stops before its end", "free the space, or name another folder (--scratch)"},
     {50, kExists, "the verifier does not see what it must", "no verdict of it counts", "do not trust it; install it anew, and report it"},
 };
@@ -143,6 +151,9 @@ void Counts::Add(const Counts& other) {
   wal_segments += other.wal_segments;
   wal_records += other.wal_records;
   unread_files += other.unread_files;
+  standing_files += other.standing_files;
+  standing_bytes += other.standing_bytes;
+  if (oldest_reading == 0 || (other.oldest_reading != 0 && other.oldest_reading < oldest_reading)) oldest_reading = other.oldest_reading;
 }
 
 bool Report::HasFault() const {
@@ -158,7 +169,10 @@ Json ToJson(const Counts& counts) {
           {"new_pages", counts.new_pages},
           {"wal_segments", counts.wal_segments},
           {"wal_records", counts.wal_records},
-          {"unread_files", counts.unread_files}};
+          {"unread_files", counts.unread_files},
+          {"standing_files", counts.standing_files},
+          {"standing_bytes", counts.standing_bytes},
+          {"oldest_reading", counts.oldest_reading == 0 ? Json(nullptr) : Json(counts.oldest_reading)}};
 }
 
 Json ToJson(const Levels& levels) {

@@ -33,7 +33,7 @@ void JudgeIdentity(const StructureQuestion& question, const PgControl& control, 
   if (question.manifest->system_id) {
     differs(*question.manifest->system_id, "the manifest");
   } else if (question.system_id) {
-    differs(*question.system_id, "the repository");
+    differs(*question.system_id, "the repository, or the WAL,");
   }
 }
 

@@ -30,7 +30,6 @@ using testing_support::SignManifest;
 using testing_support::Slurp;
 using testing_support::Told;
 using testing_support::VerifyAt;
-using testing_support::WritePage;
 
 constexpr std::size_t kPage = 8192;
 
@@ -67,8 +66,6 @@ void ExpectOnly(const backup::Verified& verified, const Fault& fault) {
 
 // ---- a base backup in a folder ----------------------------------------------------------------------------------------------
 
-std::string PageOf(const fs::path& file, std::uint32_t block) { return Slurp(file).substr(block * kPage, kPage); }
-
 /// A file of the backup is another one, and its source was so.
 void InTheSource(const fs::path& backup, const std::string& file, const std::string& content) {
   ReplaceFile(backup / file, content);
@@ -103,6 +100,19 @@ const std::vector<Fault>& OfABackup() {
       {"F23 heap bit flip in the source", {"F23"}, "base/", [](const fs::path& b) { InTheSource(b, TheWorld().heap, Flipped(Slurp(b / TheWorld().heap), 5 * kPage + 6000)); }},
       {"F23 index bit flip in the source", {"F23"}, "base/", [](const fs::path& b) { InTheSource(b, TheWorld().index, Flipped(Slurp(b / TheWorld().index), 2 * kPage + 8000)); }},
       {"F23 a page cut in two in the source", {"F23"}, "base/", [](const fs::path& b) { InTheSource(b, TheWorld().other_heap, Slurp(b / TheWorld().other_heap).substr(0, 3 * kPage + 100)); }},
+      {"F23 an index page cut off from its relation in the source", {"F23"}, "base/",
+       [](const fs::path& b) { InTheSource(b, TheWorld().index, Slurp(b / TheWorld().index).substr(0, 2 * kPage + 4000)); }},
+      {"F24 a page written to the wrong place", {"F24"}, "base/",
+       [](const fs::path& b) {
+         // Block 7 was to be written, and block 4 was: it holds what 7 holds.
+         const std::string pages = Slurp(b / TheWorld().heap);
+         InTheSource(b, TheWorld().heap, std::string(pages).replace(4 * kPage, kPage, pages.substr(7 * kPage, kPage)));
+       }},
+      {"F24 a new page written to the wrong place", {"F24"}, "base/",
+       [](const fs::path& b) {
+         const std::string pages = Slurp(b / TheWorld().heap);
+         InTheSource(b, TheWorld().heap, std::string(pages).replace(4 * kPage, kPage, pages.substr(7 * kPage, kPage)).replace(7 * kPage, kPage, std::string(kPage, '\0')));
+       }},
       {"F27 a middle segment missing", {"F27"}, ".2",
        [](const fs::path& b) {
          // A relation of three segments, of which the middle one is gone; a page of zeros is a good page of a new relation.
@@ -137,7 +147,7 @@ fs::path Needed(const fs::path& archive) {
   const std::string label = Slurp(TheWorld().monday / "monday/backup_label");
   return archive / label.substr(label.find("(file ") + 6, 24);
 }
-/// One behind all that the backup needs.
+/// One behind all that the backup needs. Byte 60 of it is in its first record, which begins at 40.
 fs::path Later(const fs::path& archive) { return SegmentsOf(archive).rbegin()[2]; }
 
 const std::vector<Fault>& OfAnArchive() {
@@ -148,15 +158,15 @@ const std::vector<Fault>& OfAnArchive() {
       {"F14 zero length", {"F14"}, "0000", [](const fs::path& a) { CutFile(Later(a), 0); }},
       {"F14 torn", {"F14"}, "0000", [](const fs::path& a) { CutFile(Later(a), 300000); }},
       {"F14 longer than a segment", {"F14"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Slurp(Later(a)) + "more"); }},
-      {"F15 bit flip in the later WAL", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Flipped(Slurp(Later(a)), 100)); }},
-      {"F15 bit flip in the required WAL", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Needed(a), Flipped(Slurp(Needed(a)), 100)); }},
+      {"F15 bit flip in the later WAL", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Flipped(Slurp(Later(a)), 60)); }},
+      {"F15 bit flip in the required WAL", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Needed(a), Flipped(Slurp(Needed(a)), 60)); }},
       {"F15 a page of zeros", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Slurp(Later(a)).replace(0, kPage, std::string(kPage, '\0'))); }},
       {"F15 another segment under this name", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Slurp(Needed(a))); }},
       {"F16 of another cluster", {"F16"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Flipped(Slurp(Later(a)), 24)); }},
       {"F17 two contents under one name", {"F17"}, "0000",
        [](const fs::path& a) {
          fs::create_directory(a / "again");
-         ReplaceFile(a / "again" / Later(a).filename(), Flipped(Slurp(Later(a)), 5000));
+         ReplaceFile(a / "again" / Later(a).filename(), Flipped(Slurp(Later(a)), 61));
        }},
   };
   return faults;
@@ -205,6 +215,29 @@ TEST(BackupFaults, F18TheNewestTimelineIsNoChildOfABackupThatIsNewerThanTheFork)
   ASSERT_EQ(verified.report.findings.size(), 1U) << "monday's backup is older than the fork";
   EXPECT_EQ(verified.report.findings[0].set, "tuesday");
   fs::remove_all(wal);
+}
+
+TEST(BackupFaults, F03TheArchiveIsThatOfAnotherCluster) {
+  const fs::path wal = Merge({TheWorld().archive});
+  for (const fs::path& each : SegmentsOf(wal)) ReplaceFile(each, Flipped(Slurp(each), 24));
+  const backup::Verified verified = VerifyAt(TheWorld().monday, nullptr, Level::kPages, wal);
+  EXPECT_EQ(NumbersOf(verified), Numbers{"F03"}) << Told(verified);
+  fs::remove_all(wal);
+}
+
+TEST(BackupFaults, F19ATestRestoreThatArchivesLeadsAwayFromTheServicesOwnTimeline) {
+  const fs::path wal = Merge({TheWorld().archive, TheWorld().branch});
+  const backup::Verified verified = VerifyAt(TheWorld().monday, nullptr, Level::kStructure, wal);
+  EXPECT_EQ(NumbersOf(verified), Numbers{"F19"}) << Told(verified);
+  fs::remove_all(wal);
+}
+
+TEST(BackupFaults, F45ABackupOfTheFutureIsOneOfAnotherClock) {
+  const BackupCopy copy(TheWorld().monday / "monday");
+  ReplaceFile(copy.folder() / "backup_manifest", Slurp(copy.folder() / "backup_manifest"));  // a file of its own, for its date
+  fs::last_write_time(copy.folder() / "backup_manifest", fs::file_time_type::clock::now() + std::chrono::hours(1));
+  const backup::Verified verified = VerifyAt(copy.folder(), nullptr, Level::kPages, TheWorld().archive);
+  EXPECT_EQ(NumbersOf(verified), Numbers{"F45"}) << Told(verified);
 }
 
 }  // namespace

@@ -130,6 +130,7 @@ class FolderSetReader : public SetReader {
   std::size_t Units() const override { return files_.size(); }
   std::uint64_t StoredBytes(std::size_t unit) const override { return files_[unit].size; }
   std::string PathOf(std::size_t unit) const override { return files_[unit].path; }
+  std::optional<StoredPlace> PlaceOf(std::size_t unit) const override { return StoredPlace{folder_ / files_[unit].path, 0}; }
   void Read(std::size_t unit, FileSink& sink) override {
     const StreamPtr stream = OpenFile(folder_ / files_[unit].path);
     Pump(*stream, files_[unit].path, sink);
@@ -285,11 +286,25 @@ class BaseBackups : public Source {
       }
     }
     FillArchive(own, files, [this](const WalFile& file) { return OpenWal(file); }, inventory.findings);
+    TakeOwner(set, own, archive, inventory);
     if (!own.wal.empty() || archive == kNowhere) {
       set.own = inventory.archives.size();
       inventory.archives.push_back(std::move(own));
     }
     return set;
+  }
+
+  /// Whose backup this is: the manifest's word (PostgreSQL 17), else that of its WAL. pg_control's own word is what is judged by it.
+  static void TakeOwner(SetInfo& set, Archive& own, std::size_t archive, const Inventory& inventory) {
+    const std::optional<std::uint64_t> by_archive = archive != kNowhere ? inventory.archives[archive].owner : std::nullopt;
+    // One segment beside pg_control is one word against another: a third must agree.
+    const bool own_counts = own.owner && (own.wal.size() > 1 || own.owner == by_archive);
+    if (set.system_id) {
+      own.system_id = set.system_id;
+    } else if (own_counts) {
+      own.system_id = own.owner;
+    }
+    if (!set.system_id) set.system_id = by_archive ? by_archive : own_counts ? own.owner : std::nullopt;
   }
 
   static void LookAtFolder(const fs::path& folder, SetInfo& set, Archive& own) {
@@ -303,7 +318,6 @@ class BaseBackups : public Source {
       if (const auto control = ParsePgControl(*text)) {
         own.segment_bytes = control->wal_segment_bytes;
         own.system_id = control->system_id;
-        if (!set.system_id) set.system_id = control->system_id;
       }
     }
   }
@@ -321,6 +335,16 @@ class BaseBackups : public Source {
 };
 
 }  // namespace
+
+bool LooksLikeBaseBackups(const fs::path& folder) {
+  if (IsBackup(folder)) return true;
+  std::error_code problem;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
+    std::error_code ignored;
+    if (entry.is_directory(ignored) && IsBackup(entry.path())) return true;
+  }
+  return false;
+}
 
 Result<std::unique_ptr<Source>> OpenBaseBackups(const SourceOptions& options) {
   return std::unique_ptr<Source>(std::make_unique<BaseBackups>(options));

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <vector>
 
+#include "adapters/backups/read_budget.h"
 #include "base/check.h"
 
 namespace lifeboat::backup {
@@ -43,6 +44,7 @@ class FileStream : public ByteStream {
     if (got == 0 && left_) {
       return Fail(ReadProblem::kTruncated, "'" + file_.string() + "' ends " + std::to_string(*left_) + " bytes too early");
     }
+    ReadBudget::OfProcess().Take(static_cast<std::uint64_t>(got));
     at_ += static_cast<std::uint64_t>(got);
     if (left_) *left_ -= static_cast<std::uint64_t>(got);
     return static_cast<std::size_t>(got);
@@ -115,8 +117,10 @@ class Filter : public ByteStream {
 
 class GzipStream : public Filter {
  public:
-  explicit GzipStream(StreamPtr inner) : Filter(std::move(inner)) {
-    LIFEBOAT_CHECK(inflateInit2(&z_, 15 + 16) == Z_OK, "zlib does not start");
+  /// @param wrapping  16: gzip's header and end, 0: zlib's
+  GzipStream(StreamPtr inner, int wrapping, bool hashed) : Filter(std::move(inner)), hashed_(hashed) {
+    LIFEBOAT_CHECK(inflateInit2(&z_, 15 + wrapping) == Z_OK, "zlib does not start");
+    if (hashed_) (void)inflateValidate(&z_, 0);
   }
   ~GzipStream() override { inflateEnd(&z_); }
   GzipStream(const GzipStream&) = delete;
@@ -129,7 +133,10 @@ class GzipStream : public Filter {
         if (between_) return 0;
         return Fail(ReadProblem::kTruncated, "the gzip data end too early");
       }
-      if (between_ && any_ && inflateReset(&z_) != Z_OK) return Fail(ReadProblem::kDamaged, "zlib");
+      if (between_ && any_) {
+        if (inflateReset(&z_) != Z_OK) return Fail(ReadProblem::kDamaged, "zlib");
+        if (hashed_) (void)inflateValidate(&z_, 0);
+      }
       between_ = false;
       any_ = true;
       z_.next_in = reinterpret_cast<Bytef*>(Input());
@@ -149,13 +156,14 @@ class GzipStream : public Filter {
 
  private:
   z_stream z_{};
+  bool hashed_;
   bool between_ = true;  ///< no member is open
   bool any_ = false;
 };
 
 class Lz4Stream : public Filter {
  public:
-  explicit Lz4Stream(StreamPtr inner) : Filter(std::move(inner)) {
+  Lz4Stream(StreamPtr inner, bool hashed) : Filter(std::move(inner)), hashed_(hashed) {
     LIFEBOAT_CHECK(LZ4F_isError(LZ4F_createDecompressionContext(&context_, LZ4F_VERSION)) == 0, "lz4 does not start");
   }
   ~Lz4Stream() override { LZ4F_freeDecompressionContext(context_); }
@@ -168,7 +176,9 @@ class Lz4Stream : public Filter {
       if (InputEnded() && hint_ == 0) return 0;
       std::size_t out = into.size();
       std::size_t in = InputSize();
-      const std::size_t said = LZ4F_decompress(context_, into.data(), &out, Input(), &in, nullptr);
+      LZ4F_decompressOptions_t options{};
+      options.skipChecksums = hashed_ ? 1 : 0;
+      const std::size_t said = LZ4F_decompress(context_, into.data(), &out, Input(), &in, &options);
       if (LZ4F_isError(said) != 0) return Fail(ReadProblem::kDamaged, std::string("lz4: ") + LZ4F_getErrorName(said));
       const bool ended = InputEnded();
       Used(in);
@@ -180,6 +190,7 @@ class Lz4Stream : public Filter {
 
  private:
   LZ4F_dctx* context_ = nullptr;
+  bool hashed_;
   std::size_t hint_ = 1;  ///< bytes that are wanted next; 0: a frame has ended
 };
 
@@ -344,11 +355,13 @@ StreamPtr OpenFilePart(const std::filesystem::path& file, std::uint64_t offset, 
 
 StreamPtr OpenText(std::string text) { return std::make_unique<TextStream>(std::move(text)); }
 
-StreamPtr Decompress(StreamPtr inner, Compression compression) {
+StreamPtr InflateZlib(StreamPtr inner) { return std::make_unique<GzipStream>(std::move(inner), 0, false); }
+
+StreamPtr Decompress(StreamPtr inner, Compression compression, bool hashed) {
   switch (compression) {
     case Compression::kNone: return inner;
-    case Compression::kGzip: return std::make_unique<GzipStream>(std::move(inner));
-    case Compression::kLz4: return std::make_unique<Lz4Stream>(std::move(inner));
+    case Compression::kGzip: return std::make_unique<GzipStream>(std::move(inner), 16, hashed);
+    case Compression::kLz4: return std::make_unique<Lz4Stream>(std::move(inner), hashed);
     case Compression::kZstd: return std::make_unique<ZstdStream>(std::move(inner));
     case Compression::kBzip2: return std::make_unique<Bzip2Stream>(std::move(inner));
   }

@@ -58,7 +58,10 @@ using StreamPtr = std::unique_ptr<ByteStream>;
 [[nodiscard]] StreamPtr OpenText(std::string text);
 
 /// Undoes a compression; kNone: `inner` itself.
-[[nodiscard]] StreamPtr Decompress(StreamPtr inner, Compression compression);
+/// @param hashed  the caller compares a hash of all that comes out: checksums of the format's own would only cost time
+[[nodiscard]] StreamPtr Decompress(StreamPtr inner, Compression compression, bool hashed = false);
+/// Undoes zlib's own format, which pg_dump uses within its files.
+[[nodiscard]] StreamPtr InflateZlib(StreamPtr inner);
 
 /// Undoes pgBackRest's aes-256-cbc: "Salted__", eight bytes of salt, key and IV from pass and salt by one round of SHA-1.
 /// @source pgBackRest, src/common/crypto/cipherBlock.c; EVP_BytesToKey(3)

@@ -36,6 +36,7 @@ class RepoSetReader : public SetReader {
     std::string path;
     Place place;
     std::uint64_t stored_size = 0;
+    bool hashed = false;  ///< the manifest states a hash of its content
   };
   RepoSetReader(std::vector<File> files, Compression compression, std::shared_ptr<Secret> pass)
       : files_(std::move(files)), compression_(compression), pass_(std::move(pass)) {}
@@ -43,11 +44,12 @@ class RepoSetReader : public SetReader {
   std::size_t Units() const override { return files_.size(); }
   std::uint64_t StoredBytes(std::size_t unit) const override { return files_[unit].stored_size; }
   std::string PathOf(std::size_t unit) const override { return files_[unit].path; }
+  std::optional<StoredPlace> PlaceOf(std::size_t unit) const override { return StoredPlace{files_[unit].place.file, files_[unit].place.offset}; }
   void Read(std::size_t unit, FileSink& sink) override {
     const File& file = files_[unit];
     StreamPtr stream = file.place.part ? OpenFilePart(file.place.file, file.place.offset, file.stored_size) : OpenFile(file.place.file);
     if (pass_) stream = DecryptCbc(std::move(stream), *pass_);
-    stream = Decompress(std::move(stream), compression_);
+    stream = Decompress(std::move(stream), compression_, file.hashed);
     Pump(*stream, file.path, sink);
   }
 
@@ -338,7 +340,7 @@ class PgBackRestRepo : public Source {
       }
       TakeSmall(file, place, compression, pass, content.small);
       if (file.size == 0) continue;  // nothing in it could be damaged
-      files.push_back({file.path, place, file.stored_size});
+      files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone});
     }
     for (const auto& [bundle, count] : bundle_files) {
       Finding finding = MakeFinding(10, set.label, bundle.lexically_relative(Backups()).string(), "",

@@ -14,6 +14,25 @@ std::uint64_t KeyOf(const FileEntry& file, const std::string& label) {
   return std::hash<std::string>{}((file.holder.empty() ? label : file.holder) + '\n' + file.path + '\n' + file.digest_hex);
 }
 
+/// The manifest's entry of a path; null: none.
+const FileEntry* EntryOf(const SetContent& content, const std::string& path) {
+  const auto& files = content.manifest.files;
+  const auto at = std::lower_bound(files.begin(), files.end(), path, [](const FileEntry& file, const std::string& name) { return file.path < name; });
+  return at != files.end() && at->path == path ? &*at : nullptr;
+}
+
+/// What a later run knows a unit by; nothing: it is read each time.
+std::optional<StoredIdentity> IdentityOfUnit(const SetPassOptions& options, const Run& run, std::size_t unit) {
+  if (run.memory() == nullptr) return std::nullopt;
+  const SetReader& reader = *options.content->reader;
+  const std::optional<StoredPlace> place = reader.PlaceOf(unit);
+  const FileEntry* entry = EntryOf(*options.content, reader.PathOf(unit));
+  if (!place || entry == nullptr) return std::nullopt;
+  return IdentityOf(place->file, place->offset,
+                    std::string(ToString(entry->digest)) + " " + entry->digest_hex + " of " + std::to_string(entry->size) + " in " +
+                        std::to_string(reader.StoredBytes(unit)) + " as " + entry->path);
+}
+
 /// What all threads of a pass share.
 struct Shared {
   const SetPassOptions& options;
@@ -27,7 +46,7 @@ struct Shared {
 /// Takes one file after the other on one thread.
 class FileCheck : public FileSink {
  public:
-  explicit FileCheck(Shared& shared) : shared_(shared) {}
+  FileCheck(Shared& shared, std::optional<StoredIdentity> identity) : shared_(shared), identity_(std::move(identity)) {}
   ~FileCheck() override {
     const std::lock_guard lock(shared_.mutex);
     shared_.pass.counts.Add(counts_);
@@ -67,12 +86,15 @@ class FileCheck : public FileSink {
     if (error != nullptr) return Damaged(error->problem == ReadProblem::kTruncated ? 8 : 9, error->message);
     if (entry_ == nullptr) return;  // stored and not listed: told by the comparison
     if (size_ != entry_->size) {
-      // The store's size is compared before anything is read; this one is the size of what comes out.
-      return Damaged(8, "it has " + std::to_string(size_) + " bytes, and should have " + std::to_string(entry_->size));
+      // The store's size is compared before anything is read; this one is the size of what comes out. Where a repository's own
+      // size was as listed, its bytes are not.
+      return Damaged(entry_->stored_size != 0 ? 9 : 8, "it has " + std::to_string(size_) + " bytes, and should have " + std::to_string(entry_->size));
     }
     if (entry_->digest != DigestKind::kNone && digest_->Hex() != entry_->digest_hex) {
       return Damaged(9, std::string("its ") + ToString(entry_->digest) + " is not the one in the manifest");
     }
+    if (identity_ && suspects_.empty()) shared_.run.memory()->Remember(*identity_, shared_.options.level);
+    if (identity_ && !suspects_.empty()) shared_.run.memory()->Forget(*identity_);
     const std::lock_guard lock(shared_.mutex);
     shared_.known[KeyOf(*entry_, shared_.options.set->label)] = suspects_.empty();
     for (const SuspectPage& page : suspects_) {
@@ -108,6 +130,8 @@ class FileCheck : public FileSink {
     std::string position;
     if (!suspects_.empty()) position = "block " + std::to_string(suspects_.front().block);
     shared_.collector.Add(MakeFinding(fault, shared_.options.set->label, path_, position, what));
+    // SAFETY: what is not good now must be read again by every run until it is.
+    if (identity_) shared_.run.memory()->Forget(*identity_);
     const std::lock_guard lock(shared_.mutex);
     ++shared_.pass.damaged_files;
   }
@@ -126,6 +150,7 @@ class FileCheck : public FileSink {
   }
 
   Shared& shared_;
+  std::optional<StoredIdentity> identity_;  ///< from before it was read: what changes meanwhile is not known later
   Counts counts_;
   std::string path_;
   const FileEntry* entry_ = nullptr;
@@ -141,13 +166,28 @@ class FileCheck : public FileSink {
 
 /// A file that this backup takes from an earlier one, whose bytes and pages were found good in this run.
 bool WasReadBefore(Shared& shared, const std::string& path) {
-  const auto& files = shared.options.content->manifest.files;
-  const auto at = std::lower_bound(files.begin(), files.end(), path, [](const FileEntry& file, const std::string& name) { return file.path < name; });
-  if (at == files.end() || at->path != path || at->holder.empty()) return false;
+  const FileEntry* at = EntryOf(*shared.options.content, path);
+  if (at == nullptr || at->holder.empty()) return false;
   const std::lock_guard lock(shared.mutex);
   const auto before = shared.known.find(KeyOf(*at, shared.options.set->label));
   if (before == shared.known.end() || !before->second) return false;
   ++shared.pass.counts.files;
+  return true;
+}
+
+/// A unit that an earlier run read and found good, that is as it was, and whose turn it is not.
+bool StandsFromBefore(Shared& shared, std::size_t unit, const std::optional<StoredIdentity>& identity) {
+  if (!identity) return false;
+  const std::optional<std::int64_t> at = shared.run.memory()->Stands(*identity, shared.options.level);
+  if (!at) return false;
+  const SetReader& reader = *shared.options.content->reader;
+  Counts standing;
+  standing.standing_files = 1;
+  standing.standing_bytes = reader.StoredBytes(unit);
+  standing.oldest_reading = *at;
+  const std::lock_guard lock(shared.mutex);
+  shared.pass.counts.Add(standing);
+  shared.known[KeyOf(*EntryOf(*shared.options.content, reader.PathOf(unit)), shared.options.set->label)] = true;
   return true;
 }
 
@@ -162,8 +202,10 @@ SetPass ReadSet(const SetPassOptions& options, Run& run, KnownFiles& known, Coll
   Shared shared{options, run, known, collector, {}, {}};
   run.Doing("backup " + options.set->label);
   run.Each(order.size(), [&](std::size_t at) {
-    if (WasReadBefore(shared, reader.PathOf(order[at]))) return run.Done(reader.StoredBytes(order[at]));
-    FileCheck check(shared);
+    if (WasReadBefore(shared, reader.PathOf(order[at]))) return run.Skip(reader.StoredBytes(order[at]));
+    std::optional<StoredIdentity> identity = IdentityOfUnit(options, run, order[at]);
+    if (StandsFromBefore(shared, order[at], identity)) return run.Skip(reader.StoredBytes(order[at]));
+    FileCheck check(shared, std::move(identity));
     reader.Read(order[at], check);
     run.Done(reader.StoredBytes(order[at]));
     const std::lock_guard lock(shared.mutex);

@@ -26,14 +26,16 @@ class WalPass {
       : source_(source), options_(options), archive_(*options.archive), run_(run), catalog_(catalog), collector_(collector) {}
 
   Counts Do() {
-    std::vector<const WalFile*> good = Sort();
+    good_ = Sort();
     system_id_ = archive_.system_id;
-    if (!system_id_) system_id_ = OwnerByMajority(good);
+    if (!system_id_) system_id_ = OwnerByMajority(good_);
     if (options_.level < Level::kBytes) {
-      run_.Each(good.size(), [&](std::size_t at) { LookAtHeader(*good[at]); });
+      run_.Each(good_.size(), [&](std::size_t at) { LookAtHeader(*good_[at]); });
     } else {
-      const std::vector<Stretch> stretches = StretchesOf(good);
-      run_.Each(stretches.size(), [&](std::size_t at) { Walk(stretches, at); });
+      const std::vector<const WalFile*> unread = TakeStanding();
+      SkipAllBut(unread);
+      const std::vector<Stretch> stretches = StretchesOf(unread);
+      run_.Each(stretches.size(), [&](std::size_t at) { Walk(stretches[at]); });
     }
     const std::lock_guard lock(mutex_);
     return counts_;
@@ -176,8 +178,53 @@ class WalPass {
     return WalWalker(std::move(options), file.place.number);
   }
 
-  void Walk(const std::vector<Stretch>& stretches, std::size_t index) {
-    const Stretch& stretch = stretches[index];
+  [[nodiscard]] std::optional<StoredIdentity> IdentityOfSegment(const WalFile& file) const {
+    if (run_.memory() == nullptr || !file.tar_entry.empty()) return std::nullopt;
+    return IdentityOf(file.file, 0,
+                      "WAL " + file.sha1 + " of " + std::to_string(system_id_.value_or(0)) + " by " + std::to_string(catalog_.segment_bytes()));
+  }
+
+  /// Counts the segments that an earlier run found good and that are as they were; hands out those to be read.
+  std::vector<const WalFile*> TakeStanding() {
+    if (run_.memory() == nullptr) return good_;
+    std::vector<std::optional<std::int64_t>> stands;
+    for (const WalFile* file : good_) {
+      const std::optional<StoredIdentity> identity = IdentityOfSegment(*file);
+      // Those that records lead through come round together.
+      const std::string group = archive_.name + "/" + std::to_string(file->place.timeline) + "/" + std::to_string(file->place.number / kSegmentsATask);
+      stands.push_back(identity ? run_.memory()->Stands(*identity, Level::kBytes, group) : std::nullopt);
+    }
+    std::vector<const WalFile*> unread;
+    for (std::size_t at = 0; at < good_.size(); ++at) {
+      const bool next_is_read = at + 1 < good_.size() && !stands[at + 1] && Follows(*good_[at], *good_[at + 1]);
+      if (!stands[at] || next_is_read) {
+        unread.push_back(good_[at]);
+        // The record that leads into the next is judged by its beginning; the whole segment is not judged anew by that.
+        if (stands[at]) lead_in_.insert(good_[at]);
+        continue;
+      }
+      Counts standing;
+      standing.standing_files = 1;
+      standing.standing_bytes = good_[at]->stored_size;
+      standing.oldest_reading = *stands[at];
+      counts_.Add(standing);
+    }
+    return unread;
+  }
+
+  static bool Follows(const WalFile& file, const WalFile& next) {
+    return next.place.timeline == file.place.timeline && next.place.number == file.place.number + 1;
+  }
+
+  /// All of the archive was expected.
+  void SkipAllBut(const std::vector<const WalFile*>& unread) {
+    std::uint64_t rest = 0;
+    for (const WalFile& file : archive_.wal) rest += file.stored_size;
+    for (const WalFile* file : unread) rest -= file->stored_size;
+    run_.Skip(rest);
+  }
+
+  void Walk(const Stretch& stretch) {
     std::optional<WalWalker> walker;
     for (const WalFile* file : stretch) {
       if (run_.Cancelled()) return;
@@ -186,17 +233,17 @@ class WalPass {
       Segment(*file, *walker);
       run_.Done(file->stored_size);
     }
-    // A record that the next task's first segment goes on with is judged here, where it began.
-    if (walker && !walker->Stopped() && walker->HasOpenRecord() && index + 1 < stretches.size()) {
-      for (const WalFile* file : stretches[index + 1]) {
-        if (!GoOn(*file, stretch.back()->place, *walker)) break;
-      }
+    // A record that the next segment goes on with is judged here, where it began, whoever reads that one.
+    auto next = std::upper_bound(good_.begin(), good_.end(), stretch.back()->place,
+                                 [](const WalPlace& place, const WalFile* file) { return place < file->place; });
+    for (const WalFile* before = stretch.back(); next != good_.end() && walker && !walker->Stopped() && walker->HasOpenRecord(); ++next) {
+      if (!Follows(*before, **next) || !GoOn(**next, *walker)) break;
+      before = *next;
     }
   }
 
   /// Reads as much of `file` as the open record needs. @return true: the record goes on after it
-  bool GoOn(const WalFile& file, WalPlace before, WalWalker& walker) {
-    if (file.place.timeline != before.timeline || file.place.number <= before.number) return false;
+  bool GoOn(const WalFile& file, WalWalker& walker) {
     const StreamPtr stream = source_.OpenWal(file);
     std::vector<char> block(kWalPageBytes * 4);
     while (walker.HasOpenRecord() && !walker.Stopped()) {
@@ -219,6 +266,7 @@ class WalPass {
   void Segment(const WalFile& file, WalWalker& walker) {
     Digest digest(file.sha1.empty() ? DigestKind::kNone : DigestKind::kSha1);
     std::vector<char> block(kBlock);
+    const std::optional<StoredIdentity> identity = IdentityOfSegment(file);  // from before it is read
     const StreamPtr stream = source_.OpenWal(file);
     const std::uint64_t records_before = walker.records();
     std::uint64_t bytes = 0;
@@ -247,8 +295,9 @@ class WalPass {
     if (walker.Stopped() && !EndsAfterNeed(file, walker)) return TellStop(file, walker);
     if (!file.sha1.empty() && digest.Hex() != file.sha1) {
       collector_.Add(SegmentFinding(15, file, "", "its SHA-1 is not the one in its name"));
-      Bad(file);
+      return Bad(file);
     }
+    if (identity && !walker.Stopped() && lead_in_.count(&file) == 0) RememberGood(file, *identity);
   }
 
   /// WAL that came with a backup may end where the backup does.
@@ -270,8 +319,17 @@ class WalPass {
   }
 
   void Bad(const WalFile& file) {
+    const std::optional<StoredIdentity> identity = IdentityOfSegment(file);
     const std::lock_guard lock(mutex_);
     catalog_.MarkBad(file.place);
+    // SAFETY: what is not good now must be read again by every run until it is.
+    if (identity) run_.memory()->Forget(*identity);
+  }
+
+  void RememberGood(const WalFile& file, const StoredIdentity& identity) {
+    const std::lock_guard lock(mutex_);
+    // SAFETY: the thread that read the segment before it may have found the record bad that leads into this one.
+    if (!catalog_.IsBad(file.place)) run_.memory()->Remember(identity, Level::kBytes);
   }
 
   Source& source_;
@@ -281,6 +339,8 @@ class WalPass {
   WalCatalog& catalog_;
   Collector& collector_;
   std::optional<std::uint64_t> system_id_;
+  std::vector<const WalFile*> good_;     ///< by place: those that names and sizes speak for
+  std::set<const WalFile*> lead_in_;     ///< read for the record that leads into the next
   std::mutex mutex_;
   Counts counts_;
 };
@@ -374,12 +434,25 @@ void TakeDatabase(const WalRecordView& record, std::set<PageName>& pages) {
   }
 }
 
+/// PostgreSQL counts microseconds from 2000 on.
+constexpr std::int64_t kFrom2000 = 946684800LL * 1000000;
+/// How far the questions about time look: a timeline's end or begin says it, or nobody does.
+constexpr std::uint64_t kSegmentsLookedAt = 4;
+
 /// Microseconds since 1970 of a commit. @source PostgreSQL, xact.h
 std::optional<std::int64_t> CommitTimeOf(const WalRecordView& record) {
-  constexpr std::int64_t kFrom2000 = 946684800LL * 1000000;
   const std::uint8_t what = record.info & 0x70U;
   const std::span<const char> data = MainData(record);
   if (record.manager != kManagerTransaction || (what != 0x00 && what != 0x30) || data.size() < 8) return std::nullopt;
+  return At<std::int64_t>(data, 0) + kFrom2000;
+}
+
+/// Microseconds since 1970 of a promotion. @source PostgreSQL, pg_control.h and xlog_internal.h, XLOG_END_OF_RECOVERY
+std::optional<std::int64_t> PromotionTimeOf(const WalRecordView& record) {
+  constexpr std::uint8_t kManagerLog = 0;
+  constexpr std::uint8_t kEndOfRecovery = 0x90;
+  const std::span<const char> data = MainData(record);
+  if (record.manager != kManagerLog || (record.info & 0xF0U) != kEndOfRecovery || data.size() < 8) return std::nullopt;
   return At<std::int64_t>(data, 0) + kFrom2000;
 }
 
@@ -412,18 +485,32 @@ bool TakeReplayed(Source& source, const std::vector<const Archive*>& archives, c
   return whole;
 }
 
-std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end) {
+std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end, Lsn after) {
   if (end.bytes == 0) return std::nullopt;
   const std::uint64_t last = SegmentBefore(end, SegmentBytesOf(archives));
   std::optional<std::int64_t> newest;
   const auto on_record = [&](const WalRecordView& record) {
-    if (record.at >= end) return;
+    if (record.at >= end || record.at < after) return;
     if (const auto at = CommitTimeOf(record)) newest = std::max(newest.value_or(*at), *at);
   };
-  for (std::uint64_t back = 0; back < 4 && back <= last && !newest; ++back) {
+  for (std::uint64_t back = 0; back < kSegmentsLookedAt && back <= last && !newest; ++back) {
     (void)WalkRange(source, archives, timeline, last - back, last - back, on_record);
   }
   return newest;
+}
+
+std::optional<std::int64_t> BirthOf(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn fork) {
+  const std::uint64_t first = fork.bytes / SegmentBytesOf(archives);
+  std::optional<std::int64_t> birth;
+  const auto on_record = [&](const WalRecordView& record) {
+    if (birth || record.at < fork) return;
+    birth = PromotionTimeOf(record);
+    if (!birth) birth = CommitTimeOf(record);
+  };
+  for (std::uint64_t number = first; number < first + kSegmentsLookedAt && !birth; ++number) {
+    (void)WalkRange(source, archives, timeline, number, number, on_record);
+  }
+  return birth;
 }
 
 }  // namespace lifeboat::backup

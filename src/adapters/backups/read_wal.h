@@ -41,6 +41,12 @@ struct PageName {
 
 /// The time of the last commit before `end`, microseconds since 1970: what a restore to there would show. Looks at the last
 /// few segments only. Nothing: no commit in them, or they cannot be read.
-[[nodiscard]] std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end);
+/// @param after  commits at or before it do not count
+[[nodiscard]] std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end,
+                                                           Lsn after = {});
+
+/// When `timeline` was made, microseconds since 1970: its promotion's record, or its first commit behind `fork`. Looks at its
+/// first few segments only. Nothing: neither is in them, or they cannot be read.
+[[nodiscard]] std::optional<std::int64_t> BirthOf(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn fork);
 
 }  // namespace lifeboat::backup

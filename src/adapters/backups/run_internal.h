@@ -21,6 +21,10 @@ class Run {
 
   [[nodiscard]] bool Cancelled() const { return options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed); }
   void Expect(std::uint64_t bytes) { total_ += bytes; }
+  /// Expected, and not going to be read: it counts neither as work done nor as work left.
+  void Skip(std::uint64_t bytes) { total_ -= bytes; }
+  /// Null: everything is read.
+  [[nodiscard]] VerifiedMemory* memory() const { return options_.memory; }
   void Doing(const std::string& what) {
     const std::lock_guard lock(mutex_);
     doing_ = what;

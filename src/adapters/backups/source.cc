@@ -17,22 +17,31 @@ constexpr std::size_t kBlock = 256U << 10;
 constexpr std::size_t kLargestSmallFile = 256U << 20;  // a manifest of about a million files
 constexpr int kHeadersTried = 8;
 
-/// Segment size and owner, by the first segments that say so.
-void LearnGeometry(Archive& archive, const std::vector<WalFile>& segments, const Opener& open) {
-  int tried = 0;
-  for (const WalFile& file : segments) {
-    if (archive.segment_bytes != 0 || ++tried > kHeadersTried) return;
-    char head[64];
-    StreamPtr stream = open(file);
-    std::size_t have = 0;
-    while (have < sizeof head) {
-      const std::optional<std::size_t> got = stream->Read({head + have, sizeof head - have});
-      if (!got || *got == 0) break;
-      have += *got;
-    }
-    const Result<SegmentHeader> header = ParseSegmentHeader({head, have});
-    if (header && IsSegmentSize(header->segment_bytes)) archive.segment_bytes = header->segment_bytes;
+Result<SegmentHeader> HeaderOf(const WalFile& file, const Opener& open) {
+  char head[64];
+  StreamPtr stream = open(file);
+  std::size_t have = 0;
+  while (have < sizeof head) {
+    const std::optional<std::size_t> got = stream->Read({head + have, sizeof head - have});
+    if (!got || *got == 0) break;
+    have += *got;
   }
+  return ParseSegmentHeader({head, have});
+}
+
+/// Segment size and owner, by a sample of headers.
+void LearnGeometry(Archive& archive, const std::vector<WalFile>& segments, const Opener& open) {
+  std::map<std::uint64_t, std::size_t> votes;
+  const std::size_t step = std::max<std::size_t>(1, segments.size() / kHeadersTried);
+  for (std::size_t at = 0; at < segments.size(); at += step) {
+    const Result<SegmentHeader> header = HeaderOf(segments[at], open);
+    if (!header || !IsSegmentSize(header->segment_bytes)) continue;
+    if (archive.segment_bytes == 0) archive.segment_bytes = header->segment_bytes;
+    ++votes[header->system_id];
+    if (!segments[at].tar_entry.empty()) break;  // each look would read the tar file from its begin
+  }
+  const auto most = std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most != votes.end()) archive.owner = most->first;
 }
 
 void TakeHistory(Archive& archive, const WalFile& file, const std::string& timeline, const Opener& open, std::vector<Finding>& findings) {
@@ -128,21 +137,28 @@ std::int64_t ChangedAt(const fs::path& file) {
   return stat(file.c_str(), &about) == 0 ? about.st_mtim.tv_sec : 0;
 }
 
+static SourceKind KindAt(const fs::path& path) {
+  std::error_code problem;
+  if (fs::is_directory(path / "backup", problem) || fs::is_directory(path / "archive", problem)) return SourceKind::kPgBackRest;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path, problem)) {
+    const ArchiveFileKind kind = ParseArchiveName(entry.path().filename().string()).kind;
+    if (kind == ArchiveFileKind::kSegment || kind == ArchiveFileKind::kHistory) return SourceKind::kWal;
+  }
+  if (LooksLikeBaseBackups(path)) return SourceKind::kBaseBackups;
+  return LooksLikeDumps(path) ? SourceKind::kDumps : SourceKind::kBaseBackups;
+}
+
 Result<std::unique_ptr<Source>> OpenSource(const SourceOptions& options) {
   std::error_code problem;
   if (!fs::is_directory(options.path, problem)) {
     return Fail("'" + options.path.string() + "' is no folder that can be read", "name a pgBackRest repository, a folder of base backups, or of WAL");
   }
-  if (fs::is_directory(options.path / "backup", problem) || fs::is_directory(options.path / "archive", problem)) {
-    return OpenPgBackRest(options);
+  switch (options.kind == SourceKind::kAuto ? KindAt(options.path) : options.kind) {
+    case SourceKind::kPgBackRest: return OpenPgBackRest(options);
+    case SourceKind::kWal: return OpenWalFolder(options);
+    case SourceKind::kDumps: return OpenDumps(options);
+    default: return OpenBaseBackups(options);
   }
-  bool wal = false;
-  for (const fs::directory_entry& entry : fs::directory_iterator(options.path, problem)) {
-    const ArchiveFileKind kind = ParseArchiveName(entry.path().filename().string()).kind;
-    wal = wal || kind == ArchiveFileKind::kSegment || kind == ArchiveFileKind::kHistory;
-  }
-  if (wal) return OpenWalFolder(options);
-  return OpenBaseBackups(options);
 }
 
 }  // namespace lifeboat::backup

@@ -38,6 +38,7 @@ struct Archive {
   std::map<Timeline, History> histories;
   std::uint64_t segment_bytes = 0;           ///< 0: no segment could be looked into
   std::optional<std::uint64_t> system_id;    ///< whose WAL it must be, where something says so
+  std::optional<std::uint64_t> owner;        ///< whose WAL most of a sample of segments is, by their headers
   bool only_needed = false;  ///< it came with a backup: only what that backup needs must be good, and it may end after it
 };
 
@@ -57,6 +58,7 @@ struct SetInfo {
   std::size_t archive = kNowhere;  ///< index of the archive that its WAL is in
   std::size_t own = kNowhere;      ///< index of the archive that came with it
   bool present = true;          ///< false: listed, and gone
+  bool logical = false;         ///< a dump: SQL or rows, no pages; it needs no WAL
   std::filesystem::path folder;  ///< that holds it; "": it lies in none
 };
 
@@ -78,6 +80,12 @@ class FileSink {
   virtual void End(const ReadError* error) = 0;
 };
 
+/// A stored file, or what begins at an offset of it.
+struct StoredPlace {
+  std::filesystem::path file;
+  std::uint64_t offset = 0;
+};
+
 class SetReader {
  public:
   virtual ~SetReader() = default;
@@ -87,6 +95,8 @@ class SetReader {
   virtual void Read(std::size_t unit, FileSink& sink) = 0;
   /// The one file that a unit is. "": it holds several.
   [[nodiscard]] virtual std::string PathOf(std::size_t) const { return {}; }
+  /// Where a unit lies that is one file or a part of one: it can be known from an earlier run. Nothing: it is read each time.
+  [[nodiscard]] virtual std::optional<StoredPlace> PlaceOf(std::size_t) const { return std::nullopt; }
 };
 
 struct SetContent {
@@ -94,6 +104,7 @@ struct SetContent {
   SmallFiles small;
   bool small_when_read = false;  ///< a tar file: small files and listing are known only once it was read
   std::vector<std::string> unread;  ///< files that cannot be looked into, and are not checked
+  std::string not_proven;  ///< why its bytes cannot be judged although they were read; "": they can
   std::unique_ptr<SetReader> reader;
 };
 
@@ -118,18 +129,23 @@ class Source {
   [[nodiscard]] virtual StreamPtr OpenWal(const WalFile& file) = 0;
 };
 
+enum class SourceKind { kAuto, kPgBackRest, kBaseBackups, kWal, kDumps };
+
 struct SourceOptions {
   std::filesystem::path path;
   std::filesystem::path wal;    ///< an archive folder beside base backups; may be empty
   std::string stanza;           ///< pgBackRest; "": the only one
   std::shared_ptr<Secret> cipher_pass;  ///< null: not encrypted
+  SourceKind kind = SourceKind::kAuto;
 };
 
-/// Recognises what lies at the path: a pgBackRest repository, base backups of pg_basebackup, or a folder of WAL.
+/// Opens what is named, or recognises what lies at the path: a pgBackRest repository, base backups of pg_basebackup, a folder of WAL,
+/// dumps of pg_dump.
 /// @error kFail: none of them; several stanzas and none named
 [[nodiscard]] Result<std::unique_ptr<Source>> OpenSource(const SourceOptions& options);
 [[nodiscard]] Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options);
 [[nodiscard]] Result<std::unique_ptr<Source>> OpenBaseBackups(const SourceOptions& options);
 [[nodiscard]] Result<std::unique_ptr<Source>> OpenWalFolder(const SourceOptions& options);
+[[nodiscard]] Result<std::unique_ptr<Source>> OpenDumps(const SourceOptions& options);
 
 }  // namespace lifeboat::backup

@@ -30,6 +30,10 @@ void Pump(ByteStream& stream, const std::string& path, FileSink& sink);
 /// Regular files below `folder`, links followed, as paths relative to it, sorted. Vanished ones are left out.
 [[nodiscard]] std::vector<StoredFile> ListTree(const std::filesystem::path& folder);
 
+/// What lies there is, or holds, a base backup; a dump.
+[[nodiscard]] bool LooksLikeBaseBackups(const std::filesystem::path& folder);
+[[nodiscard]] bool LooksLikeDumps(const std::filesystem::path& folder);
+
 /// Seconds since 1970 of a file's last change; 0: unknown.
 [[nodiscard]] std::int64_t ChangedAt(const std::filesystem::path& file);
 

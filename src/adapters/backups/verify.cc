@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "adapters/backups/branches.h"
+#include "adapters/backups/misplaced.h"
 #include "adapters/backups/read_set.h"
 #include "adapters/backups/read_wal.h"
 
@@ -13,6 +15,13 @@ namespace {
 LevelResult& At(Levels& levels, Level level) { return levels[static_cast<std::size_t>(level)]; }
 
 void NotChecked(Levels& levels, Level level, std::string reason) { At(levels, level) = {Verdict::kNotChecked, std::move(reason)}; }
+
+/// Why a pass is one, where some of it was not read by this run; empty: all of it was.
+std::string StandingText(const Counts& counts) {
+  if (counts.standing_files == 0) return {};
+  return std::to_string(counts.standing_files) + " files stand from earlier runs, the oldest read at " +
+         FormatWallTime({counts.oldest_reading * 1000000000}).substr(0, 19) + "Z";
+}
 
 /// One verification, from the first look to the report.
 class Verification {
@@ -30,6 +39,7 @@ class Verification {
     collector_.Add(std::move(verified_.inventory.findings));
     verified_.inventory.findings.clear();
     for (const Archive& archive : verified_.inventory.archives) catalogs_.push_back(CatalogOf(archive));
+    JudgeClocks();
     for (const std::size_t at : chosen_) OpenSet(at);
     for (std::size_t archive = 0; archive < catalogs_.size(); ++archive) ReadArchive(archive);
     JudgeArchives();
@@ -72,6 +82,17 @@ class Verification {
     return lifeboat::Done();
   }
 
+  /// A backup that ended in the future: its age, and all that is reckoned from it, is wrong.
+  void JudgeClocks() {
+    constexpr std::int64_t kAgreed = 60;  // seconds; less is the business of those who keep clocks
+    const std::int64_t now = ReadWallClock().ns / 1000000000;
+    for (const std::size_t at : chosen_) {
+      const SetInfo& set = verified_.inventory.sets[at];
+      if (set.stopped <= now + kAgreed) continue;
+      collector_.Add(MakeFinding(45, set.label, set.label, "", "it ended " + std::to_string(set.stopped - now) + " seconds after this machine's present"));
+    }
+  }
+
   static WalCatalog CatalogOf(const Archive& archive) {
     WalCatalog catalog(archive.segment_bytes != 0 ? archive.segment_bytes : 16U << 20);
     for (const WalFile& file : archive.wal) catalog.Add(file.place);
@@ -86,7 +107,7 @@ class Verification {
     if (options_.scope == Scope::kAll && options_.level >= Level::kStructure) {
       std::vector<Finding> findings;
       opened.content = source_.OpenSet(InfoOf(opened), findings);
-      if (opened.content && !opened.content->small_when_read) opened.facts = Judge(opened, opened.content->small, findings);
+      if (opened.content && !opened.content->small_when_read && !InfoOf(opened).logical) opened.facts = Judge(opened, opened.content->small, findings);
       collector_.Add(std::move(findings));
       if (opened.content && options_.level >= Level::kBytes) {
         for (std::size_t unit = 0; unit < opened.content->reader->Units(); ++unit) run_.Expect(opened.content->reader->StoredBytes(unit));
@@ -168,6 +189,7 @@ class Verification {
       for (Finding& finding : JudgeArchive(SpansOf(at), catalogs_[at])) {
         if (finding.fault != 12) collector_.Add(std::move(finding));
       }
+      collector_.Add(JudgeBranches(source_, verified_.inventory.archives[at]));
     }
   }
 
@@ -187,7 +209,7 @@ class Verification {
     opened.pass = ReadSet(pass, run_, known_, collector_);
     if (run_.Cancelled()) return;
     opened.was_read = true;
-    if (opened.content->small_when_read) JudgeTar(opened);
+    if (opened.content->small_when_read && !info.logical) JudgeTar(opened);
     if (options_.level >= Level::kPages) JudgePages(opened);
   }
 
@@ -233,9 +255,18 @@ class Verification {
       opened.pages_unknown = std::to_string(pages.size()) + " pages look bad, and the WAL that may replace them cannot be read";
       return;
     }
+    std::vector<SuspectPage> bad;
     for (const SuspectPage& page : opened.pass.suspects) {
-      if (pages.count(name_of(page)) == 0) continue;
+      if (pages.count(name_of(page)) > 0) bad.push_back(page);
+    }
+    const std::map<PageName, std::uint32_t> misplaced = FindMisplaced(*opened.content, bad, opened.facts.control->block_bytes, opened.facts.control->relation_segment_blocks);
+    for (const SuspectPage& page : bad) {
       const std::string& path = files[page.file].path;
+      if (const auto other = misplaced.find(name_of(page)); other != misplaced.end()) {
+        collector_.Add(MakeFinding(24, info.label, path, "block " + std::to_string(page.block),
+                                   "it holds what belongs to block " + std::to_string(other->second) + " of the relation: a write went to the wrong place"));
+        continue;
+      }
       Finding finding = MakeFinding(23, info.label, path, "block " + std::to_string(page.block),
                                     page.cut ? "the file ends within this page, and no WAL of the backup makes it whole"
                                              : "its checksum is wrong, its bytes are as they were when it was copied, and no WAL of the backup replaces it");
@@ -261,7 +292,7 @@ class Verification {
     ConcludePages(opened, levels);
     for (int level = static_cast<int>(Level::kStructure); level < kLevels; ++level) {
       const auto each = static_cast<Level>(level);
-      if (each > options_.level) NotChecked(levels, each, each > Level::kPages ? "no check of this level yet" : "not asked for");
+      if (each > options_.level) NotChecked(levels, each, "not asked for");
     }
     report.counts.unread_files = opened.content ? opened.content->unread.size() : 0;
     verified_.report.sets.push_back(std::move(report));
@@ -277,7 +308,13 @@ class Verification {
     } else if (!opened.content) {
       result = {Verdict::kUnknown, "the backup cannot be opened"};
     } else if (opened.content->small_when_read && !opened.was_read) {
-      result.reason = "what a tar file holds is known when it is read (--level 2)";
+      result.reason = "what it holds is known when it is read (--level 2)";
+    } else if (info.logical) {
+      if (opened.content->unread.empty()) {
+        result.verdict = Verdict::kPass;
+      } else {
+        result.reason = opened.content->not_proven;
+      }
     } else if (info.span.wal.empty()) {
       result = {Verdict::kUnknown, "which WAL it needs is not known"};
     } else {
@@ -305,12 +342,14 @@ class Verification {
       result = {Verdict::kFail, "WAL that it needs is damaged"};
     } else if (!opened.was_read) {
       result.reason = run_.Cancelled() ? "cancelled" : opened.content ? "not asked for" : "the backup cannot be opened";
+    } else if (!opened.content->not_proven.empty()) {
+      result.reason = opened.content->not_proven;
     } else if (!opened.content->unread.empty()) {
       result.reason = std::to_string(opened.content->unread.size()) + " files are stored as changed blocks, which are not read yet";
     } else if (HasFilesWithoutHash(*opened.content)) {
       result.reason = "the manifest states no checksums: sizes alone were compared";
     } else {
-      result.verdict = Verdict::kPass;
+      result = {Verdict::kPass, StandingText(opened.pass.counts)};
     }
   }
 
@@ -325,6 +364,8 @@ class Verification {
     if (options_.level < Level::kPages) return;
     if (collector_.HasFault(info.label, Level::kPages)) {
       result.verdict = Verdict::kFail;
+    } else if (info.logical) {
+      result.reason = "a dump has no pages";
     } else if (!opened.was_read) {
       result.reason = run_.Cancelled() ? "cancelled" : opened.content ? "not asked for" : "the backup cannot be opened";
     } else if (!opened.facts.control) {
@@ -338,7 +379,7 @@ class Verification {
     } else if (!opened.content->unread.empty() || opened.pass.suspects_left_out) {
       result.reason = "not all pages could be looked at";
     } else {
-      result.verdict = Verdict::kPass;
+      result = {Verdict::kPass, StandingText(opened.pass.counts)};
     }
   }
 
@@ -346,7 +387,8 @@ class Verification {
     Levels& levels = verified_.report.wal_levels;
     bool any = false;
     for (const Archive& archive : verified_.inventory.archives) any = any || !archive.wal.empty();
-    At(levels, Level::kExists) = {any ? Verdict::kPass : Verdict::kUnknown, any ? "" : "there is no WAL"};
+    const bool expected = !verified_.inventory.archives.empty();
+    At(levels, Level::kExists) = {any ? Verdict::kPass : expected ? Verdict::kUnknown : Verdict::kNotChecked, any ? "" : "there is no WAL"};
     for (const Level level : {Level::kStructure, Level::kBytes}) {
       LevelResult& result = At(levels, level);
       if (collector_.HasFault("", level)) {
@@ -356,7 +398,7 @@ class Verification {
       } else if (run_.Cancelled() || !any) {
         result.reason = run_.Cancelled() ? "cancelled" : "there is no WAL";
       } else {
-        result.verdict = Verdict::kPass;
+        result = {Verdict::kPass, level == Level::kBytes ? StandingText(verified_.report.wal_counts) : ""};
       }
     }
     for (int level = static_cast<int>(Level::kPages); level < kLevels; ++level) {

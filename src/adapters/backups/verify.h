@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/backups/memory.h"
 #include "adapters/backups/source.h"
 #include "backup/finding.h"
 #include "backup/windows.h"
@@ -33,6 +34,7 @@ struct VerifyOptions {
   Scope scope = Scope::kAll;
   std::string set;  ///< a label; "latest": the newest; "": all
   unsigned threads = 2;
+  VerifiedMemory* memory = nullptr;  ///< of earlier runs, begun by the caller, who also ends it; null: everything is read
   const std::atomic<bool>* cancel = nullptr;
   std::function<void(const Progress&)> on_progress;  ///< from any thread, at most about ten times a second
 };

@@ -1,0 +1,186 @@
+#include "backup/pg_dump.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace lifeboat::backup {
+
+namespace {
+
+constexpr std::string_view kMagic = "PGDMP";
+constexpr int kOldestMinor = 12;
+constexpr int kNewestMinor = 16;
+constexpr std::int64_t kMostEntries = 50'000'000;
+
+/// Integers and texts as the archiver writes them: a sign and `integer_bytes` bytes; a length and that many bytes.
+class Reader {
+ public:
+  explicit Reader(std::string_view text) : text_(text) {}
+
+  [[nodiscard]] bool cut() const { return cut_; }
+  [[nodiscard]] std::size_t at() const { return at_; }
+  void SetIntegerBytes(int bytes) { integer_bytes_ = bytes; }
+
+  std::uint8_t Byte() {
+    if (at_ >= text_.size()) {
+      cut_ = true;
+      return 0;
+    }
+    return static_cast<std::uint8_t>(text_[at_++]);
+  }
+  std::uint64_t Unsigned(int bytes) {
+    std::uint64_t number = 0;
+    for (int byte = 0; byte < bytes; ++byte) {
+      const std::uint64_t digit = Byte();
+      if (byte < 8) number |= digit << (8 * byte);
+    }
+    return number;
+  }
+  std::int64_t Integer() {
+    const bool negative = Byte() != 0;
+    const auto number = static_cast<std::int64_t>(Unsigned(integer_bytes_) & 0x7FFFFFFFFFFFFFFFULL);
+    return negative ? -number : number;
+  }
+  /// Nothing: the text is absent, which ends lists.
+  std::optional<std::string_view> Text() {
+    const std::int64_t length = Integer();
+    if (length < 0 || cut_) return std::nullopt;
+    if (static_cast<std::uint64_t>(length) > text_.size() - at_) {
+      cut_ = true;
+      return std::nullopt;
+    }
+    const std::string_view read = text_.substr(at_, static_cast<std::size_t>(length));
+    at_ += static_cast<std::size_t>(length);
+    return read;
+  }
+
+ private:
+  std::string_view text_;
+  std::size_t at_ = 0;
+  int integer_bytes_ = 4;
+  bool cut_ = false;
+};
+
+struct Head {
+  int offset_bytes = 8;
+};
+
+Result<Head> ReadHead(Reader& reader, DumpContents& contents) {
+  for (const char letter : kMagic) {
+    if (reader.Byte() != static_cast<std::uint8_t>(letter) && !reader.cut()) return Fail("it does not begin as a dump");
+  }
+  const int major = reader.Byte();
+  contents.format_minor = reader.Byte();
+  (void)reader.Byte();  // a revision that changes nothing
+  contents.integer_bytes = reader.Byte();
+  Head head;
+  head.offset_bytes = reader.Byte();
+  const int format = reader.Byte();
+  if (reader.cut()) return Fail("its header is cut off");
+  if (major != 1 || contents.format_minor < kOldestMinor || contents.format_minor > kNewestMinor) {
+    return Fail("its format " + std::to_string(major) + "." + std::to_string(contents.format_minor) + " is not known here");
+  }
+  const auto fits = [](int bytes) { return bytes >= 1 && bytes <= 32; };
+  if (!fits(contents.integer_bytes) || !fits(head.offset_bytes)) return Fail("its header is damaged");
+  reader.SetIntegerBytes(contents.integer_bytes);
+  constexpr int kFormatCustom = 1;
+  constexpr int kFormatTar = 3;  // the directory format writes this too
+  if (format != kFormatCustom && format != kFormatTar) return Fail("its header is damaged");
+  contents.custom = format == kFormatCustom;
+  if (contents.format_minor >= 15) {
+    constexpr Compression kAlgorithms[] = {Compression::kNone, Compression::kGzip, Compression::kLz4, Compression::kZstd};
+    const int algorithm = reader.Byte();
+    if (algorithm >= 4) return Fail("its compression is not known here");
+    contents.compression = kAlgorithms[algorithm];
+  } else {
+    contents.compression = reader.Integer() == 0 ? Compression::kNone : Compression::kGzip;
+  }
+  for (int part = 0; part < 7; ++part) (void)reader.Integer();  // local time of the host that dumped, of an unknown zone
+  contents.database = reader.Text().value_or("");
+  contents.server_version = reader.Text().value_or("");
+  (void)reader.Text();  // pg_dump's own version
+  return head;
+}
+
+DumpEntry ReadEntry(Reader& reader, const DumpContents& contents, const Head& head) {
+  DumpEntry entry;
+  entry.id = reader.Integer();
+  (void)reader.Integer();  // whether something dumps its data
+  (void)reader.Text();     // the catalog's oid
+  (void)reader.Text();     // its own oid
+  const std::string tag(reader.Text().value_or(""));
+  const std::string kind(reader.Text().value_or(""));
+  (void)reader.Integer();                              // the section
+  for (int text = 0; text < 3; ++text) (void)reader.Text();  // how it is made, dropped, copied
+  const std::string schema(reader.Text().value_or(""));
+  (void)reader.Text();  // the tablespace
+  if (contents.format_minor >= 14) (void)reader.Text();     // the access method
+  if (contents.format_minor >= 16) (void)reader.Integer();  // the kind of relation
+  (void)reader.Text();                                      // the owner
+  (void)reader.Text();                                      // "false": with oids
+  while (reader.Text() && !reader.cut()) {
+    // what it depends on
+  }
+  if (contents.custom) {
+    constexpr std::uint8_t kPlaced = 2;
+    constexpr std::uint8_t kNoData = 3;
+    const std::uint8_t state = reader.Byte();
+    entry.offset = reader.Unsigned(head.offset_bytes);
+    entry.holds_data = state != kNoData;
+    entry.placed = state == kPlaced;
+  } else {
+    entry.file = reader.Text().value_or("");
+    entry.holds_data = !entry.file.empty();
+  }
+  entry.what = kind + " " + (schema.empty() ? "" : schema + ".") + tag;
+  return entry;
+}
+
+}  // namespace
+
+const char* ToString(DumpKind kind) {
+  switch (kind) {
+    case DumpKind::kNone: return "no dump";
+    case DumpKind::kCustom: return "pg_dump custom";
+    case DumpKind::kDirectory: return "pg_dump directory";
+    case DumpKind::kTar: return "pg_dump tar";
+    case DumpKind::kScript: return "pg_dump plain";
+    case DumpKind::kGlobals: return "pg_dumpall";
+  }
+  return "?";
+}
+
+DumpKind RecogniseDump(std::string_view first) {
+  constexpr std::size_t kTarMagicAt = 257;
+  if (first.starts_with(kMagic)) return first.size() > 10 && first[10] == 1 ? DumpKind::kCustom : DumpKind::kDirectory;
+  if (first.starts_with("toc.dat") && first.size() >= 512 && first.substr(kTarMagicAt, 5) == "ustar") return DumpKind::kTar;
+  if (first.starts_with("--\n-- PostgreSQL database dump\n")) return DumpKind::kScript;
+  if (first.starts_with("--\n-- PostgreSQL database cluster dump\n")) return DumpKind::kGlobals;
+  return DumpKind::kNone;
+}
+
+Result<DumpContents> ParseDumpContents(std::string_view text, bool& cut) {
+  Reader reader(text);
+  DumpContents contents;
+  const Result<Head> head = ReadHead(reader, contents);
+  cut = reader.cut();
+  if (!head) return head.error();
+  const std::int64_t count = reader.Integer();
+  if (!reader.cut() && (count < 0 || count > kMostEntries)) return Fail("its table of contents is damaged");
+  for (std::int64_t at = 0; at < count && !reader.cut(); ++at) contents.entries.push_back(ReadEntry(reader, contents, *head));
+  contents.bytes = reader.at();
+  cut = reader.cut();
+  if (cut) return Fail("its table of contents is cut off, or damaged");
+  return contents;
+}
+
+bool IsEndOfScript(std::string_view last) {
+  const std::size_t database = last.rfind("\n-- PostgreSQL database dump complete\n--\n");
+  const std::size_t cluster = last.rfind("\n-- PostgreSQL database cluster dump complete\n--\n");
+  // A script with several databases has an end for each: only the last words count, and few may follow (\unrestrict, empty lines).
+  constexpr std::size_t kMostAfter = 256;
+  const std::size_t at = database == std::string_view::npos ? cluster : cluster == std::string_view::npos ? database : std::max(database, cluster);
+  return at != std::string_view::npos && last.size() - at < kMostAfter;
+}
+
+}  // namespace lifeboat::backup
