@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "agent/backup_watch.h"
 #include "agent/hands.h"
 
 namespace lifeboat {

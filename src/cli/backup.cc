@@ -8,11 +8,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <thread>
 
-#include "adapters/backups/read_wal.h"
 #include "adapters/backups/known_bad.h"
+#include "adapters/backups/read_budget.h"
+#include "adapters/backups/read_wal.h"
 #include "adapters/backups/verify.h"
+#include "cli/backup_source.h"
 #include "cli/table.h"
 
 namespace lifeboat {
@@ -84,20 +87,36 @@ class ProgressLine {
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
-/// Self-test, then the run. Ctrl-C ends it between two blocks: it only reads, so nothing is left behind.
+/// Self-test, then the run. Ctrl-C or a deadline ends it between two blocks: it only reads, so nothing is left behind.
 Result<backup::Verified> Run(backup::Source& source, backup::VerifyOptions run, const BackupOptions& options, bool json) {
   const Result<Unit> proven = backup::ProveThatChecksCanFail();
   if (!proven) return proven.error();
-  run.set = options.set;
+  run.set = options.set == "all" ? "" : options.set;
   run.threads = options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
   run.cancel = &cancelled;
+  backup::ReadBudget::OfProcess().Limit(options.read_rate);
   const ProgressLine line(json);
   run.on_progress = [&line](const backup::Progress& at) { line.Show(at); };
-  const auto before = std::signal(SIGINT, [](int) { cancelled = true; });
-  Result<backup::Verified> verified = backup::Verify(source, run);
-  (void)std::signal(SIGINT, before);
-  return verified;
+  return backup::Verify(source, run);
 }
+
+/// Ctrl-C and a deadline end what goes on while it lives; what was done until then is reported, and remembered.
+class Interruptible {
+ public:
+  explicit Interruptible(std::uint64_t deadline) {
+    for (const int signal : kSignals) (void)std::signal(signal, [](int) { cancelled = true; });
+    (void)alarm(static_cast<unsigned>(deadline));
+  }
+  ~Interruptible() {
+    (void)alarm(0);
+    for (const int signal : kSignals) (void)std::signal(signal, SIG_DFL);
+  }
+  Interruptible(const Interruptible&) = delete;
+  Interruptible& operator=(const Interruptible&) = delete;
+
+ private:
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGALRM};
+};
 
 std::vector<const backup::Archive*> ArchivesOf(const backup::Verified& verified, const std::string& label) {
   std::vector<const backup::Archive*> archives;
@@ -136,7 +155,7 @@ void PrintReport(const backup::Report& report) {
   add("WAL", "", report.wal_levels);
   std::printf("%s", table.Text().c_str());
   for (const backup::SetReport& set : report.sets) {
-    for (int level = 0; level <= static_cast<int>(Level::kPages); ++level) {
+    for (int level = 0; level < backup::kLevels; ++level) {
       const backup::LevelResult& each = set.levels[static_cast<std::size_t>(level)];
       if (!each.reason.empty() && each.reason != "not asked for") {
         std::printf("  %s, %s: %s: %s\n", set.label.c_str(), backup::ToString(static_cast<Level>(level)), backup::ToString(each.verdict),
@@ -151,16 +170,57 @@ void PrintReport(const backup::Report& report) {
               static_cast<unsigned long long>(all.files), FormatBytes({all.bytes}).c_str(), static_cast<unsigned long long>(all.pages),
               static_cast<unsigned long long>(all.hot_pages), static_cast<unsigned long long>(all.wal_segments),
               static_cast<unsigned long long>(all.wal_records), FormatDuration(report.took).c_str());
+  if (all.standing_files > 0) {
+    std::printf("not read now, as they are unchanged since they were found good: %llu files and segments, %s stored, the oldest read %s ago\n",
+                static_cast<unsigned long long>(all.standing_files), FormatBytes({all.standing_bytes}).c_str(), AgeText(all.oldest_reading).c_str());
+  }
   if (report.cancelled) std::printf("cancelled: what was not reached is not checked\n");
 }
 
-int CodeOf(const backup::Report& report) {
-  return static_cast<int>(report.HasFault() || report.cancelled ? Exit::kFailed : Exit::kDone);
+/// A fault weighs more than a promise that is not kept (F01).
+int CodeOf(const std::vector<Finding>& findings, bool cancelled_early, bool missed) {
+  const bool fault = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.severity == Severity::kFault && each.fault != 1; });
+  return static_cast<int>(fault || cancelled_early ? Exit::kFailed : missed ? Exit::kNotMet : Exit::kDone);
+}
+
+/// The true windows with their holes, by position and as text.
+Json WindowsJson(backup::Source& source, const backup::Verified& verified) {
+  Json windows = Json::array();
+  for (std::size_t at = 0; at < verified.windows.size(); ++at) {
+    const backup::Window& window = verified.windows[at];
+    const std::uint64_t segment = verified.catalogs[at].segment_bytes();
+    const auto commit = window.consistent ? backup::LastCommitBefore(source, ArchivesOf(verified, window.label), window.timeline, window.to) : std::nullopt;
+    Json holes = Json::array();
+    for (const backup::Hole& hole : window.holes) {
+      holes.push_back({{"first", backup::SegmentName(hole.first, segment)}, {"segments", hole.count}, {"missing", hole.missing},
+                       {"first_bytes", hole.first.number * segment}, {"bytes", hole.count * segment}});
+    }
+    windows.push_back({{"backup", window.label}, {"restores", window.consistent}, {"timeline", window.timeline}, {"from", window.from.Text()},
+                       {"to", window.to.Text()}, {"newest_wal", window.last.Text()}, {"last_commit", commit ? Json(TimeText(*commit / 1000000)) : Json(nullptr)},
+                       {"last_commit_s", commit ? Json(*commit / 1000000) : Json(nullptr)}, {"from_bytes", window.from.bytes}, {"to_bytes", window.to.bytes},
+                       {"newest_wal_bytes", window.last.bytes}, {"holes", holes}});
+  }
+  return windows;
+}
+
+backup::VerifiedMemory::RunOptions MemoryRunOf(const BackupOptions& options) {
+  backup::VerifiedMemory::RunOptions run;
+  run.scope = options.set;
+  run.full = options.full;
+  if (options.settings) run.share = {options.settings->rolling_part, options.settings->rolling_of};
+  run.now = ReadWallClock().ns / 1000000000;
+  return run;
 }
 
 }  // namespace
 
-int ListBackups(const CommonOptions& common, const BackupOptions& options) {
+void PrintBackupFindings(const std::vector<Finding>& findings) { PrintFindings(findings); }
+
+Result<std::unique_ptr<backup::Source>> OpenBackups(const BackupOptions& options) { return Open(options); }
+
+int ListBackups(const CommonOptions& common, const BackupOptions& given) {
+  BackupOptions options = given;
+  if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
   if (!source) return EndWith(source.error(), common);
   const Result<backup::Inventory> inventory = (*source)->Look();
@@ -183,63 +243,104 @@ int ListBackups(const CommonOptions& common, const BackupOptions& options) {
                     {"wal_start", set.span.wal.empty() ? "" : set.span.wal.front().start.Text()},
                     {"wal_stop", set.span.wal.empty() ? "" : set.span.wal.back().end.Text()}});
   }
-  bool fault = false;
-  for (const Finding& each : inventory->findings) fault = fault || each.severity == Severity::kFault;
+  std::string problem;
+  std::error_code missing;
+  const auto memory = std::filesystem::exists(options.memory, missing) ? OpenMemory(options, problem) : nullptr;
+  std::vector<Finding> findings = inventory->findings;
+  const Freshness fresh = JudgeSource(options, inventory->sets, nullptr, memory.get(), findings);
+  const int code = CodeOf(findings, false, backup::AnyMissed(fresh.lines));
   if (common.json) {
     Json archives = Json::array();
     for (const backup::Archive& each : inventory->archives) archives.push_back({{"name", each.name}, {"segments", each.wal.size()}, {"segment_bytes", each.segment_bytes}});
-    Json findings = Json::array();
-    for (const Finding& each : inventory->findings) findings.push_back(backup::ToJson(each));
-    std::printf("%s\n", Json{{"format", "lifeboat-backup-list/1"}, {"source", (*source)->name()}, {"sets", sets}, {"archives", archives}, {"findings", findings}}.dump(2).c_str());
-    return static_cast<int>(fault ? Exit::kFailed : Exit::kDone);
+    Json told = Json::array();
+    for (const Finding& each : findings) told.push_back(backup::ToJson(each));
+    std::printf("%s\n", Json{{"format", "lifeboat-backup-list/1"},
+                             {"source", (*source)->name()},
+                             {"sets", sets},
+                             {"archives", archives},
+                             {"freshness", ToJson(fresh)},
+                             {"findings", told}}
+                            .dump(2)
+                            .c_str());
+    return code;
   }
   std::printf("%s\n%s", (*source)->name().c_str(), table.Text().c_str());
   for (const backup::Archive& each : inventory->archives) {
     std::printf("  WAL %s: %zu segments of %s\n", each.name.c_str(), each.wal.size(), each.segment_bytes == 0 ? "unknown size" : FormatBytes({each.segment_bytes}).c_str());
   }
-  PrintFindings(inventory->findings);
-  return static_cast<int>(fault ? Exit::kFailed : Exit::kDone);
+  if (options.settings) PrintFreshness(fresh);
+  PrintFindings(findings);
+  return code;
 }
 
-int VerifyBackups(const CommonOptions& common, const BackupOptions& options) {
+int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
+  BackupOptions options = given;
+  if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
   if (!source) return EndWith(source.error(), common);
+  const auto lock = LockSource(options);
+  if (!lock) return EndWith(lock.error(), common);
   backup::VerifyOptions run;
-  run.level = static_cast<Level>(options.level);
-  const Result<backup::Verified> verified = Run(**source, run, options, common.json);
+  run.level = std::min(static_cast<Level>(options.level), Level::kPages);
+  std::string memory_problem;
+  const auto memory = OpenMemory(options, memory_problem);
+  const backup::VerifiedMemory::RunOptions now = MemoryRunOf(options);
+  if (memory) memory->Begin(now);
+  run.memory = memory.get();
+  const Interruptible interruptible(options.deadline);
+  Result<backup::Verified> verified = Run(**source, run, options, common.json);
   if (!verified) return EndWith(verified.error(), common);
-  if (common.json) {
-    std::printf("%s\n", backup::ToJson(verified->report).dump(2).c_str());
-  } else {
-    PrintReport(verified->report);
+  backup::Report& report = verified->report;
+  if (memory) {
+    const Result<Unit> ended = memory->End(!report.cancelled && run.level >= Level::kBytes);
+    if (!ended) memory_problem = ended.error().Text();
   }
-  return CodeOf(verified->report);
+  bool objectives_met = true;
+  if (static_cast<Level>(options.level) > Level::kPages && !report.cancelled) {
+    const Result<bool> met = RestoreForReport(**source, options, common, report, cancelled);
+    if (!met) return EndWith(met.error(), common);
+    objectives_met = *met;
+  }
+  if (memory) NoteVerified(*memory, *verified, now.now);
+  const Freshness fresh = JudgeSource(options, verified->inventory.sets, &report, memory.get(), report.findings);
+  if (common.json) {
+    Json json = backup::ToJson(report);
+    json["level"] = options.level;
+    json["full"] = options.full;
+    json["name"] = options.source;
+    json["at"] = now.now;
+    json["freshness"] = ToJson(fresh);
+    json["windows"] = WindowsJson(**source, *verified);
+    json["memory"] = {{"file", options.memory}, {"problem", memory_problem}};
+    std::printf("%s\n", json.dump(2).c_str());
+  } else {
+    PrintReport(report);
+    if (options.settings) PrintFreshness(fresh);
+    if (!memory_problem.empty()) std::printf("everything was read: %s\n", memory_problem.c_str());
+  }
+  return CodeOf(report.findings, report.cancelled, backup::AnyMissed(fresh.lines) || !objectives_met);
 }
 
-int ShowWindows(const CommonOptions& common, const BackupOptions& options) {
+int ShowWindows(const CommonOptions& common, const BackupOptions& given) {
+  BackupOptions options = given;
+  if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
   if (!source) return EndWith(source.error(), common);
   backup::VerifyOptions run;
   run.level = Level::kStructure;
   run.scope = backup::Scope::kWalOnly;
+  const Interruptible interruptible(options.deadline);
   const Result<backup::Verified> verified = Run(**source, run, options, common.json);
   if (!verified) return EndWith(verified.error(), common);
-  Json windows = Json::array();
+  const Json windows = WindowsJson(**source, *verified);
   if (!common.json) std::printf("%s\n", (*source)->name().c_str());
   Table table({"backup", "timeline", "from", "to", "last commit", "holes", "window ('.' missing, 'x' bad)"});
   for (std::size_t at = 0; at < verified->windows.size(); ++at) {
     const backup::Window& window = verified->windows[at];
-    const auto commit = window.consistent ? backup::LastCommitBefore(**source, ArchivesOf(*verified, window.label), window.timeline, window.to) : std::nullopt;
     const std::string picture = backup::DrawWindow(window, verified->catalogs[at], 40);
-    const std::string last = commit ? TimeText(*commit / 1000000) : "unknown";
+    const std::string last = TextAt(windows[at], "last_commit", "unknown");
     table.Add({window.label, std::to_string(window.timeline), window.consistent ? window.from.Text() : "does not restore",
                window.consistent ? window.to.Text() : "", window.consistent ? last : "", std::to_string(window.holes.size()), picture});
-    Json holes = Json::array();
-    for (const backup::Hole& hole : window.holes) {
-      holes.push_back({{"first", backup::SegmentName(hole.first, verified->catalogs[at].segment_bytes())}, {"segments", hole.count}, {"missing", hole.missing}});
-    }
-    windows.push_back({{"backup", window.label}, {"restores", window.consistent}, {"timeline", window.timeline}, {"from", window.from.Text()},
-                       {"to", window.to.Text()}, {"newest_wal", window.last.Text()}, {"last_commit", commit ? Json(last) : Json(nullptr)}, {"holes", holes}});
   }
   if (common.json) {
     Json findings = Json::array();
@@ -249,7 +350,7 @@ int ShowWindows(const CommonOptions& common, const BackupOptions& options) {
     std::printf("%s", table.Text().c_str());
     PrintFindings(verified->report.findings);
   }
-  return CodeOf(verified->report);
+  return CodeOf(verified->report.findings, verified->report.cancelled, false);
 }
 
 }  // namespace lifeboat

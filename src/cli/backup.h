@@ -3,9 +3,13 @@
 // lifeboat backup: what backups there are, whether they are whole, and to which moments they lead.
 // Thread rule: the main thread; reading uses threads of its own, which end with the command.
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/ask.h"
+#include "cli/backup_restore.h"
+#include "config/backup_settings.h"
 
 namespace lifeboat {
 
@@ -17,6 +21,14 @@ struct BackupOptions {
   std::string set;               ///< a label, "latest", or "": all
   int level = 3;
   unsigned threads = 0;  ///< 0: as many as there are processors
+
+  std::string source;           ///< name of one in lifeboat.yaml; what is given above goes before what that says
+  std::string memory;           ///< file of what earlier runs verified; "": that of the source's agent, where there is one
+  bool full = false;            ///< read everything, whatever is known
+  std::uint64_t read_rate = 0;  ///< stored bytes a second; 0: no limit
+  std::uint64_t deadline = 0;   ///< seconds; 0: none
+  std::optional<BackupSourceSettings> settings;  ///< of `source`
+  RestoreFlags restore;         ///< levels 4 to 6, and drill
 };
 
 [[nodiscard]] int ListBackups(const CommonOptions& common, const BackupOptions& options);

@@ -85,7 +85,9 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
     {"backup", "lifeboat backup verify --repo /var/lib/pgbackrest"},
     {"backup list", "lifeboat backup list --repo /var/lib/pgbackrest"},
     {"backup verify",
-     "lifeboat backup verify --repo /var/lib/pgbackrest\n  lifeboat backup verify --repo /backups/monday --wal /archive --level 2"},
+     "lifeboat backup verify --repo /var/lib/pgbackrest\n  lifeboat backup verify --repo /backups/monday --wal /archive --level 2\n"
+     "  lifeboat backup verify --source nightly --full"},
+    {"backup drill", "lifeboat backup drill --repo /var/lib/pgbackrest --rto 15m --rpo 5m --scratch /restore"},
     {"backup windows", "lifeboat backup windows --repo /var/lib/pgbackrest --set latest"},
     {"lab", "lifeboat lab up"},
     {"lab up", "lifeboat lab up --lease 1 --lab /tmp/try"},
@@ -109,6 +111,25 @@ std::vector<std::string> CommandsOf(const CLI::App& app) {
   std::vector<std::string> known;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) known.push_back(command->get_name());
   return known;
+}
+
+/// What verify from level 4 on and drill have in common.
+void AddRestoreOptions(CLI::App* command, RestoreFlags& flags) {
+  CLI::Option_group* restore = command->add_option_group("restore", "how a restore is made (levels 4 to 6)");
+  restore->add_option("--to", flags.to, "latest, immediate, a position (0/3000148), or a time in UTC (default: latest)");
+  restore->add_option("--scratch", flags.scratch, "folder for the sandbox (default: $TMPDIR, else /var/tmp)");
+  restore->add_option("--scratch-limit", flags.scratch_limit, "how much it may take there")->transform(CLI::AsSizeValue(false));
+  restore->add_option("--cpus", flags.cpus, "processors that it may use (default: all)");
+  restore->add_option("--run-as", flags.run_as, "as root: the user that PostgreSQL runs as (default: postgres)");
+  restore->add_option("--bin", flags.bin, "folder of PostgreSQL's programs (default: /usr/lib/postgresql/MAJOR/bin)");
+  restore->add_option("--user", flags.user, "a superuser of the database")->capture_default_str();
+  restore->add_option("--preload", flags.preload, "shared_preload_libraries that it cannot do without (default: none)");
+  restore->add_option("--amcheck", flags.amcheck, "quick or full")->check(CLI::IsMember({"quick", "full"}))->capture_default_str();
+  restore->add_flag("--allow-unguarded", flags.allow_unguarded, "also where the kernel cannot keep it from writing elsewhere");
+  restore->add_option("--checks", flags.checks, "file of the service's own questions: JSON, [{name, database, sql, expect}]");
+  restore->add_option("--history", flags.history, "file of the last run's figures; compared, then replaced");
+  restore->add_option("--rto", flags.rto, "objective: start to first verified query, e.g. 15m");
+  restore->add_option("--rpo", flags.rpo, "objective: what a restore to now may lose, e.g. 5m");
 }
 
 bool IsCommand(const CLI::App& app, const std::string& word) {
@@ -228,22 +249,37 @@ int main(int argc, char** argv) {
   asks(reports);
 
   BackupOptions backups;
-  CLI::App* backup = app.add_subcommand("backup", "backups: list, verify, windows");
+  CLI::App* backup = app.add_subcommand("backup", "backups: list, verify, drill, windows");
   backup->require_subcommand(1);
   for (const auto& [name, text, run] :
        {std::tuple("list", "what is there: age, size, the WAL that each needs", &ListBackups),
         std::tuple("verify", "whether they are whole: structure, bytes and pages in one pass (exit code 1: a fault)", &VerifyBackups),
+        std::tuple("drill", "a restore, timed by phase against its objectives (exit code 4: one is missed)", &DrillBackup),
         std::tuple("windows", "to which moments a restore can really go, and where the holes are", &ShowWindows)}) {
     CLI::App* command = add(backup, name, text, [&, run = run] { return run(common, backups); });
-    command->add_option("--repo", backups.repository, "a pgBackRest repository, a folder of base backups, or a folder of WAL")->required();
+    CLI::Option_group* where = command->add_option_group("where", "which backups");
+    where->add_option("--repo", backups.repository, "a pgBackRest repository, a folder of base backups, or a folder of WAL");
+    where->add_option("--source", backups.source, "a source that lifeboat.yaml describes, with its objectives");
+    where->require_option(1);
+    command->add_option("--memory", backups.memory, "file of what was verified before (default with --source: its agent's, on that machine)");
     command->add_option("--wal", backups.wal, "the WAL archive of base backups");
     command->add_option("--stanza", backups.stanza, "pgBackRest's stanza (default: the only one)");
     command->add_option("--cipher-pass-file", backups.cipher_pass_file, "file with the repository's pass, mode 0600");
     if (std::string_view(name) == "list") continue;
     command->add_option("--set", backups.set, "one backup, or 'latest' (default: all)");
     command->add_option("--threads", backups.threads, "threads that read (default: one a processor)");
+    command->add_option("--read-rate", backups.read_rate, "how much may be read in a second")->transform(CLI::AsSizeValue(false));
+    if (std::string_view(name) == "drill") {
+      AddRestoreOptions(command, backups.restore);
+      command->add_option("--region", common.region, "whose evidence the drill is recorded in (default with --source: its region's)");
+      command->add_option("--level", backups.level, "4 restores, 5 logic, 6 content")->check(CLI::Range(4, 6));
+      command->preparse_callback([&backups](std::size_t) { backups.level = 6; });
+    }
     if (std::string_view(name) != "verify") continue;
-    command->add_option("--level", backups.level, "0 exists, 1 structure, 2 bytes, 3 pages")->check(CLI::Range(0, 3))->capture_default_str();
+    AddRestoreOptions(command, backups.restore);
+    command->add_flag("--full", backups.full, "read everything, also what is unchanged since it was found good");
+    command->add_option("--deadline", backups.deadline, "seconds after which it ends; what was not reached is not checked");
+    command->add_option("--level", backups.level, "0 exists, 1 structure, 2 bytes, 3 pages; restored in a sandbox: 4 restores, 5 logic, 6 content")->check(CLI::Range(0, 6))->capture_default_str();
   }
   for (const auto& [name, text, run] : {std::tuple("agent", "run the agent of a region", &RunAgentOf),
                                         std::tuple("guard", "run the guard of a data region", &RunGuardOf)}) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "cli/backup_report.h"
 #include "cli/commands.h"
 #include "model/execution.h"
 #include "prove/phases.h"
@@ -128,6 +129,19 @@ Json Document(const std::vector<Execution>& all, const std::vector<Execution>& c
           {"evidence", chain}};
 }
 
+/// A promise about backups that is broken is one of the service's.
+void AddBackups(Json backups, Json& document) {
+  if (backups.empty()) return;
+  for (const Json& source : backups) {
+    for (const Json& line : MemberAt(source, "objectives")) {
+      const std::string verdict = TextAt(line, "verdict");
+      if (verdict == "fail") document["verdict"] = "missed";
+      if (verdict == "unknown" && document["verdict"] == "met") document["verdict"] = "unknown";
+    }
+  }
+  document["backups"] = std::move(backups);
+}
+
 }  // namespace
 
 int MakeReport(const CommonOptions& options, const ReportOptions& report) {
@@ -152,7 +166,8 @@ int MakeReport(const CommonOptions& options, const ReportOptions& report) {
     return EndWith(NotFound("there is no execution '" + report.execution + "'", "lifeboat executions list"), options);
   std::reverse(chosen.begin(), chosen.end());
   const auto evidence = Ask(*settings, options, "evidence.verify", Json::object(), std::chrono::seconds(20));
-  const Json document = Document(all, chosen, *settings, evidence.ok() ? evidence->json : Json::object());
+  Json document = Document(all, chosen, *settings, evidence.ok() ? evidence->json : Json::object());
+  AddBackups(BackupsForReport(*settings, options), document);
   std::error_code problem;
   std::filesystem::create_directories(report.folder, problem);
   const std::filesystem::path folder(report.folder);

@@ -9,11 +9,14 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "adapters/aws/open.h"
 #include "adapters/dns/dns_traffic.h"
 #include "adapters/peers/peer_client.h"
 #include "adapters/peers/token.h"
 #include "adapters/postgres/postgres_canary.h"
 #include "adapters/postgres/postgres_database.h"
+#include "adapters/store/dynamodb_store.h"
+#include "adapters/store/dynamodb_table.h"
 #include "adapters/store/embedded_store.h"
 #include "adapters/store/etcd_store.h"
 #include "adapters/store/remote_store.h"
@@ -21,6 +24,8 @@
 #include "adapters/system/files.h"
 #include "adapters/system/pool_files.h"
 #include "agent/agent.h"
+#include "base/spawn.h"
+#include "cli/backup_desk.h"
 #include "cli/version.h"
 #include "guard/guard_client.h"
 #include "guard/guard_process.h"
@@ -33,6 +38,7 @@ namespace lifeboat {
 namespace {
 
 constexpr Duration kDescribeTimeout = 1s;  // for each member of the store's cluster, all at once
+constexpr Duration kDescribeRegions = 4s;  // for all AWS regions of the store's table, one after the other
 
 Result<std::optional<AgentRecord>> ReadRecord(const std::string& file) {
   const auto text = ReadSmallFile(file);
@@ -76,6 +82,31 @@ Result<std::unique_ptr<EtcdStore>> OpenEtcd(boost::asio::any_io_executor io, con
   return std::make_unique<EtcdStore>(std::move(io), std::move(options), log);
 }
 
+using OpenedClient = std::optional<Result<std::shared_ptr<aws::Client>>>;
+
+Task<> KeepClient(Task<Result<std::shared_ptr<aws::Client>>> opening, OpenedClient* into) {
+  into->emplace(co_await std::move(opening));
+}
+
+/// Drives `context`, in which nothing else runs yet, until the shared files of AWS have been read. Nobody is asked.
+Result<std::unique_ptr<DynamoDbStore>> OpenDynamoDb(boost::asio::io_context& context, const Settings& settings, Clock& clock,
+                                                    Files& files, const Log& log) {
+  aws::OpenOptions how;
+  how.client.retry = dynamodb::RetriesOfTable();
+  how.credentials.region = settings.store.aws_regions.front();
+  OpenedClient client;
+  Spawn(context.get_executor(),
+        KeepClient(aws::Open(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
+  while (!client) context.run_one();
+  context.restart();
+  if (!client->ok()) return client->error();
+  DynamoDbOptions options;
+  options.service = settings.service;
+  options.table = settings.store.table;
+  options.regions = settings.store.aws_regions;
+  return std::make_unique<DynamoDbStore>(context.get_executor(), **client, std::move(options), log);
+}
+
 Task<Result<std::string>> ResolveName(boost::asio::any_io_executor io, const DnsSettings& dns, Duration timeout) {
   co_return co_await ResolveAddress(io, dns.server, dns.name, timeout);
 }
@@ -117,6 +148,8 @@ void UpdateMetrics(const Agent& agent, Metrics& metrics, int& last_rule) {
 bool IsAnsweredOnDatagrams(const std::string& method) {
   return method == "lease.promise" || method == "lease.probe" || method == kStoreRenew;
 }
+
+Task<Result<Json>> AnswerBackups(Json results) { co_return results; }
 
 int Complain(const Error& error) {
   std::fprintf(stderr, "lifeboat agent: %s\n", error.Text().c_str());
@@ -172,10 +205,16 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   std::unique_ptr<Store> store;
   CallHandler answer_store;
   EtcdStore* etcd = nullptr;
+  DynamoDbStore* dynamodb = nullptr;
   if (settings.store.kind == StoreKind::kEtcd) {
     auto opened = OpenEtcd(io, settings, *log);
     if (!opened.ok()) return Complain(opened.error());
     etcd = opened->get();
+    store = *std::move(opened);
+  } else if (settings.store.kind == StoreKind::kDynamoDb) {
+    auto opened = OpenDynamoDb(context, settings, clock, files, *log);
+    if (!opened.ok()) return Complain(opened.error());
+    dynamodb = opened->get();
     store = *std::move(opened);
   } else if (settings.store.host == name) {
     auto opened = EmbeddedStore::Open(io, settings.store.file);
@@ -194,17 +233,24 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   const AgentId id(RandomHex(8));
   Agent agent(io, settings, name, id, *record,
               Agent::Doors{clock, *store, files, peers, traffic, canary, evidence, database.get(), guard.get()}, *log);
+  auto backups = BackupDesk::Open(io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
+  if (!backups.ok()) return Complain(backups.error());
   Metrics metrics(ProgramVersion());
   int last_rule = 0;
   int rounds = 0;
   agent.on_round = [&] {
-    if (rounds++ % 4 == 0) UpdateMetrics(agent, metrics, last_rule);
+    if (rounds++ % 4 != 0) return;
+    UpdateMetrics(agent, metrics, last_rule);
+    (*backups)->Show(metrics);
   };
+  agent.describe_backups = [&backups] { return (*backups)->watch().Briefs(); };
   if (etcd) agent.describe_store = [etcd] { return etcd->Members(kDescribeTimeout); };
+  if (dynamodb) agent.describe_store = [dynamodb] { return dynamodb->Regions(kDescribeRegions); };
   const CallHandler handler = [&](std::string method, Json parameters) -> Task<Result<Json>> {
     if (IsStoreMethod(method)) {
       if (answer_store) return answer_store(std::move(method), std::move(parameters));
     }
+    if (method == "backups.results") return AnswerBackups((*backups)->Results());
     return agent.Handle(std::move(method), std::move(parameters));
   };
   const HealthSource health = [&] {
@@ -227,6 +273,7 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   log->Info("the agent begins",
             {{"agent", id.text}, {"version", ProgramVersion()}, {"address", region->agent.Text()}, {"pid", getpid()}});
   agent.Start();
+  (*backups)->watch().Start();
   context.run();
   // The loops are suspended in the middle of their doors: the process ends here, as it would by a crash, which is the one
   // way of ending that everything else is built for. What had to be kept is on the disk.

@@ -1,0 +1,50 @@
+#pragma once
+
+// lifeboat backup drill, and the upper half of verify: restores into a sandbox, judged by objectives.
+// Thread rule: the main thread, which must live as long as the restore.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/backups/restore.h"
+#include "adapters/backups/source.h"
+#include "cli/ask.h"
+
+namespace lifeboat {
+
+struct BackupOptions;
+
+/// What the command line says of a restore; empty or 0: the default, or what the source's settings say.
+struct RestoreFlags {
+  std::string to;       ///< latest, immediate, LSN, time
+  std::string scratch;
+  std::uint64_t scratch_limit = 0;
+  unsigned cpus = 0;
+  std::string run_as;
+  std::string bin;
+  std::string user = "postgres";  ///< of the database
+  std::string preload;
+  std::string amcheck = "full";
+  bool allow_unguarded = false;
+  std::string checks;   ///< file of SQL checks
+  std::string history;  ///< file of the last run's figures
+  std::string rto;      ///< "15m"
+  std::string rpo;
+};
+
+[[nodiscard]] int DrillBackup(const CommonOptions& common, const BackupOptions& options);
+
+/// Levels 4 to 6 of the newest set, of the one that --set names, or of each (--set all), into `report`.
+/// @return whether every objective is met
+/// @error what kept it from trying
+[[nodiscard]] Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& options, const CommonOptions& common,
+                                            backup::Report& report, const std::atomic<bool>& cancel);
+
+// ---- of backup.cc ----
+void PrintBackupFindings(const std::vector<backup::Finding>& findings);
+[[nodiscard]] Result<std::unique_ptr<backup::Source>> OpenBackups(const BackupOptions& options);
+
+}  // namespace lifeboat
