@@ -9,6 +9,7 @@ namespace lifeboat::aws {
 namespace {
 
 constexpr Duration kLagWindow = std::chrono::minutes(5);
+constexpr Duration kLagPeriod = std::chrono::minutes(1);
 constexpr const char* kAvailable = "available";
 
 /// What is left of `timeout` since `began`, at least a moment, so that the callee says that it was too late.
@@ -72,8 +73,9 @@ Task<Result<AuroraLag>> AuroraGlobal::Lag(RegionName secondary, Duration timeout
   }
   const WallTime now = clock_.Wall();
   const WallTime from{now.ns - Duration(kLagWindow).count()};
+  const WallTime to{now.ns + Duration(kLagPeriod).count()};  // a datum bears the beginning of its minute; this one is not over
   Result<std::vector<std::optional<cloudwatch::Datum>>> data =
-      co_await cloudwatch::Newest(client_, secondary.text, LagMetrics(rds::NameOfArn(*arn), source), from, now, timeout);
+      co_await cloudwatch::Newest(client_, secondary.text, LagMetrics(rds::NameOfArn(*arn), source), from, to, timeout);
   if (!data) co_return data.error();
   AuroraLag lag;
   const auto take = [&lag](const std::optional<cloudwatch::Datum>& datum, std::optional<Duration>& into) {

@@ -200,8 +200,13 @@ std::string NameOfArn(const std::string& arn) { return PartOfArn(arn, 6); }
 Task<Result<GlobalCluster>> DescribeGlobalCluster(Client& client, std::string region, std::string id, Duration timeout) {
   QueryParameters parameters;
   parameters.Text("GlobalClusterIdentifier", id);
-  co_return co_await TheOne(client, std::move(region), "DescribeGlobalClusters", std::move(parameters), "GlobalClusters",
-                            &GlobalClusterFrom, timeout);
+  Result<XmlNode> result =
+      co_await Ask(client, std::move(region), "DescribeGlobalClusters", std::move(parameters), Effect::kReads, timeout);
+  if (!result) co_return result.error();
+  for (const XmlNode& node : (*result)["GlobalClusters"].children) {
+    if (Lower(node["GlobalClusterIdentifier"].text) == Lower(id)) co_return GlobalClusterFrom(node);
+  }
+  co_return NotFound("there is no global cluster '" + id + "'");
 }
 
 Task<Result<DbCluster>> DescribeDbCluster(Client& client, std::string region, std::string id, Duration timeout) {
