@@ -290,7 +290,7 @@ def measure_restore(machine, world):
         os.makedirs(scratch, exist_ok=True)
         if machine.owner:
             os.chown(scratch, machine.owner.pw_uid, machine.owner.pw_gid)
-        out, used = machine.run([machine.options.program, "backup", "drill", "--repo", path, "--scratch", scratch, "--json"], check=False)
+        out, used = machine.run([machine.options.program, "backup", "drill", "--repo", path, "--level", "4", "--scratch", scratch, "--json"], check=False)
         try:
             said = json.loads(out[out.index("{"):])
         except ValueError:
