@@ -152,6 +152,18 @@ TEST_P(DynamoDbTest, WhatCannotBeLookedUpInTimeIsUnknown) {
   EXPECT_EQ(ValueOf(*store, "lease"), "1");
 }
 
+TEST_P(DynamoDbTest, AChangeThatMayStillArriveIsUnknownAlthoughItIsNotThere) {
+  // Given a region that keeps the request, and another one that refuses it and shows the record as it was.
+  road_.MakeGlobal({kWest, kCentral});
+  const auto store = Open({kCentral, kWest});
+  const Version first = Put(*store, "lease", "0");
+  road_.Faults({{{"do", "silent"}, {"operation", "PutItem"}, {"region", kCentral}},
+                {{"do", "error"}, {"operation", "PutItem"}, {"region", kWest}, {"code", "AccessDeniedException"}}});
+  const auto result = Commit(*store, Change("lease", first, "1"), 3s);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().retry, Retry::kUnknownOutcome) << result.error().Text();
+}
+
 TEST_P(DynamoDbTest, WhatWasNeverSentIsNotUnknown) {
   const auto store = Open();
   Put(*store, "lease", "0");
@@ -162,6 +174,15 @@ TEST_P(DynamoDbTest, WhatWasNeverSentIsNotUnknown) {
   const auto result = Commit(nowhere, PutOf("k", "v"), 500ms);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().retry, Retry::kRetry) << result.error().Text();
+}
+
+TEST_P(DynamoDbTest, WhatIsRememberedIsNoAnswer) {
+  // Given an agent that has not looked since another one made the change that it is told of.
+  const auto store = Open();
+  const auto other = Open();
+  Put(*store, "lease", "0");
+  const Version theirs = Put(*other, "lease", "1");
+  EXPECT_TRUE(Commit(*store, Change("lease", theirs, "2"))->committed);
 }
 
 // ---- throttling, clocks ----
