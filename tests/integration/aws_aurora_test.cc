@@ -1,4 +1,5 @@
-// An Aurora global database in two emulators of AWS, over a road that misbehaves. Every request is checked against the vendor's models.
+// An Aurora global database in two emulators of AWS, over a road that misbehaves. Every request is checked against the vendor's
+// models.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -28,7 +29,8 @@ std::string OtherRegion(AwsEmulator emulator) { return emulator == AwsEmulator::
 class AuroraWorld {
  public:
   explicit AuroraWorld(AwsEmulator emulator) : one(WriterRegion(emulator)), two(OtherRegion(emulator)), emulator_(emulator) {
-    Make(one, "CreateGlobalCluster", {{"GlobalClusterIdentifier", name}, {"Engine", "aurora-postgresql"}, {"EngineVersion", "17.7"}});
+    Make(one, "CreateGlobalCluster",
+         {{"GlobalClusterIdentifier", name}, {"Engine", "aurora-postgresql"}, {"EngineVersion", "17.7"}});
     for (const std::string& region : {one, two}) {
       const std::string cluster = ClusterOf(region);
       aws::QueryParameters parameters = {{"DBClusterIdentifier", cluster},
@@ -37,10 +39,11 @@ class AuroraWorld {
                                          {"GlobalClusterIdentifier", name}};
       if (region == one) parameters.Text("MasterUsername", "lifeboat").Text("MasterUserPassword", "not-a-secret-1");
       Make(region, "CreateDBCluster", parameters);
-      Make(region, "CreateDBInstance", {{"DBInstanceIdentifier", cluster + "-a"},
-                                        {"DBClusterIdentifier", cluster},
-                                        {"Engine", "aurora-postgresql"},
-                                        {"DBInstanceClass", "db.r6g.large"}});
+      Make(region, "CreateDBInstance",
+           {{"DBInstanceIdentifier", cluster + "-a"},
+            {"DBClusterIdentifier", cluster},
+            {"Engine", "aurora-postgresql"},
+            {"DBInstanceClass", "db.r6g.large"}});
       const auto described = Await(context, aws::rds::DescribeDbCluster(*maker_, region, cluster, 30s));
       if (!described) throw std::runtime_error(described.error().Text());
       database.clusters[RegionName(region)] = described->arn;
@@ -229,8 +232,9 @@ TEST_P(AwsDetachTest, AnObjectsConditionsAndNamesMeanTheSameThereAsHere) {
   make.operation = "CreateBucket";
   make.method = "PUT";
   make.headers = {{"Content-Type", "application/xml"}};
-  make.body = "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>eu-west-1"
-              "</LocationConstraint></CreateBucketConfiguration>";
+  make.body =
+      "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>eu-west-1"
+      "</LocationConstraint></CreateBucketConfiguration>";
   ASSERT_TRUE(Run(client_->Send(make, 30s)).ok());
   const std::string key = "canary/a b+c&d=e";
   aws::s3::OnlyIf absent;

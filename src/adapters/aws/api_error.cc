@@ -13,26 +13,43 @@ namespace {
 constexpr std::size_t kLongestMessage = 600;
 
 // @source botocore 1.43, retries/standard.py and data/_retry.json
-constexpr std::array<std::string_view, 17> kThrottles{
-    "Throttling",          "ThrottlingException",  "ThrottledException",     "RequestThrottledException",
-    "RequestThrottled",    "RequestLimitExceeded", "TooManyRequestsException", "ProvisionedThroughputExceededException",
-    "SlowDown",            "BandwidthLimitExceeded", "LimitExceededException", "TransactionInProgressException",
-    "EC2ThrottledException", "PriorRequestNotComplete", "ThrottlingError",    "RequestTimeout", "ReplicatedWriteConflictException"};
+constexpr std::array<std::string_view, 17> kThrottles{"Throttling",
+                                                      "ThrottlingException",
+                                                      "ThrottledException",
+                                                      "RequestThrottledException",
+                                                      "RequestThrottled",
+                                                      "RequestLimitExceeded",
+                                                      "TooManyRequestsException",
+                                                      "ProvisionedThroughputExceededException",
+                                                      "SlowDown",
+                                                      "BandwidthLimitExceeded",
+                                                      "LimitExceededException",
+                                                      "TransactionInProgressException",
+                                                      "EC2ThrottledException",
+                                                      "PriorRequestNotComplete",
+                                                      "ThrottlingError",
+                                                      "RequestTimeout",
+                                                      "ReplicatedWriteConflictException"};
 
-constexpr std::array<std::string_view, 6> kClocks{"RequestTimeTooSkewed", "RequestExpired",       "RequestInTheFuture",
+constexpr std::array<std::string_view, 6> kClocks{"RequestTimeTooSkewed",      "RequestExpired",        "RequestInTheFuture",
                                                   "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure"};
 constexpr std::array<std::string_view, 3> kCertainlyClocks{"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"};
 
 constexpr std::array<std::string_view, 3> kExpiries{"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"};
 
-constexpr std::array<std::string_view, 6> kSignatures{"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
-                                                      "IncompleteSignatureException", "AuthorizationHeaderMalformed",
-                                                      "AuthorizationQueryParametersError"};
+constexpr std::array<std::string_view, 6> kSignatures{"SignatureDoesNotMatch",        "InvalidSignatureException",
+                                                      "IncompleteSignature",          "IncompleteSignatureException",
+                                                      "AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"};
 
 // Codes that no pattern below would find.
-constexpr std::array<std::string_view, 9> kRefusals{"ConditionalCheckFailedException", "TransactionCanceledException",
-                                                    "PreconditionFailed", "ConditionalRequestConflict", "ConflictException",
-                                                    "InvalidChangeBatch", "ResourceInUseException", "OperationAborted",
+constexpr std::array<std::string_view, 9> kRefusals{"ConditionalCheckFailedException",
+                                                    "TransactionCanceledException",
+                                                    "PreconditionFailed",
+                                                    "ConditionalRequestConflict",
+                                                    "ConflictException",
+                                                    "InvalidChangeBatch",
+                                                    "ResourceInUseException",
+                                                    "OperationAborted",
                                                     "TransactionConflictException"};
 
 template <std::size_t size>
@@ -42,7 +59,8 @@ bool IsOneOf(const std::array<std::string_view, size>& list, std::string_view co
 
 bool Contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
-/// "InvalidGlobalClusterStateFault", "InvalidDBClusterStateFault", "InvalidDBInstanceState": the thing is there, and not ready.
+/// "InvalidGlobalClusterStateFault", "InvalidDBClusterStateFault", "InvalidDBInstanceState", "DBClusterSnapshotAlreadyExistsFault":
+/// what is there forbids it.
 bool IsStateRefusal(std::string_view code) { return code.starts_with("Invalid") && Contains(code, "State"); }
 
 bool IsNotFound(std::string_view code) {

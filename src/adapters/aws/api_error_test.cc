@@ -29,9 +29,10 @@ TEST(ApiError, TheQueryProtocolsErrorsAreRead) {
   EXPECT_EQ(Judge(error, false), Verdict::kRefused);
   const Error told = ToError(error, Verdict::kRefused, "'SwitchoverGlobalCluster' of 'rds' in 'eu-west-1'");
   EXPECT_EQ(told.retry, Retry::kRefused);
-  EXPECT_EQ(told.message,
-            "'SwitchoverGlobalCluster' of 'rds' in 'eu-west-1': 'InvalidGlobalClusterStateFault': Global cluster orders is not in the "
-            "available state (request 'c1f5f0a4-6a2e-4c05-9a4f-1f2f6a2b1c11')");
+  EXPECT_EQ(
+      told.message,
+      "'SwitchoverGlobalCluster' of 'rds' in 'eu-west-1': 'InvalidGlobalClusterStateFault': Global cluster orders is not in the "
+      "available state (request 'c1f5f0a4-6a2e-4c05-9a4f-1f2f6a2b1c11')");
 }
 
 TEST(ApiError, TheXmlOfS3AndRoute53IsRead) {
@@ -52,7 +53,8 @@ TEST(ApiError, TheJsonOfDynamoDbIsRead) {
   EXPECT_EQ(error.message, "The conditional request failed");
   EXPECT_EQ(error.request_id, "R1");
   EXPECT_EQ(Judge(error, false), Verdict::kRefused);
-  EXPECT_EQ(ParseApiError(400, {{"x-amzn-errortype", "ConflictException:http://internal.amazon.com/x"}}, "{}").code, "ConflictException");
+  EXPECT_EQ(ParseApiError(400, {{"x-amzn-errortype", "ConflictException:http://internal.amazon.com/x"}}, "{}").code,
+            "ConflictException");
 }
 
 TEST(ApiError, AnAnswerWithoutWordsIsJudgedByItsStatus) {
@@ -106,14 +108,17 @@ TEST(ApiError, EveryKindOfErrorHasItsVerdict) {
 
 TEST(ApiError, WhatWasSignedIsNotShown) {
   // AWS answers a refused signature with the request that it saw, and the token of the session stands in that.
-  const ApiError error = ParseApiError(403, {}, R"({"__type":"InvalidSignatureException","message":"The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key.\n\nThe Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:TOKEN'"})");
+  const ApiError error = ParseApiError(
+      403, {},
+      R"({"__type":"InvalidSignatureException","message":"The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key.\n\nThe Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:TOKEN'"})");
   const std::string text = ToError(error, Judge(error, false), "'GetItem'").Text();
   EXPECT_THAT(text, Not(HasSubstr("TOKEN")));
   EXPECT_THAT(text, HasSubstr("The request signature we calculated does not match"));
 }
 
 TEST(Xml, ElementsAndTheirTextAreReadAndNothingElse) {
-  const auto root = ParseXml("<?xml version='1.0'?><a xmlns='urn:x'><!-- no --><b> 1 &amp; 2 </b><b><![CDATA[<3>]]></b><x:c/></a>", "test");
+  const auto root =
+      ParseXml("<?xml version='1.0'?><a xmlns='urn:x'><!-- no --><b> 1 &amp; 2 </b><b><![CDATA[<3>]]></b><x:c/></a>", "test");
   ASSERT_TRUE(root.ok());
   EXPECT_EQ(root->name, "a");
   ASSERT_EQ(root->All("b").size(), 2u);

@@ -17,28 +17,40 @@ Duration Left(const Clock& clock, Instant began, Duration timeout) {
   return std::max<Duration>(timeout - AgeAt(began, clock.Now()), 1ms);
 }
 
-/// CloudWatch keeps the metric by cluster, and by cluster and source region: whichever has a newer datum counts.
-std::vector<cloudwatch::Metric> LagMetrics(const std::string& cluster, const std::string& source_region) {
+constexpr const char* kLagNames[] = {"AuroraGlobalDBRPOLag", "AuroraGlobalDBReplicationLag"};
+
+/// CloudWatch keeps the metric by cluster, and by cluster and source region: whichever has the newest datum counts. One name after
+/// the other, each with all its dimensions.
+std::vector<cloudwatch::Metric> LagMetrics(const std::string& cluster, const std::vector<std::string>& sources) {
   std::vector<cloudwatch::Metric> metrics;
-  for (const char* name : {"AuroraGlobalDBRPOLag", "AuroraGlobalDBReplicationLag"}) {
+  for (const char* name : kLagNames) {
     cloudwatch::Metric metric;
     metric.space = "AWS/RDS";
     metric.name = name;
     metric.dimensions = {{"DBClusterIdentifier", cluster}};
     metrics.push_back(metric);
-    metric.dimensions.emplace_back("SourceRegion", source_region);
-    metrics.push_back(metric);
+    for (const std::string& source : sources) {
+      cloudwatch::Metric from = metric;
+      from.dimensions.emplace_back("SourceRegion", source);
+      metrics.push_back(std::move(from));
+    }
   }
   return metrics;
 }
 
-std::optional<cloudwatch::Datum> Newer(const std::optional<cloudwatch::Datum>& a, const std::optional<cloudwatch::Datum>& b) {
-  if (!a || !b) return a ? a : b;
-  return a->at < b->at ? b : a;
+/// The newest datum of the `which`th of those names.
+std::optional<cloudwatch::Datum> NewestOf(const std::vector<std::optional<cloudwatch::Datum>>& data, std::size_t which) {
+  const std::size_t each = data.size() / std::size(kLagNames);
+  std::optional<cloudwatch::Datum> newest;
+  for (std::size_t at = which * each; at < (which + 1) * each; ++at) {
+    if (data[at] && (!newest || newest->at < data[at]->at)) newest = data[at];
+  }
+  return newest;
 }
 
 bool HasWriter(const rds::DbCluster& cluster) {
-  return std::any_of(cluster.instances.begin(), cluster.instances.end(), [](const rds::ClusterInstance& one) { return one.is_writer; });
+  return std::any_of(cluster.instances.begin(), cluster.instances.end(),
+                     [](const rds::ClusterInstance& one) { return one.is_writer; });
 }
 
 }  // namespace
@@ -49,7 +61,8 @@ AuroraGlobal::AuroraGlobal(Client& client, GlobalDatabase database, Clock& clock
 Result<std::string> AuroraGlobal::ArnOf(const RegionName& region) const {
   const auto found = database_.clusters.find(region);
   if (found == database_.clusters.end()) {
-    return Fail("global database '" + database_.id + "' has no cluster in region '" + region.text + "'", "write its ARN in the file");
+    return Fail("global database '" + database_.id + "' has no cluster in region '" + region.text + "'",
+                "write its ARN in the file");
   }
   return found->second;
 }
@@ -67,15 +80,15 @@ Task<Result<rds::DbCluster>> AuroraGlobal::LookAtCluster(RegionName region, Dura
 Task<Result<AuroraLag>> AuroraGlobal::Lag(RegionName secondary, Duration timeout) {
   const Result<std::string> arn = ArnOf(secondary);
   if (!arn) co_return arn.error();
-  std::string source;
+  std::vector<std::string> sources;
   for (const auto& [region, other] : database_.clusters) {
-    if (region != secondary) source = region.text;
+    if (region != secondary) sources.push_back(region.text);
   }
   const WallTime now = clock_.Wall();
   const WallTime from{now.ns - Duration(kLagWindow).count()};
   const WallTime to{now.ns + Duration(kLagPeriod).count()};  // a datum bears the beginning of its minute; this one is not over
   Result<std::vector<std::optional<cloudwatch::Datum>>> data =
-      co_await cloudwatch::Newest(client_, secondary.text, LagMetrics(rds::NameOfArn(*arn), source), from, to, timeout);
+      co_await cloudwatch::Newest(client_, secondary.text, LagMetrics(rds::NameOfArn(*arn), sources), from, to, timeout);
   if (!data) co_return data.error();
   AuroraLag lag;
   const auto take = [&lag](const std::optional<cloudwatch::Datum>& datum, std::optional<Duration>& into) {
@@ -83,8 +96,8 @@ Task<Result<AuroraLag>> AuroraGlobal::Lag(RegionName secondary, Duration timeout
     into = Duration(static_cast<Duration::rep>(datum->value * 1e6));  // milliseconds
     if (!lag.at || datum->at < *lag.at) lag.at = datum->at;
   };
-  take(Newer((*data)[0], (*data)[1]), lag.rpo);
-  take(Newer((*data)[2], (*data)[3]), lag.replication);
+  take(NewestOf(*data, 0), lag.rpo);
+  take(NewestOf(*data, 1), lag.replication);
   co_return lag;
 }
 
@@ -127,8 +140,9 @@ Task<Result<bool>> AuroraGlobal::FailOver(RegionName target, LossConsent consent
   Result<rds::DbCluster> to = co_await LookAtCluster(target, Left(clock_, began, timeout));
   if (!to) co_return to.error();
   if (const Result<Unit> may = MayFailOver(*global, *to); !may) co_return may.error();
-  log_.Warn("a failover that may lose writes is asked of AWS",
-            {{"global_database", database_.id}, {"target", target.text}, {"execution", consent.execution.text}, {"by", consent.by}});
+  log_.Warn(
+      "a failover that may lose writes is asked of AWS",
+      {{"global_database", database_.id}, {"target", target.text}, {"execution", consent.execution.text}, {"by", consent.by}});
   Result<rds::GlobalCluster> taken =
       co_await rds::FailoverGlobalClusterAllowDataLoss(client_, target.text, database_.id, *arn, Left(clock_, began, timeout));
   if (!taken) co_return taken.error();
@@ -150,8 +164,9 @@ Task<Result<bool>> AuroraGlobal::Detach(RegionName target, LossConsent consent, 
   if (to->instances.empty()) {
     co_return Refused("cluster '" + to->id + "' has no instance: it could not be connected to", "add an instance to it first");
   }
-  log_.Warn("a secondary is cut out of its global database; nothing stops the old writer",
-            {{"global_database", database_.id}, {"target", target.text}, {"execution", consent.execution.text}, {"by", consent.by}});
+  log_.Warn(
+      "a secondary is cut out of its global database; nothing stops the old writer",
+      {{"global_database", database_.id}, {"target", target.text}, {"execution", consent.execution.text}, {"by", consent.by}});
   Result<Unit> removed =
       co_await rds::RemoveFromGlobalCluster(client_, target.text, database_.id, *arn, Left(clock_, began, timeout));
   if (!removed) co_return removed.error();
@@ -183,8 +198,8 @@ Task<Result<Unit>> AuroraGlobal::Await(RegionName target, Duration timeout) {
       seen = global.error().message;
     }
     if (AgeAt(began, clock_.Now()) + poll_ >= timeout) {
-      co_return RetryLater("the writer of '" + database_.id + "' is not in '" + target.text + "' after " + FormatDuration(timeout) + ": " +
-                           seen);
+      co_return RetryLater("the writer of '" + database_.id + "' is not in '" + target.text + "' after " + FormatDuration(timeout) +
+                           ": " + seen);
     }
     co_await clock_.Sleep(poll_);
   }
@@ -206,13 +221,15 @@ Task<Result<Unit>> AuroraGlobal::AwaitDetached(RegionName target, Duration timeo
       seen = global.ok() ? "it is still a member" : global.error().message;
     }
     if (AgeAt(began, clock_.Now()) + poll_ >= timeout) {
-      co_return RetryLater("the cluster of '" + target.text + "' does not stand alone after " + FormatDuration(timeout) + ": " + seen);
+      co_return RetryLater("the cluster of '" + target.text + "' does not stand alone after " + FormatDuration(timeout) + ": " +
+                           seen);
     }
     co_await clock_.Sleep(poll_);
   }
 }
 
-Task<Result<FencingWord>> AuroraGlobal::ReadFencing(RegionName source, std::vector<RegionName> asked, WallTime from, Duration timeout) {
+Task<Result<FencingWord>> AuroraGlobal::ReadFencing(RegionName source, std::vector<RegionName> asked, WallTime from,
+                                                    Duration timeout) {
   const Instant began = clock_.Now();
   const Result<std::string> arn = ArnOf(source);
   if (!arn) co_return arn.error();

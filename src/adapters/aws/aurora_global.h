@@ -53,10 +53,11 @@ class AuroraGlobal {
   /// Moves the writer to `target` without loss. @return true: a request was sent; false: it is so, or under way
   /// @error kRefused: it could not end well; kRetry: nothing was sent; kUnknownOutcome: look
   Task<Result<bool>> SwitchOver(RegionName target, Duration timeout);
-  /// Moves the writer to `target`; what it has not received is lost. Asks nobody but the target's region. @return, @error as SwitchOver
+  /// Moves the writer to `target`; what it has not received is lost. Asks nobody but the target's region. @return, @error as
+  /// SwitchOver
   Task<Result<bool>> FailOver(RegionName target, LossConsent consent, Duration timeout);
-  /// Cuts `target` out of the global database: a cluster of its own that takes writes. For versions that have drifted apart, and for
-  /// emulators without failover. @return, @error as SwitchOver
+  /// Cuts `target` out of the global database: a cluster of its own that takes writes. For versions that have drifted apart, and
+  /// for emulators without failover. @return, @error as SwitchOver
   Task<Result<bool>> Detach(RegionName target, LossConsent consent, Duration timeout);
 
   /// Looks from the target's region until the move is done and the cluster is available with a writer.

@@ -8,13 +8,13 @@
 namespace lifeboat::aws {
 namespace {
 
-using testing::FakeAws;
-using testing::Said;
-using testing::Seen;
 using ::testing::Each;
 using ::testing::ElementsAre;
+using testing::FakeAws;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testing::Said;
+using testing::Seen;
 
 const std::string kOne = "arn:aws:rds:us-east-1:123456789012:cluster:orders-1";
 const std::string kTwo = "arn:aws:rds:eu-west-1:123456789012:cluster:orders-2";
@@ -31,7 +31,8 @@ class AuroraGlobalTest : public ::testing::Test {
   Said Answer(const Seen& seen) {
     if (seen.operation == "DescribeGlobalClusters") {
       if (on_look) on_look();
-      return Wrapped(seen.operation, "<GlobalClusters><GlobalClusterMember>" + Global() + "</GlobalClusterMember></GlobalClusters>");
+      return Wrapped(seen.operation,
+                     "<GlobalClusters><GlobalClusterMember>" + Global() + "</GlobalClusterMember></GlobalClusters>");
     }
     if (seen.operation == "DescribeDBClusters") {
       const std::string id = seen.Form("DBClusterIdentifier");
@@ -48,16 +49,20 @@ class AuroraGlobalTest : public ::testing::Test {
     if (seen.operation == "DescribeDBClusterSnapshots") {
       std::string list;
       for (const auto& [id, state] : snapshots) {
-        list += "<DBClusterSnapshot><DBClusterSnapshotIdentifier>" + id + "</DBClusterSnapshotIdentifier><DBClusterIdentifier>orders-1"
-                "</DBClusterIdentifier><Status>" + state + "</Status><DBClusterSnapshotArn>arn:" + id + "</DBClusterSnapshotArn></DBClusterSnapshot>";
+        list += "<DBClusterSnapshot><DBClusterSnapshotIdentifier>" + id +
+                "</DBClusterSnapshotIdentifier><DBClusterIdentifier>orders-1"
+                "</DBClusterIdentifier><Status>" +
+                state + "</Status><DBClusterSnapshotArn>arn:" + id + "</DBClusterSnapshotArn></DBClusterSnapshot>";
       }
       return Wrapped(seen.operation, "<DBClusterSnapshots>" + list + "</DBClusterSnapshots>");
     }
     if (seen.operation == "CopyDBClusterSnapshot") {
       const std::string id = seen.Form("TargetDBClusterSnapshotIdentifier");
       snapshots.emplace_back(id, "creating");
-      return Wrapped(seen.operation, "<DBClusterSnapshot><DBClusterSnapshotIdentifier>" + id + "</DBClusterSnapshotIdentifier>"
-                                     "<DBClusterSnapshotArn>arn:" + id + "</DBClusterSnapshotArn></DBClusterSnapshot>");
+      return Wrapped(seen.operation, "<DBClusterSnapshot><DBClusterSnapshotIdentifier>" + id +
+                                         "</DBClusterSnapshotIdentifier>"
+                                         "<DBClusterSnapshotArn>arn:" +
+                                         id + "</DBClusterSnapshotArn></DBClusterSnapshot>");
     }
     if (seen.operation == "RemoveFromGlobalCluster") {
       two_is_member = false;
@@ -73,18 +78,25 @@ class AuroraGlobalTest : public ::testing::Test {
     return FakeAws::QueryError(400, "InvalidAction");
   }
   static Said Wrapped(const std::string& operation, const std::string& xml) {
-    return Said{200, "<" + operation + "Response><" + operation + "Result>" + xml + "</" + operation + "Result></" + operation + "Response>", {}, {}};
+    return Said{
+        200,
+        "<" + operation + "Response><" + operation + "Result>" + xml + "</" + operation + "Result></" + operation + "Response>",
+        {},
+        {}};
   }
   [[nodiscard]] std::string Global() const {
     const auto member = [&](const std::string& arn) {
       return "<GlobalClusterMember><DBClusterArn>" + arn + "</DBClusterArn><IsWriter>" + (arn == writer ? "true" : "false") +
-             "</IsWriter><SynchronizationStatus>" + (arn == writer ? "" : synchronization) + "</SynchronizationStatus></GlobalClusterMember>";
+             "</IsWriter><SynchronizationStatus>" + (arn == writer ? "" : synchronization) +
+             "</SynchronizationStatus></GlobalClusterMember>";
     };
-    std::string xml = "<GlobalClusterIdentifier>orders</GlobalClusterIdentifier><Status>" + status + "</Status><EngineVersion>" + version_one +
-                      "</EngineVersion><GlobalClusterMembers>" + member(kOne) + (two_is_member ? member(kTwo) : "") + "</GlobalClusterMembers>";
+    std::string xml = "<GlobalClusterIdentifier>orders</GlobalClusterIdentifier><Status>" + status + "</Status><EngineVersion>" +
+                      version_one + "</EngineVersion><GlobalClusterMembers>" + member(kOne) + (two_is_member ? member(kTwo) : "") +
+                      "</GlobalClusterMembers>";
     if (!moving.empty()) {
-      xml += "<FailoverState><Status>" + moving + "</Status><FromDbClusterArn>" + kOne + "</FromDbClusterArn><ToDbClusterArn>" + moving_to +
-             "</ToDbClusterArn><IsDataLossAllowed>" + (moving == "failing-over" ? "true" : "false") + "</IsDataLossAllowed></FailoverState>";
+      xml += "<FailoverState><Status>" + moving + "</Status><FromDbClusterArn>" + kOne + "</FromDbClusterArn><ToDbClusterArn>" +
+             moving_to + "</ToDbClusterArn><IsDataLossAllowed>" + (moving == "failing-over" ? "true" : "false") +
+             "</IsDataLossAllowed></FailoverState>";
     }
     return xml;
   }
@@ -93,12 +105,12 @@ class AuroraGlobalTest : public ::testing::Test {
     const bool is_writer = (two ? kTwo : kOne) == writer || (two && !two_is_member);
     std::string members;
     if (!two || !headless) {
-      members = "<DBClusterMember><DBInstanceIdentifier>" + id + "-a</DBInstanceIdentifier><IsClusterWriter>" + (is_writer ? "true" : "false") +
-                "</IsClusterWriter></DBClusterMember>";
+      members = "<DBClusterMember><DBInstanceIdentifier>" + id + "-a</DBInstanceIdentifier><IsClusterWriter>" +
+                (is_writer ? "true" : "false") + "</IsClusterWriter></DBClusterMember>";
     }
     return "<DBClusterIdentifier>" + id + "</DBClusterIdentifier><DBClusterArn>" + (two ? kTwo : kOne) + "</DBClusterArn><Status>" +
-           cluster_status + "</Status><EngineVersion>" + (two ? version_two : version_one) + "</EngineVersion><DBClusterMembers>" + members +
-           "</DBClusterMembers>";
+           cluster_status + "</Status><EngineVersion>" + (two ? version_two : version_one) + "</EngineVersion><DBClusterMembers>" +
+           members + "</DBClusterMembers>";
   }
   Result<bool> SwitchOver() { return aws_.Run(aurora_.SwitchOver(region_two, 60s)); }
   Result<bool> FailOver() { return aws_.Run(aurora_.FailOver(region_two, consent, 60s)); }

@@ -8,7 +8,8 @@ namespace {
 
 constexpr const char* kAvailable = "available";
 constexpr const char* kLostWritesPrefix = "rds:unplanned-global-failover-";
-constexpr const char* kDetachHint = "what is left is detach-and-promote: it ends the global database, and nothing stops the old writer";
+constexpr const char* kDetachHint =
+    "what is left is detach-and-promote: it ends the global database, and nothing stops the old writer";
 
 bool Contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
@@ -90,8 +91,9 @@ Result<Unit> MaySwitchOver(const rds::GlobalCluster& global, const rds::DbCluste
     return Refused("cluster '" + target.id + "' is not in step with the writer: '" + member->synchronization + "'");
   }
   if (source.engine_version != target.engine_version) {
-    return Refused("the writer runs version '" + source.engine_version + "', cluster '" + target.id + "' '" + target.engine_version + "'",
-                   "bring both to the same version first");
+    return Refused(
+        "the writer runs version '" + source.engine_version + "', cluster '" + target.id + "' '" + target.engine_version + "'",
+        "bring both to the same version first");
   }
   return Done();
 }
@@ -99,12 +101,13 @@ Result<Unit> MaySwitchOver(const rds::GlobalCluster& global, const rds::DbCluste
 Result<Unit> MayFailOver(const rds::GlobalCluster& global, const rds::DbCluster& target) {
   if (const Result<Unit> may = MayBeWriter(global, target); !may) return may;
   if (global.failover && global.failover->to_arn != target.arn) {
-    return Refused("global database '" + global.id + "' is '" + global.failover->status + "' towards '" + global.failover->to_arn + "'",
-                   "wait until that has ended, or take that target");
+    return Refused(
+        "global database '" + global.id + "' is '" + global.failover->status + "' towards '" + global.failover->to_arn + "'",
+        "wait until that has ended, or take that target");
   }
   if (!SameMajorVersion(global.engine_version, target.engine_version)) {
-    return Refused("global database '" + global.id + "' runs version '" + global.engine_version + "', cluster '" + target.id + "' '" +
-                       target.engine_version + "'",
+    return Refused("global database '" + global.id + "' runs version '" + global.engine_version + "', cluster '" + target.id +
+                       "' '" + target.engine_version + "'",
                    kDetachHint);
   }
   return Done();
@@ -172,12 +175,14 @@ std::vector<AuroraFinding> FindingsOf(const rds::GlobalCluster& global, const st
       findings.push_back({"aurora-not-available", "cluster '" + cluster.id + "' is '" + cluster.status + "'", ""});
     }
     if (!SameMajorVersion(cluster.engine_version, global.engine_version)) {
-      findings.push_back({"aurora-version", "cluster '" + cluster.id + "' runs '" + cluster.engine_version + "', the global database '" +
-                                                global.engine_version + "'",
+      findings.push_back({"aurora-version",
+                          "cluster '" + cluster.id + "' runs '" + cluster.engine_version + "', the global database '" +
+                              global.engine_version + "'",
                           kDetachHint});
     } else if (cluster.engine_version != global.engine_version) {
-      findings.push_back({"aurora-version-minor", "cluster '" + cluster.id + "' runs '" + cluster.engine_version +
-                                                      "', the global database '" + global.engine_version + "'",
+      findings.push_back({"aurora-version-minor",
+                          "cluster '" + cluster.id + "' runs '" + cluster.engine_version + "', the global database '" +
+                              global.engine_version + "'",
                           "a switchover needs the same version on both sides"});
     }
     if (!member->is_writer && member->synchronization == "pending-resync") {

@@ -3,7 +3,8 @@
 // What may be asked of an Aurora global database in the state in which it is, and what its answers and events mean.
 // Nothing here sends anything.
 // Thread rule: pure functions.
-// @source Aurora User Guide, "Using switchover or failover in Amazon Aurora Global Database"; "Amazon RDS event categories and event
+// @source Aurora User Guide, "Using switchover or failover in Amazon Aurora Global Database"; "Amazon RDS event categories and
+// event
 //         messages for Aurora" (RDS-EVENT-0238, 0239, 0390, 0391, 0397)
 
 #include <optional>
@@ -34,9 +35,11 @@ enum class WriterMove {
 [[nodiscard]] bool SameMajorVersion(const std::string& a, const std::string& b);
 
 /// Refuses a switchover that could not end well, with the reason. @error kRefused; kFail: the target is no member
-[[nodiscard]] Result<Unit> MaySwitchOver(const rds::GlobalCluster& global, const rds::DbCluster& source, const rds::DbCluster& target);
+[[nodiscard]] Result<Unit> MaySwitchOver(const rds::GlobalCluster& global, const rds::DbCluster& source,
+                                         const rds::DbCluster& target);
 
-/// Refuses a failover that AWS would not do, or that would end in a cluster that nobody can connect to. The old writer is not asked.
+/// Refuses a failover that AWS would not do, or that would end in a cluster that nobody can connect to. The old writer is not
+/// asked.
 /// @error kRefused, its hint names detach-and-promote where that is what is left; kFail: the target is no member
 [[nodiscard]] Result<Unit> MayFailOver(const rds::GlobalCluster& global, const rds::DbCluster& target);
 

@@ -172,7 +172,10 @@ Judged Client::State::JudgeAnswer(const Call& call, const ApiError& error, const
 }
 
 void Client::State::LogAgain(const Call& call, const Judged& judged, int attempt, Duration wait) const {
-  Json fields = {{"aws", call.service}, {"aws_region", call.region}, {"operation", call.operation}, {"attempt", attempt},
+  Json fields = {{"aws", call.service},
+                 {"aws_region", call.region},
+                 {"operation", call.operation},
+                 {"attempt", attempt},
                  {"wait_ms", Millis(wait)}};
   if (!judged.code.empty()) fields["code"] = judged.code;
   if (!judged.request_id.empty()) fields["request_id"] = judged.request_id;
@@ -258,8 +261,8 @@ Task<Result<Reply>> Client::Send(Call call, Duration timeout) {
     }
 
     const bool again = judged.again && attempt < attempts && !(judged.renew && renewed);
-    const Duration wait = judged.at_once ? 0ns
-                                         : std::max(judged.at_least, BackOff(state->options.retry, attempt + 1, state->doors.dice()));
+    const Duration wait =
+        judged.at_once ? 0ns : std::max(judged.at_least, BackOff(state->options.retry, attempt + 1, state->doors.dice()));
     if (!again || wait >= left() || !budget.Take(judged.price)) co_return EndWith(call, judged, unknown);
     unknown = unknown || judged.unknown;
     if (judged.renew) {

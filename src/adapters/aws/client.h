@@ -36,9 +36,9 @@ enum class Effect {
 };
 
 struct Call {
-  std::string service;         ///< the name in its endpoint: "rds", "dynamodb", "monitoring", "route53"
-  std::string region;          ///< where it is sent; a global service is sent to its own
-  std::string operation;       ///< "DescribeGlobalClusters": for messages, logs and counts
+  std::string service;    ///< the name in its endpoint: "rds", "dynamodb", "monitoring", "route53"
+  std::string region;     ///< where it is sent; a global service is sent to its own
+  std::string operation;  ///< "DescribeGlobalClusters": for messages, logs and counts
   std::string method = "POST";
   std::string path = "/";  ///< percent-encoded as it is sent
   Pairs query;             ///< plain; encoded when it is sent

@@ -75,7 +75,8 @@ class ClientTest : public ::testing::Test {
   }
   Result<Reply> Send(Call call, Duration timeout = 60s) { return Await(context_, client_->Send(std::move(call), timeout)); }
   static Answer Refusal(int status, const std::string& code) {
-    return Answer{status, "<ErrorResponse><Error><Code>" + code + "</Code><Message>words</Message></Error></ErrorResponse>", {}, {}, {}};
+    return Answer{
+        status, "<ErrorResponse><Error><Code>" + code + "</Code><Message>words</Message></Error></ErrorResponse>", {}, {}, {}};
   }
   static Answer Silence() { return Answer{0, "", {}, UnknownOutcome("no answer within 10 s"), {}}; }
   static Answer NoConnection() { return Answer{0, "", {}, RetryLater("connection refused"), {}}; }
@@ -105,8 +106,9 @@ TEST_F(ClientTest, ACallIsSignedForItsRegionAndItsAnswerHandedOn) {
   EXPECT_EQ(sent[0].url, "https://rds.eu-west-1.amazonaws.com/");
   EXPECT_EQ(HeaderIn(sent[0], "Host"), "rds.eu-west-1.amazonaws.com");
   EXPECT_EQ(HeaderIn(sent[0], "X-Amz-Date"), "20261123T114622Z");
-  EXPECT_THAT(HeaderIn(sent[0], "Authorization"),
-              HasSubstr("Credential=key-1/20261123/eu-west-1/rds/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token"));
+  EXPECT_THAT(
+      HeaderIn(sent[0], "Authorization"),
+      HasSubstr("Credential=key-1/20261123/eu-west-1/rds/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token"));
   EXPECT_TRUE(sent[0].fresh_connection);
 }
 

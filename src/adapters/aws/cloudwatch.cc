@@ -55,8 +55,8 @@ Result<Unit> Take(const XmlNode& result, std::vector<std::optional<Datum>>& newe
 
 }  // namespace
 
-Task<Result<std::vector<std::optional<Datum>>>> Newest(Client& client, std::string region, std::vector<Metric> metrics, WallTime from,
-                                                       WallTime to, Duration timeout) {
+Task<Result<std::vector<std::optional<Datum>>>> Newest(Client& client, std::string region, std::vector<Metric> metrics,
+                                                       WallTime from, WallTime to, Duration timeout) {
   if (metrics.size() > kMostMetrics) co_return Fail("more than 500 metrics at once");
   const auto end = std::chrono::steady_clock::now() + timeout;
   std::vector<std::optional<Datum>> newest(metrics.size());

@@ -28,7 +28,7 @@ struct Datum {
 
 /// The newest datum of each metric between `from` and `to`; nothing: there is none. At most 500 metrics.
 /// @error kFail: CloudWatch says that it may not be read
-Task<Result<std::vector<std::optional<Datum>>>> Newest(Client& client, std::string region, std::vector<Metric> metrics, WallTime from,
-                                                       WallTime to, Duration timeout);
+Task<Result<std::vector<std::optional<Datum>>>> Newest(Client& client, std::string region, std::vector<Metric> metrics,
+                                                       WallTime from, WallTime to, Duration timeout);
 
 }  // namespace lifeboat::aws::cloudwatch

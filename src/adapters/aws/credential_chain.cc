@@ -87,7 +87,10 @@ class Memory final : public CredentialSource, public std::enable_shared_from_thi
 class FromRole final : public CredentialSource {
  public:
   FromRole(std::shared_ptr<CredentialSource> base, sts::Role role, std::string region, CredentialDoors doors)
-      : base_(std::move(base)), client_(base_, doors.client_options, doors.client), role_(std::move(role)), region_(std::move(region)) {
+      : base_(std::move(base)),
+        client_(base_, doors.client_options, doors.client),
+        role_(std::move(role)),
+        region_(std::move(region)) {
     if (role_.session_name.empty()) role_.session_name = kSessionName;
   }
   Task<Result<SharedCredentials>> Get(Duration timeout) override {
@@ -162,7 +165,8 @@ class Chain final : public CredentialSource {
   [[nodiscard]] std::shared_ptr<CredentialSource> WithRoles(std::shared_ptr<CredentialSource> source, std::vector<sts::Role> roles,
                                                             const std::string& region) {
     for (sts::Role& role : roles) {
-      source = RoleCredentials(Remembered(std::move(source), doors_.client.clock, doors_.client.log), std::move(role), region, doors_);
+      source =
+          RoleCredentials(Remembered(std::move(source), doors_.client.clock, doors_.client.log), std::move(role), region, doors_);
     }
     return source;
   }

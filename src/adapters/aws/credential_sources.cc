@@ -112,14 +112,14 @@ class FromContainer final : public CredentialSource {
   /// @source AWS SDKs and Tools Reference Guide, "Container credential provider"
   static bool MayBeAsked(const std::string& url) {
     if (url.starts_with("https://")) return true;
-    constexpr std::array kHosts{"http://127.", "http://localhost", "http://[::1]", "http://169.254.170.2", "http://169.254.170.23",
-                                "http://[fd00:ec2::23]"};
+    constexpr std::array kHosts{"http://127.",          "http://localhost",      "http://[::1]",
+                                "http://169.254.170.2", "http://169.254.170.23", "http://[fd00:ec2::23]"};
     for (const std::string_view host : kHosts) {
       if (!url.starts_with(host)) continue;
       const std::string_view rest = std::string_view(url).substr(host.size());
       const bool whole = rest.empty() || rest.front() == '/' || rest.front() == ':';
-      if (whole || (host.ends_with("127.") && rest.substr(0, rest.find_first_of("/:")).find_first_not_of("0123456789.") ==
-                                                  std::string_view::npos)) {
+      if (whole || (host.ends_with("127.") &&
+                    rest.substr(0, rest.find_first_of("/:")).find_first_not_of("0123456789.") == std::string_view::npos)) {
         return true;
       }
     }

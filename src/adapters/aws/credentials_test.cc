@@ -10,10 +10,10 @@ namespace {
 
 using lifeboat::testing::FakeFiles;
 using testing::FakeAws;
-using testing::Said;
-using testing::Seen;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testing::Said;
+using testing::Seen;
 
 class CredentialsTest : public ::testing::Test {
  protected:
@@ -29,13 +29,16 @@ class CredentialsTest : public ::testing::Test {
     return aws_.Run(source_->Get(30s));
   }
   static Said StsKeys(const std::string& action, const std::string& key, const std::string& expires) {
-    return Said{200, "<" + action + "Response><" + action + "Result><Credentials><AccessKeyId>" + key +
-                         "</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>" + expires +
-                         "</Expiration></Credentials></" + action + "Result></" + action + "Response>",
-                {}, {}};
+    return Said{200,
+                "<" + action + "Response><" + action + "Result><Credentials><AccessKeyId>" + key +
+                    "</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>" + expires +
+                    "</Expiration></Credentials></" + action + "Result></" + action + "Response>",
+                {},
+                {}};
   }
   static std::string Keys(const std::string& key, const std::string& expires) {
-    return R"({"Code":"Success","AccessKeyId":")" + key + R"(","SecretAccessKey":"s","Token":"t","Expiration":")" + expires + R"("})";
+    return R"({"Code":"Success","AccessKeyId":")" + key + R"(","SecretAccessKey":"s","Token":"t","Expiration":")" + expires +
+           R"("})";
   }
 
   FakeAws aws_;
@@ -68,7 +71,8 @@ TEST_F(CredentialsTest, ARoleIsTakenThroughTheRegionsOwnTokenService) {
   environment_["AWS_PROFILE"] = "dr";
   environment_["AWS_REGION"] = "eu-west-1";
   files_.content["/home/x/.aws/config"] =
-      "[profile dr]\nrole_arn = arn:aws:iam::2:role/dr\nsource_profile = base\nexternal_id = secret-handshake\nrole_session_name = me\n"
+      "[profile dr]\nrole_arn = arn:aws:iam::2:role/dr\nsource_profile = base\nexternal_id = secret-handshake\nrole_session_name = "
+      "me\n"
       "duration_seconds = 900\n";
   files_.content["/home/x/.aws/credentials"] = "[base]\naws_access_key_id = B\naws_secret_access_key = s\n";
   aws_.answer = [](const Seen&) { return StsKeys("AssumeRole", "R", "2026-11-23T12:46:22Z"); };
@@ -129,7 +133,8 @@ TEST_F(CredentialsTest, AContainersEndpointIsAskedWithItsTokenAndOnlyWhereItMayB
   aws_.answer = [](const Seen&) { return Said{200, Keys("C", "2026-11-23T12:46:22Z"), {}, {}}; };
   ASSERT_TRUE(Find().ok());
   EXPECT_EQ(aws_.seen[0].Header("Authorization"), "pod");
-  for (const char* bad : {"http://169.254.170.23.evil.example/x", "http://example.com/x", "http://127.evil.example/", "http://localhost.evil/"}) {
+  for (const char* bad :
+       {"http://169.254.170.23.evil.example/x", "http://example.com/x", "http://127.evil.example/", "http://localhost.evil/"}) {
     aws_.seen.clear();
     environment_["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = bad;
     EXPECT_EQ(Find().error().retry, Retry::kFail) << bad;
@@ -179,7 +184,7 @@ TEST_F(CredentialsTest, TheyAreRenewedBeforeTheirEndAndTheOldOnesServeOnWhileTha
   EXPECT_EQ((*get())->access_key_id, "C1");
   EXPECT_EQ(number, 1);
   aws_.clock.passed += 6min;  // nine minutes before the end
-  EXPECT_TRUE(get().ok());  // answered at once, the old ones or the new; the new ones come in the background
+  EXPECT_TRUE(get().ok());    // answered at once, the old ones or the new; the new ones come in the background
   ASSERT_TRUE(lifeboat::testing::RunUntil(aws_.context, [&] { return number == 2; }));
   EXPECT_EQ((*get())->access_key_id, "C2");
   broken = true;
@@ -225,7 +230,8 @@ TEST(SharedConfigFiles, CirclesAndHalvesAndWhatIsNotFollowedAreMistakes) {
   const auto judge = [](const char* text, const char* profile) {
     return CredentialsOfProfile(ParseSharedConfig(text, ""), profile).error();
   };
-  EXPECT_EQ(judge("[profile a]\nrole_arn=r\nsource_profile=b\n[profile b]\nrole_arn=r\nsource_profile=a\n", "a").retry, Retry::kFail);
+  EXPECT_EQ(judge("[profile a]\nrole_arn=r\nsource_profile=b\n[profile b]\nrole_arn=r\nsource_profile=a\n", "a").retry,
+            Retry::kFail);
   EXPECT_EQ(judge("[profile a]\nrole_arn=r\nsource_profile=gone\n", "a").retry, Retry::kFail);
   EXPECT_EQ(judge("[profile a]\nrole_arn=r\n", "a").retry, Retry::kFail);
   EXPECT_EQ(judge("[profile a]\naws_access_key_id=k\n", "a").retry, Retry::kFail);

@@ -116,7 +116,8 @@ Task<Result<TransactionAnswer>> TransactWriteItems(Client& client, std::string r
   Json body = {{"TransactItems", std::move(items)}};
   if (!token.empty()) body["ClientRequestToken"] = token;
   // With a token AWS carries a repeated request out once. SAFETY: a token given here must be new for every transaction.
-  Call call = JsonCall(kService, std::move(region), "TransactWriteItems", body, token.empty() ? Effect::kOnce : Effect::kRepeatable);
+  Call call =
+      JsonCall(kService, std::move(region), "TransactWriteItems", body, token.empty() ? Effect::kOnce : Effect::kRepeatable);
   call.answers = {"TransactionCanceledException"};
   Result<Reply> reply = co_await client.Send(std::move(call), timeout);
   if (!reply) co_return reply.error();

@@ -30,14 +30,14 @@ struct Table {
 
 /// A condition on the item that stands there. @source "Condition expressions"
 struct Condition {
-  std::string expression;         ///< "attribute_not_exists(#k) OR #v = :seen"; empty: none
-  Json names = Json::object();    ///< {"#k": "key"}
-  Json values = Json::object();   ///< {":seen": {"N": "7"}}
+  std::string expression;        ///< "attribute_not_exists(#k) OR #v = :seen"; empty: none
+  Json names = Json::object();   ///< {"#k": "key"}
+  Json values = Json::object();  ///< {":seen": {"N": "7"}}
 };
 
 struct Written {
-  bool done = false;              ///< false: the condition did not hold, nothing was changed
-  std::optional<Json> stands;     ///< not done: the item that stands there; nothing: none
+  bool done = false;           ///< false: the condition did not hold, nothing was changed
+  std::optional<Json> stands;  ///< not done: the item that stands there; nothing: none
 };
 
 /// @return nothing: no such item
@@ -55,12 +55,14 @@ Task<Result<std::vector<Json>>> Query(Client& client, Table table, Condition con
 
 struct TransactionAnswer {
   bool done = false;
-  std::vector<Json> reasons;  ///< not done: {"Code", "Message", "Item"}, one an item of the request, in its order; Code "None": it held
+  std::vector<Json>
+      reasons;  ///< not done: {"Code", "Message", "Item"}, one an item of the request, in its order; Code "None": it held
 };
 /// All or nothing. @param items TransactWriteItem objects, at most 100
 /// @param token the same for the same request: AWS carries it out once within 10 minutes
 /// Not for tables with multi-region strong consistency, which refuse transactions.
-Task<Result<TransactionAnswer>> TransactWriteItems(Client& client, std::string region, Json items, std::string token, Duration timeout);
+Task<Result<TransactionAnswer>> TransactWriteItems(Client& client, std::string region, Json items, std::string token,
+                                                   Duration timeout);
 
 /// DynamoDB's description, member "Table". @error kNotFound: no such table
 Task<Result<Json>> DescribeTable(Client& client, Table table, Duration timeout);

@@ -112,14 +112,16 @@ Result<ServiceEndpoint> Endpoints::Of(const std::string& service, const std::str
   for (const std::string& key : {service + "/" + region, service, "*/" + region, std::string("*")}) {
     const auto found = set.find(key);
     if (found == set.end()) continue;
-    if (!IsUrl(found->second)) return Fail("the endpoint '" + found->second + "' of '" + key + "' is not a URL", "write https://host");
+    if (!IsUrl(found->second))
+      return Fail("the endpoint '" + found->second + "' of '" + key + "' is not a URL", "write https://host");
     endpoint.url = found->second;
     endpoint.by_hand = true;
     while (endpoint.url.ends_with('/')) endpoint.url.pop_back();
     return endpoint;
   }
   if (service == "route53") {
-    endpoint.url = partition->name == "aws-us-gov" ? "https://route53.us-gov.amazonaws.com" : "https://route53." + partition->dns_suffix;
+    endpoint.url =
+        partition->name == "aws-us-gov" ? "https://route53.us-gov.amazonaws.com" : "https://route53." + partition->dns_suffix;
   } else if (service == "iam") {
     endpoint.url = "https://iam." + partition->dns_suffix;
   } else {

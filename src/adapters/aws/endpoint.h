@@ -31,8 +31,8 @@ struct ServiceEndpoint {
 
 /// The part of AWS that a region belongs to. @error kFail: the name is not that of a region
 struct Partition {
-  std::string name;        ///< "aws", "aws-cn", "aws-us-gov", …
-  std::string dns_suffix;  ///< "amazonaws.com"
+  std::string name;           ///< "aws", "aws-cn", "aws-us-gov", …
+  std::string dns_suffix;     ///< "amazonaws.com"
   std::string global_region;  ///< where its Route 53 is signed for
 };
 [[nodiscard]] Result<Partition> PartitionOf(std::string_view region);

@@ -22,7 +22,8 @@ QueryParameters& QueryParameters::List(const std::string& prefix, const std::vec
   return *this;
 }
 
-Call QueryCall(const QueryService& service, std::string region, std::string action, const QueryParameters& parameters, Effect effect) {
+Call QueryCall(const QueryService& service, std::string region, std::string action, const QueryParameters& parameters,
+               Effect effect) {
   Pairs form = {{"Action", action}, {"Version", service.version}};
   form.insert(form.end(), parameters.pairs().begin(), parameters.pairs().end());
   Call call;

@@ -52,7 +52,8 @@ struct JsonService {
   const char* version;        ///< "1.0"
 };
 
-[[nodiscard]] Call JsonCall(const JsonService& service, std::string region, const std::string& operation, const Json& body, Effect effect);
+[[nodiscard]] Call JsonCall(const JsonService& service, std::string region, const std::string& operation, const Json& body,
+                            Effect effect);
 /// The body of an answer, an object. @error kFail: it is none
 [[nodiscard]] Result<Json> JsonResult(const Reply& reply, const std::string& operation);
 

@@ -219,8 +219,8 @@ Task<Result<DbCluster>> DescribeDbCluster(Client& client, std::string region, st
 Task<Result<DbInstance>> DescribeDbInstance(Client& client, std::string region, std::string id, Duration timeout) {
   QueryParameters parameters;
   parameters.Text("DBInstanceIdentifier", id);
-  co_return co_await TheOne(client, std::move(region), "DescribeDBInstances", std::move(parameters), "DBInstances",
-                            &DbInstanceFrom, timeout);
+  co_return co_await TheOne(client, std::move(region), "DescribeDBInstances", std::move(parameters), "DBInstances", &DbInstanceFrom,
+                            timeout);
 }
 
 Task<Result<std::vector<DbInstance>>> DescribeInstancesOf(Client& client, std::string region, std::string cluster_id,
@@ -290,8 +290,8 @@ Task<Result<std::vector<Snapshot>>> DescribeDbSnapshots(Client& client, std::str
 Task<Result<std::vector<Snapshot>>> DescribeClusterSnapshots(Client& client, std::string region, std::string of, Duration timeout) {
   QueryParameters parameters;
   parameters.Text("DBClusterIdentifier", of);
-  co_return co_await CollectAs(client, std::move(region), "DescribeDBClusterSnapshots", std::move(parameters),
-                               "DBClusterSnapshots", &SnapshotFrom, timeout);
+  co_return co_await CollectAs(client, std::move(region), "DescribeDBClusterSnapshots", std::move(parameters), "DBClusterSnapshots",
+                               &SnapshotFrom, timeout);
 }
 
 Task<Result<Snapshot>> CopyClusterSnapshot(Client& client, std::string region, std::string source, std::string target,

@@ -105,7 +105,8 @@ Task<Result<GlobalCluster>> DescribeGlobalCluster(Client& client, std::string re
 Task<Result<DbCluster>> DescribeDbCluster(Client& client, std::string region, std::string id, Duration timeout);
 Task<Result<DbInstance>> DescribeDbInstance(Client& client, std::string region, std::string id, Duration timeout);
 /// All instances of a cluster.
-Task<Result<std::vector<DbInstance>>> DescribeInstancesOf(Client& client, std::string region, std::string cluster_id, Duration timeout);
+Task<Result<std::vector<DbInstance>>> DescribeInstancesOf(Client& client, std::string region, std::string cluster_id,
+                                                          Duration timeout);
 
 /// Without loss, or not at all: there is no parameter in this request that allows any.
 /// @param region the PRIMARY's @error kRefused: its state forbids it; kUnknownOutcome: look at the global cluster
@@ -115,10 +116,12 @@ Task<Result<GlobalCluster>> SwitchoverGlobalCluster(Client& client, std::string 
 Task<Result<GlobalCluster>> FailoverGlobalClusterAllowDataLoss(Client& client, std::string region, std::string id,
                                                                std::string target_arn, Duration timeout);
 /// Detaches a member: a secondary becomes a cluster of its own that takes writes, and nothing stops the old primary.
-Task<Result<Unit>> RemoveFromGlobalCluster(Client& client, std::string region, std::string id, std::string cluster_arn, Duration timeout);
+Task<Result<Unit>> RemoveFromGlobalCluster(Client& client, std::string region, std::string id, std::string cluster_arn,
+                                           Duration timeout);
 
 /// Irreversible. @param region the replica's
-Task<Result<DbInstance>> PromoteReadReplica(Client& client, std::string region, std::string id, std::uint64_t backup_days, Duration timeout);
+Task<Result<DbInstance>> PromoteReadReplica(Client& client, std::string region, std::string id, std::uint64_t backup_days,
+                                            Duration timeout);
 
 struct ReadReplica {
   std::string id;
@@ -138,7 +141,8 @@ Task<Result<std::vector<Snapshot>>> DescribeDbSnapshots(Client& client, std::str
 /// @param of a cluster, or empty for all
 Task<Result<std::vector<Snapshot>>> DescribeClusterSnapshots(Client& client, std::string region, std::string of, Duration timeout);
 /// Within one region. @error kRefused: the target's name is taken, or the source is not whole yet
-Task<Result<Snapshot>> CopyClusterSnapshot(Client& client, std::string region, std::string source, std::string target, Duration timeout);
+Task<Result<Snapshot>> CopyClusterSnapshot(Client& client, std::string region, std::string source, std::string target,
+                                           Duration timeout);
 
 /// All events of a kind ("db-cluster", "db-instance") since `from`, oldest first; at most 14 days back.
 Task<Result<std::vector<Event>>> DescribeEvents(Client& client, std::string region, std::string source_type, WallTime from,

@@ -12,13 +12,13 @@
 namespace lifeboat::aws {
 
 struct RetryLimits {
-  int attempts = 4;           ///< the first one included
-  Duration base = 100ms;      ///< the first wait is uniform in [0, base)
-  Duration longest = 5s;      ///< no wait is drawn from more
-  int budget = 500;           ///< of one endpoint
-  int price = 5;              ///< of a second attempt
-  int price_no_answer = 10;   ///< of one after silence or a lost connection
-  int earned = 1;             ///< by a call that needed no second attempt
+  int attempts = 4;          ///< the first one included
+  Duration base = 100ms;     ///< the first wait is uniform in [0, base)
+  Duration longest = 5s;     ///< no wait is drawn from more
+  int budget = 500;          ///< of one endpoint
+  int price = 5;             ///< of a second attempt
+  int price_no_answer = 10;  ///< of one after silence or a lost connection
+  int earned = 1;            ///< by a call that needed no second attempt
 };
 
 /// The wait before attempt `next` (2 and up): uniform in [0, base · 2^(next-2)), capped.

@@ -14,8 +14,8 @@ namespace {
 constexpr const char* kRoot = "/2013-04-01/";
 constexpr const char* kNamespace = "https://route53.amazonaws.com/doc/2013-04-01/";
 constexpr int kMostPages = 1000;
-constexpr std::array<std::string_view, 10> kKnownMembers{"Name",     "Type", "SetIdentifier",   "Failover",    "Weight",
-                                                         "Region",   "TTL",  "ResourceRecords", "HealthCheckId", "AliasTarget"};
+constexpr std::array<std::string_view, 10> kKnownMembers{"Name",   "Type", "SetIdentifier",   "Failover",      "Weight",
+                                                         "Region", "TTL",  "ResourceRecords", "HealthCheckId", "AliasTarget"};
 
 std::optional<std::uint64_t> NumberIn(const XmlNode& node) {
   std::uint64_t value = 0;
@@ -194,8 +194,8 @@ Task<Result<ChangeInfo>> ChangeRecordSets(Client& client, std::string region, st
                                           std::string comment, Duration timeout) {
   const Result<std::string> body = ChangeBatchXml(changes, comment);
   if (!body) co_return body.error();
-  Call call =
-      CallOf("ChangeResourceRecordSets", std::move(region), "POST", "hostedzone/" + UriEncode(BareId(zone)) + "/rrset/", Effect::kOnce);
+  Call call = CallOf("ChangeResourceRecordSets", std::move(region), "POST", "hostedzone/" + UriEncode(BareId(zone)) + "/rrset/",
+                     Effect::kOnce);
   call.headers = {{"Content-Type", "application/xml"}};
   call.body = *body;
   Result<XmlNode> root = co_await Ask(client, std::move(call), timeout);

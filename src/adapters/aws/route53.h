@@ -23,13 +23,13 @@ struct RecordSet {
   std::string name;
   std::string type;
   std::string set_id;
-  std::string failover;                   ///< "PRIMARY", "SECONDARY"; empty: no failover record
+  std::string failover;  ///< "PRIMARY", "SECONDARY"; empty: no failover record
   std::optional<std::uint64_t> weight;
-  std::string region;                     ///< of a latency record
-  std::optional<std::uint64_t> ttl;       ///< seconds; none: an alias
+  std::string region;                ///< of a latency record
+  std::optional<std::uint64_t> ttl;  ///< seconds; none: an alias
   std::vector<std::string> values;
   std::string health_check;
-  std::string alias_zone;                 ///< of an alias
+  std::string alias_zone;  ///< of an alias
   std::string alias_name;
   bool alias_evaluates_health = false;
   std::string unknown;  ///< a member of the record that is not kept here ("GeoLocation"): it must not be written back

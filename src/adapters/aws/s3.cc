@@ -29,7 +29,8 @@ Object ObjectFrom(Reply reply) {
   return object;
 }
 
-Task<Result<Object>> Fetch(Client& client, std::string operation, Bucket bucket, std::string method, std::string key, Duration timeout) {
+Task<Result<Object>> Fetch(Client& client, std::string operation, Bucket bucket, std::string method, std::string key,
+                           Duration timeout) {
   Call call = CallOf(operation, bucket, method, key, Effect::kReads);
   Result<Reply> reply = co_await client.Send(std::move(call), timeout);
   if (!reply) co_return reply.error();
@@ -55,8 +56,8 @@ ReplicationRule RuleFrom(const XmlNode& node) {
 
 }  // namespace
 
-Task<Result<Object>> PutObject(Client& client, Bucket bucket, std::string key, std::string body, std::string content_type, OnlyIf only_if,
-                               Duration timeout) {
+Task<Result<Object>> PutObject(Client& client, Bucket bucket, std::string key, std::string body, std::string content_type,
+                               OnlyIf only_if, Duration timeout) {
   const bool bound = only_if.absent || !only_if.etag.empty();
   // The whole object again is the same object; under a condition the first success makes the second attempt fail.
   Call call = CallOf("PutObject", bucket, "PUT", key, bound ? Effect::kOnce : Effect::kRepeatable);

@@ -32,8 +32,8 @@ struct OnlyIf {
 };
 
 /// @return its etag and version @error kRefused: the condition did not hold (412), or another change came between (409)
-Task<Result<Object>> PutObject(Client& client, Bucket bucket, std::string key, std::string body, std::string content_type, OnlyIf only_if,
-                               Duration timeout);
+Task<Result<Object>> PutObject(Client& client, Bucket bucket, std::string key, std::string body, std::string content_type,
+                               OnlyIf only_if, Duration timeout);
 /// @error kNotFound
 Task<Result<Object>> GetObject(Client& client, Bucket bucket, std::string key, Duration timeout);
 /// @error kNotFound
@@ -44,12 +44,12 @@ Task<Result<Unit>> DeleteObject(Client& client, Bucket bucket, std::string key, 
 struct ReplicationRule {
   std::string id;
   bool enabled = false;
-  std::string prefix;         ///< empty: all objects
-  bool by_tags = false;       ///< only objects with certain tags: the prefix does not say it all
-  std::string destination;    ///< bucket ARN
+  std::string prefix;       ///< empty: all objects
+  bool by_tags = false;     ///< only objects with certain tags: the prefix does not say it all
+  std::string destination;  ///< bucket ARN
   bool delete_markers = false;
   bool time_control = false;
-  bool kms_objects = false;   ///< objects under a key of KMS too
+  bool kms_objects = false;  ///< objects under a key of KMS too
   std::string replica_kms_key;
 };
 /// @return none: there is no replication

@@ -23,9 +23,9 @@ inline constexpr PathRule kPathAsSent{false, false};
 
 struct Signable {
   std::string method;
-  std::string path;  ///< as it is sent, percent-encoded
-  Pairs query;       ///< plain
-  Pairs headers;     ///< all that are to be signed, "host" among them; any case
+  std::string path;          ///< as it is sent, percent-encoded
+  Pairs query;               ///< plain
+  Pairs headers;             ///< all that are to be signed, "host" among them; any case
   std::string payload_hash;  ///< Sha256Hex of the body
 };
 

@@ -61,7 +61,8 @@ TEST(SignatureV4, EveryVectorOfTheVendorIsSignedToTheLetter) {
     SCOPED_TRACE(vector.name);
     if (!vector.context.contains("credentials")) continue;
     EXPECT_EQ(TextAt(vector.context, "timestamp"), "2015-08-30T12:36:00Z");
-    SigningScope scope{WallTime{1'440'938'160'000'000'000}, TextAt(vector.context, "region"), TextAt(vector.context, "service"), vector.rule};
+    SigningScope scope{WallTime{1'440'938'160'000'000'000}, TextAt(vector.context, "region"), TextAt(vector.context, "service"),
+                       vector.rule};
     const Json& keys = MemberAt(vector.context, "credentials");
     Credentials credentials;
     credentials.access_key_id = TextAt(keys, "access_key_id");
@@ -82,7 +83,8 @@ TEST(SignatureV4, EveryVectorOfTheVendorIsSignedToTheLetter) {
     Sign(request, credentials, scope);
     const std::string whole = TextAt(vector.expected, "signed_request");
     EXPECT_EQ(request.headers.back().first, "Authorization");
-    EXPECT_NE(whole.find("Authorization:" + request.headers.back().second + "\n"), std::string::npos) << request.headers.back().second;
+    EXPECT_NE(whole.find("Authorization:" + request.headers.back().second + "\n"), std::string::npos)
+        << request.headers.back().second;
     ++signed_ones;
   }
   EXPECT_EQ(signed_ones, 38);

@@ -24,8 +24,8 @@ namespace {
 namespace asio = boost::asio;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-constexpr Duration kFresh = 30s;          // an address is not asked for again before; AWS's own TTLs are 5 to 60 s
-constexpr std::size_t kResolvers = 4;     // lookups at once: one that hangs does not hold up the others
+constexpr Duration kFresh = 30s;           // an address is not asked for again before; AWS's own TTLs are 5 to 60 s
+constexpr std::size_t kResolvers = 4;      // lookups at once: one that hangs does not hold up the others
 constexpr std::size_t kMostAddresses = 3;  // tried for one request
 
 /// Names to addresses. Old addresses are answered while the name service fails: a region's disaster may take it along.

@@ -15,12 +15,12 @@
 namespace lifeboat::aws {
 namespace {
 
-using testing::FakeAws;
-using testing::Said;
-using testing::Seen;
 using ::testing::ElementsAre;
+using testing::FakeAws;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testing::Said;
+using testing::Seen;
 
 class TypedCallsTest : public ::testing::Test {
  protected:
@@ -32,7 +32,8 @@ class TypedCallsTest : public ::testing::Test {
 
 TEST_F(TypedCallsTest, AGlobalClusterIsReadWithItsMembersAndItsMove) {
   aws_.answer = [](const Seen&) {
-    return Said{200, R"(<DescribeGlobalClustersResponse xmlns="http://rds.amazonaws.com/doc/2014-10-31/"><DescribeGlobalClustersResult>
+    return Said{200,
+                R"(<DescribeGlobalClustersResponse xmlns="http://rds.amazonaws.com/doc/2014-10-31/"><DescribeGlobalClustersResult>
       <GlobalClusters><GlobalClusterMember><GlobalClusterIdentifier>orders</GlobalClusterIdentifier><Status>failing-over</Status>
       <Engine>aurora-postgresql</Engine><EngineVersion>16.4</EngineVersion><Endpoint>orders.global-x.global.rds.amazonaws.com</Endpoint>
       <GlobalClusterMembers>
@@ -44,7 +45,8 @@ TEST_F(TypedCallsTest, AGlobalClusterIsReadWithItsMembersAndItsMove) {
       <FailoverState><Status>failing-over</Status><FromDbClusterArn>arn:aws:rds:us-east-1:1:cluster:orders-1</FromDbClusterArn>
         <ToDbClusterArn>arn:aws:rds:eu-west-1:1:cluster:orders-2</ToDbClusterArn><IsDataLossAllowed>true</IsDataLossAllowed></FailoverState>
       </GlobalClusterMember></GlobalClusters></DescribeGlobalClustersResult></DescribeGlobalClustersResponse>)",
-                {}, {}};
+                {},
+                {}};
   };
   const auto global = aws_.Run(rds::DescribeGlobalCluster(*client_, "eu-west-1", "orders", 10s));
   ASSERT_TRUE(global.ok()) << global.error().Text();
@@ -61,16 +63,18 @@ TEST_F(TypedCallsTest, AGlobalClusterIsReadWithItsMembersAndItsMove) {
 
 TEST_F(TypedCallsTest, TheSwitchoversRequestHasNoWordOfLossAndTheFailoversHas) {
   aws_.answer = [](const Seen& seen) {
-    return Said{200, "<" + seen.operation + "Response><" + seen.operation + "Result><GlobalCluster><Status>x</Status></GlobalCluster></" +
-                         seen.operation + "Result></" + seen.operation + "Response>",
-                {}, {}};
+    return Said{200,
+                "<" + seen.operation + "Response><" + seen.operation +
+                    "Result><GlobalCluster><Status>x</Status></GlobalCluster></" + seen.operation + "Result></" + seen.operation +
+                    "Response>",
+                {},
+                {}};
   };
   ASSERT_TRUE(aws_.Run(rds::SwitchoverGlobalCluster(*client_, "us-east-1", "orders", "arn:t", 10s)).ok());
-  EXPECT_EQ(aws_.seen[0].form,
-            (Pairs{{"Action", "SwitchoverGlobalCluster"},
-                   {"Version", "2014-10-31"},
-                   {"GlobalClusterIdentifier", "orders"},
-                   {"TargetDbClusterIdentifier", "arn:t"}}));
+  EXPECT_EQ(aws_.seen[0].form, (Pairs{{"Action", "SwitchoverGlobalCluster"},
+                                      {"Version", "2014-10-31"},
+                                      {"GlobalClusterIdentifier", "orders"},
+                                      {"TargetDbClusterIdentifier", "arn:t"}}));
   ASSERT_TRUE(aws_.Run(rds::FailoverGlobalClusterAllowDataLoss(*client_, "eu-west-1", "orders", "arn:t", 10s)).ok());
   EXPECT_EQ(aws_.seen[1].Form("AllowDataLoss"), "true");
   EXPECT_EQ(aws_.seen[1].Form("Switchover"), "");
@@ -89,11 +93,14 @@ TEST_F(TypedCallsTest, AChangeWithAnAnswerThatCannotBeReadIsAnUnknownOutcome) {
 TEST_F(TypedCallsTest, ListsAreReadThroughAllTheirPages) {
   aws_.answer = [](const Seen& seen) {
     const bool first = seen.Form("Marker").empty();
-    return Said{200, std::string("<DescribeEventsResponse><DescribeEventsResult>") + (first ? "<Marker>m</Marker>" : "") +
-                         "<Events><Event><Message>" + (first ? "late" : "early") + "</Message><Date>2026-11-23T11:0" +
-                         (first ? "2" : "1") + ":00.000Z</Date><EventCategories><EventCategory>failover</EventCategory></EventCategories>" +
-                         "</Event></Events></DescribeEventsResult></DescribeEventsResponse>",
-                {}, {}};
+    return Said{200,
+                std::string("<DescribeEventsResponse><DescribeEventsResult>") + (first ? "<Marker>m</Marker>" : "") +
+                    "<Events><Event><Message>" + (first ? "late" : "early") + "</Message><Date>2026-11-23T11:0" +
+                    (first ? "2" : "1") +
+                    ":00.000Z</Date><EventCategories><EventCategory>failover</EventCategory></EventCategories>" +
+                    "</Event></Events></DescribeEventsResult></DescribeEventsResponse>",
+                {},
+                {}};
   };
   const auto events = aws_.Run(rds::DescribeEvents(*client_, "eu-west-1", "db-instance", aws_.clock.Wall(), 10s));
   ASSERT_TRUE(events.ok());
@@ -106,12 +113,14 @@ TEST_F(TypedCallsTest, ListsAreReadThroughAllTheirPages) {
 
 TEST_F(TypedCallsTest, AReplicaIsAskedForWithAllThatItNeeds) {
   aws_.answer = [](const Seen&) {
-    return Said{200, R"(<CreateDBInstanceReadReplicaResponse><CreateDBInstanceReadReplicaResult><DBInstance>
+    return Said{200,
+                R"(<CreateDBInstanceReadReplicaResponse><CreateDBInstanceReadReplicaResult><DBInstance>
       <DBInstanceIdentifier>orders-3</DBInstanceIdentifier><DBInstanceStatus>creating</DBInstanceStatus><MultiAZ>true</MultiAZ>
       <Endpoint><Address>a.example</Address><Port>5432</Port></Endpoint><ReadReplicaSourceDBInstanceIdentifier>arn:s</ReadReplicaSourceDBInstanceIdentifier>
       <VpcSecurityGroups><VpcSecurityGroupMembership><VpcSecurityGroupId>sg-1</VpcSecurityGroupId></VpcSecurityGroupMembership></VpcSecurityGroups>
       </DBInstance></CreateDBInstanceReadReplicaResult></CreateDBInstanceReadReplicaResponse>)",
-                {}, {}};
+                {},
+                {}};
   };
   rds::ReadReplica wanted;
   wanted.id = "orders-3";
@@ -131,12 +140,14 @@ TEST_F(TypedCallsTest, AReplicaIsAskedForWithAllThatItNeeds) {
 
 TEST_F(TypedCallsTest, TheNewestDatumOfEachMetricIsFound) {
   aws_.answer = [](const Seen&) {
-    return Said{200, R"(<GetMetricDataResponse><GetMetricDataResult><MetricDataResults>
+    return Said{200,
+                R"(<GetMetricDataResponse><GetMetricDataResult><MetricDataResults>
       <member><Id>m0</Id><StatusCode>Complete</StatusCode><Timestamps><member>2026-11-23T11:45:00Z</member><member>2026-11-23T11:44:00Z</member></Timestamps>
         <Values><member>850.5</member><member>9999.0</member></Values></member>
       <member><Id>m1</Id><StatusCode>Complete</StatusCode><Timestamps/><Values/></member>
       </MetricDataResults></GetMetricDataResult></GetMetricDataResponse>)",
-                {}, {}};
+                {},
+                {}};
   };
   cloudwatch::Metric metric;
   metric.space = "AWS/RDS";
@@ -157,14 +168,16 @@ TEST_F(TypedCallsTest, TheNewestDatumOfEachMetricIsFound) {
 
 TEST_F(TypedCallsTest, RecordsOfOneNameAreReadAndSignedForUsEast1) {
   aws_.answer = [](const Seen&) {
-    return Said{200, R"(<ListResourceRecordSetsResponse xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><ResourceRecordSets>
+    return Said{200,
+                R"(<ListResourceRecordSetsResponse xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><ResourceRecordSets>
       <ResourceRecordSet><Name>db.example.com.</Name><Type>CNAME</Type><SetIdentifier>one</SetIdentifier><Failover>PRIMARY</Failover><TTL>60</TTL>
         <ResourceRecords><ResourceRecord><Value>a.example.net</Value></ResourceRecord></ResourceRecords><HealthCheckId>h-1</HealthCheckId></ResourceRecordSet>
       <ResourceRecordSet><Name>db.example.com.</Name><Type>A</Type><SetIdentifier>two</SetIdentifier><GeoLocation><CountryCode>DE</CountryCode></GeoLocation>
         <AliasTarget><HostedZoneId>Z2</HostedZoneId><DNSName>lb.example.net.</DNSName><EvaluateTargetHealth>true</EvaluateTargetHealth></AliasTarget></ResourceRecordSet>
       <ResourceRecordSet><Name>later.example.com.</Name><Type>A</Type></ResourceRecordSet>
       </ResourceRecordSets><IsTruncated>false</IsTruncated></ListResourceRecordSetsResponse>)",
-                {}, {}};
+                {},
+                {}};
   };
   const auto records = aws_.Run(route53::ListRecordSets(*client_, "eu-west-1", "/hostedzone/Z1", "db.example.com", 10s));
   ASSERT_TRUE(records.ok()) << records.error().Text();
@@ -192,17 +205,20 @@ TEST_F(TypedCallsTest, NeitherAnEmptySetNorHalfARecordIsWritten) {
   EXPECT_TRUE(aws_.seen.empty());
   record.unknown.clear();
   aws_.answer = [](const Seen&) {
-    return Said{200, "<ChangeResourceRecordSetsResponse><ChangeInfo><Id>/change/C1</Id><Status>PENDING</Status></ChangeInfo>"
-                     "</ChangeResourceRecordSetsResponse>",
-                {}, {}};
+    return Said{200,
+                "<ChangeResourceRecordSetsResponse><ChangeInfo><Id>/change/C1</Id><Status>PENDING</Status></ChangeInfo>"
+                "</ChangeResourceRecordSetsResponse>",
+                {},
+                {}};
   };
   const auto done = change();
   ASSERT_TRUE(done.ok());
   EXPECT_EQ(done->id, "C1");
   EXPECT_FALSE(done->in_sync);
-  EXPECT_THAT(aws_.seen[0].request.body,
-              HasSubstr("<Change><Action>UPSERT</Action><ResourceRecordSet><Name>db.example.com.</Name><Type>CNAME</Type><TTL>60</TTL>"
-                        "<ResourceRecords><ResourceRecord><Value>a.example.net</Value></ResourceRecord></ResourceRecords>"));
+  EXPECT_THAT(
+      aws_.seen[0].request.body,
+      HasSubstr("<Change><Action>UPSERT</Action><ResourceRecordSet><Name>db.example.com.</Name><Type>CNAME</Type><TTL>60</TTL>"
+                "<ResourceRecords><ResourceRecord><Value>a.example.net</Value></ResourceRecord></ResourceRecords>"));
 }
 
 TEST(Route53Health, MoreThanEighteenPercentOfTheCheckersMustSeeIt) {
@@ -246,7 +262,8 @@ TEST_F(TypedCallsTest, ARoutingControlIsSetAtAnotherEndpointWhenOneIsSilent) {
   aws_.answer = [&](const Seen& seen) {
     return seen.region == "us-east-1" ? FakeAws::Silence() : Said{409, R"({"__type":"ConflictException"})", {}, {}};
   };
-  EXPECT_EQ(aws_.Run(routing_control::UpdateStates(*client_, cluster, {{"arn:c", false}}, 10s)).error().retry, Retry::kUnknownOutcome);
+  EXPECT_EQ(aws_.Run(routing_control::UpdateStates(*client_, cluster, {{"arn:c", false}}, 10s)).error().retry,
+            Retry::kUnknownOutcome);
 }
 
 // ---- S3 ----
@@ -254,7 +271,10 @@ TEST_F(TypedCallsTest, ARoutingControlIsSetAtAnotherEndpointWhenOneIsSilent) {
 TEST_F(TypedCallsTest, ObjectsArePutUnderAConditionAndTheirReplicationIsRead) {
   aws_.answer = [](const Seen& seen) {
     if (seen.request.method == "PUT") return Said{412, "<Error><Code>PreconditionFailed</Code></Error>", {}, {}};
-    return Said{200, "", {{"etag", "\"e\""}, {"x-amz-replication-status", "PENDING"}, {"last-modified", "Mon, 23 Nov 2026 11:46:22 GMT"}}, {}};
+    return Said{200,
+                "",
+                {{"etag", "\"e\""}, {"x-amz-replication-status", "PENDING"}, {"last-modified", "Mon, 23 Nov 2026 11:46:22 GMT"}},
+                {}};
   };
   const s3::Bucket bucket{"eu-west-1", "canaries"};
   s3::OnlyIf absent;
@@ -273,11 +293,13 @@ TEST_F(TypedCallsTest, ObjectsArePutUnderAConditionAndTheirReplicationIsRead) {
 TEST_F(TypedCallsTest, ReplicationRulesAreReadInBothVersions) {
   aws_.answer = [](const Seen& seen) {
     EXPECT_THAT(seen.request.url, ::testing::EndsWith("/?replication="));
-    return Said{200, R"(<ReplicationConfiguration><Role>r</Role>
+    return Said{200,
+                R"(<ReplicationConfiguration><Role>r</Role>
       <Rule><ID>old</ID><Status>Enabled</Status><Prefix>orders/</Prefix><Destination><Bucket>arn:aws:s3:::b</Bucket></Destination></Rule>
       <Rule><ID>new</ID><Status>Disabled</Status><Filter><And><Prefix>x/</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter>
         <DeleteMarkerReplication><Status>Enabled</Status></DeleteMarkerReplication></Rule></ReplicationConfiguration>)",
-                {}, {}};
+                {},
+                {}};
   };
   const auto rules = aws_.Run(s3::GetBucketReplication(*client_, s3::Bucket{"eu-west-1", "b"}, 10s));
   ASSERT_TRUE(rules.ok());
@@ -295,9 +317,11 @@ TEST_F(TypedCallsTest, ReplicationRulesAreReadInBothVersions) {
 
 TEST_F(TypedCallsTest, AConditionThatDoesNotHoldShowsWhatStands) {
   aws_.answer = [](const Seen&) {
-    return Said{400, R"({"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"m",
+    return Said{400,
+                R"({"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"m",
                          "Item":{"key":{"S":"a"},"version":{"N":"18446744073709551615"},"value":{"B":"AQI="}}})",
-                {}, {}};
+                {},
+                {}};
   };
   dynamodb::Condition condition;
   condition.expression = "attribute_not_exists(#k)";
@@ -318,8 +342,11 @@ TEST_F(TypedCallsTest, ReadsAreConsistentAndGoThroughAllPages) {
   aws_.answer = [](const Seen& seen) {
     EXPECT_TRUE(FlagAt(seen.json, "ConsistentRead"));
     const bool first = !seen.json.contains("ExclusiveStartKey");
-    return Said{200, first ? R"({"Items":[{"key":{"S":"a"}}],"LastEvaluatedKey":{"key":{"S":"a"}}})" : R"({"Items":[{"key":{"S":"b"}}]})",
-                {}, {}};
+    return Said{
+        200,
+        first ? R"({"Items":[{"key":{"S":"a"}}],"LastEvaluatedKey":{"key":{"S":"a"}}})" : R"({"Items":[{"key":{"S":"b"}}]})",
+        {},
+        {}};
   };
   dynamodb::Condition condition;
   condition.expression = "#p = :p";
@@ -334,8 +361,11 @@ TEST_F(TypedCallsTest, ReadsAreConsistentAndGoThroughAllPages) {
 
 TEST_F(TypedCallsTest, ATransactionThatWasCancelledSaysWhy) {
   aws_.answer = [](const Seen&) {
-    return Said{400, R"({"__type":"TransactionCanceledException","CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed"}]})",
-                {}, {}};
+    return Said{
+        400,
+        R"({"__type":"TransactionCanceledException","CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed"}]})",
+        {},
+        {}};
   };
   const auto answer = aws_.Run(dynamodb::TransactWriteItems(*client_, "eu-west-1", Json::array(), "token", 10s));
   ASSERT_TRUE(answer.ok());
@@ -347,7 +377,8 @@ TEST_F(TypedCallsTest, ATransactionThatWasCancelledSaysWhy) {
   aws_.answer = [&number](const Seen&) {
     return ++number == 1 ? FakeAws::Silence() : Said{400, R"({"__type":"TransactionCanceledException"})", {}, {}};
   };
-  EXPECT_EQ(aws_.Run(dynamodb::TransactWriteItems(*client_, "eu-west-1", Json::array(), "token", 10s)).error().retry, Retry::kUnknownOutcome);
+  EXPECT_EQ(aws_.Run(dynamodb::TransactWriteItems(*client_, "eu-west-1", Json::array(), "token", 10s)).error().retry,
+            Retry::kUnknownOutcome);
 }
 
 }  // namespace

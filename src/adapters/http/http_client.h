@@ -28,7 +28,8 @@ struct HttpRequest {
   std::vector<std::string> headers;  ///< "Content-Type: application/json"; they never appear in a message
   std::string body;
   Duration connect_timeout{0};  ///< 0: the whole timeout
-  bool fresh_connection = false;  ///< never over a kept one, which may have died unseen: for a change whose fate must not be in doubt
+  bool fresh_connection =
+      false;  ///< never over a kept one, which may have died unseen: for a change whose fate must not be in doubt
   /// Is handed the answer's body as it arrives; `body` of the response stays empty. Called on the executor.
   std::function<void(std::string_view)> on_body;
 };

@@ -119,7 +119,8 @@ TEST_F(HttpClientTest, TheHeadOfAnAnswerIsHandedOnAndThePathIsSentAsItStands) {
   HttpRequest request = Post(server_.Url() + "/a/../b//c");
   const auto response = Send(std::move(request));
   ASSERT_TRUE(response.ok());
-  const std::vector<std::pair<std::string, std::string>> expected = {{"etag", "\"a:b\""}, {"x-request-id", "7"}, {"content-length", "0"}};
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"etag", "\"a:b\""}, {"x-request-id", "7"}, {"content-length", "0"}};
   EXPECT_EQ(response->headers, expected);
   EXPECT_THAT(server_.requests[0], HasSubstr("POST /path/a/../b//c HTTP/1.1"));
 }
