@@ -48,7 +48,15 @@ Result<std::shared_ptr<Secret>> ReadPass(const std::string& file) {
 Result<std::unique_ptr<backup::Source>> Open(const BackupOptions& options) {
   Result<std::shared_ptr<Secret>> pass = ReadPass(options.cipher_pass_file);
   if (!pass) return pass.error();
-  return backup::OpenSource({options.repository, options.wal, options.stanza, std::move(*pass)});
+  const backup::SourceOptions source{options.repository, options.wal, options.stanza, std::move(*pass)};
+  switch (options.settings ? options.settings->kind : BackupKind::kAuto) {
+    case BackupKind::kAuto: break;
+    case BackupKind::kPgBackRest: return backup::OpenPgBackRest(source);
+    case BackupKind::kBaseBackup: return backup::OpenBaseBackups(source);
+    case BackupKind::kWal: return backup::OpenWalFolder(source);
+    case BackupKind::kDump: return backup::OpenDumps(source);
+  }
+  return backup::OpenSource(source);
 }
 
 std::string TimeText(std::int64_t seconds) {

@@ -12,7 +12,6 @@ namespace lifeboat {
 
 namespace {
 
-constexpr Duration kGrace = 1min;  // from a run's own deadline to its end by force
 constexpr const char* kFormat = "lifeboat-backup-verify/1";
 
 /// The last words of a child that gave no report.
@@ -43,8 +42,8 @@ Task<std::optional<Result<BackupAnswer>>> ParseOnPool(CommandOutput output) { co
 
 }  // namespace
 
-ChildBackupRunner::ChildBackupRunner(boost::asio::any_io_executor io, std::string program, std::string config)
-    : io_(std::move(io)), program_(std::move(program)), config_(std::filesystem::absolute(config).string()) {}
+ChildBackupRunner::ChildBackupRunner(boost::asio::any_io_executor io, std::string program, std::string config, Duration grace)
+    : io_(std::move(io)), program_(std::move(program)), config_(std::filesystem::absolute(config).string()), grace_(grace) {}
 
 Task<Result<BackupAnswer>> ChildBackupRunner::Run(BackupTask task) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(task.deadline).count();
@@ -56,7 +55,7 @@ Task<Result<BackupAnswer>> ChildBackupRunner::Run(BackupTask task) {
     argv.push_back("--set");
     argv.push_back("latest");
   }
-  const Duration timeout = task.deadline + kGrace;
+  const Duration timeout = task.deadline + grace_;
   auto output = co_await RunCommand(io_, std::move(argv), CommandOptions(), timeout);
   if (!output.ok()) co_return output.error();
   const auto answer = co_await boost::asio::co_spawn(pool_, ParseOnPool(*std::move(output)), boost::asio::use_awaitable);

@@ -15,13 +15,15 @@ namespace lifeboat {
 class ChildBackupRunner final : public BackupRunner {
  public:
   /// @param program  the lifeboat binary
-  ChildBackupRunner(boost::asio::any_io_executor io, std::string program, std::string config);
+  /// @param grace  from a run's own deadline to its end by force
+  ChildBackupRunner(boost::asio::any_io_executor io, std::string program, std::string config, Duration grace = std::chrono::minutes(1));
   Task<Result<BackupAnswer>> Run(BackupTask task) override;
 
  private:
   boost::asio::any_io_executor io_;
   std::string program_;
   std::string config_;
+  Duration grace_;
   boost::asio::thread_pool pool_{1};
 };
 
