@@ -1,6 +1,5 @@
 #include "backup/restore_target.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <ctime>
 
@@ -12,7 +11,7 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 
 /// "2026-11-23 05:18:44", with a fraction and a zone of UTC where they are given.
 std::optional<WallTime> ParseTime(std::string text) {
-  std::replace(text.begin(), text.end(), 'T', ' ');
+  if (text.size() > 10 && text[10] == 'T') text[10] = ' ';
   std::tm parts{};
   const char* rest = strptime(text.c_str(), "%Y-%m-%d %H:%M:%S", &parts);
   if (rest == nullptr) return std::nullopt;

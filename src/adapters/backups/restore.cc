@@ -82,7 +82,7 @@ class Restore {
     if (!chosen) return chosen.error();
     const Result<Unit> gone = RestoreIt();
     if (!gone && !Understood(gone.error())) return gone.error();
-    if (gone && At(outcome_.levels, Level::kRestores).verdict == Verdict::kPass) CheckIt();
+    if (gone && answered_) CheckIt();
     // The sandbox goes first: what is told is what is left.
     wal_.reset();
     sandbox_.reset();
@@ -218,7 +218,6 @@ class Restore {
       if (each.severity == Severity::kFault) level.verdict = Verdict::kFail;
       outcome_.findings.push_back(std::move(each));
     }
-    started_ = true;
     return Done();
   }
 
@@ -349,8 +348,8 @@ class Restore {
       Tell(31, "", answer.ok() ? "it answers, and is still in recovery" : "its first query fails: " + answer.error->message);
       return Done();
     }
-    level.verdict = Verdict::kPass;
-    level.reason = "";
+    answered_ = true;
+    level = {Verdict::kPass, ""};
     EndPhase("query");
     outcome_.rto.measured = Since(began_);
     std::int64_t micros = 0;
@@ -479,7 +478,7 @@ class Restore {
       outcome_.rpo.measured = Duration(std::max<std::int64_t>(0, now.ns - newest.ns));
     }
     Judge(outcome_.rto, "no query was answered");
-    Judge(outcome_.rpo, !latest ? "the target is not the latest moment" : started_ ? "neither a heartbeat nor a commit tells how new the data is" : "no query was answered");
+    Judge(outcome_.rpo, !latest ? "the target is not the latest moment" : answered_ ? "neither a heartbeat nor a commit tells how new the data is" : "no query was answered");
   }
 
   Source& source_;
@@ -495,7 +494,7 @@ class Restore {
   std::string restore_command_;
   fs::path bin_;
   std::vector<std::string> databases_;
-  bool started_ = false;
+  bool answered_ = false;  ///< the first query was
 };
 
 Json TimeJson(const std::optional<WallTime>& at) { return at ? Json(FormatWallTime(*at)) : Json(nullptr); }
