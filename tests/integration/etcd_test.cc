@@ -261,6 +261,29 @@ TEST_F(EtcdTest, ATokenThatIsNoLongerGoodIsFetchedAgain) {
   EXPECT_EQ(Finish(context_, watch)->records[0].value, "three");
 }
 
+TEST_F(EtcdTest, ATokenThatAnotherClusterWaitsForIsFetchedAnew) {
+  // given: a token that names a position of the log which the cluster, once it is restored, has not reached
+  RealEtcd etcd({.tls = true, .service = "orders", .flags = {"--bcrypt-cost", "4"}});
+  auto first = Open(LoggedIn(etcd));
+  Put(*first, "lease", "one");
+  const std::string copy = (etcd.folder() / "copy").string();
+  etcd.Save(copy);
+  for (int change = 0; change < 100; ++change) Put(*first, "lease", std::to_string(change));
+  const auto store = Open(LoggedIn(etcd));
+  const Incarnation before = Read(*store).incarnation;
+  // when
+  etcd.Restore(copy);
+  // then: it is heard again, and known as another life
+  std::optional<Incarnation> after;
+  const Instant end = ReadClocks() + 60s;
+  while (!after && !HasPassed(end, ReadClocks())) {
+    const Result<Reading> reading = Await(context_, store->Read("", 700ms));
+    if (reading.ok()) after = reading->incarnation;
+  }
+  ASSERT_TRUE(after) << "the members wait for the old token's position, and are never asked with another";
+  EXPECT_NE(*after, before);
+}
+
 TEST_F(EtcdTest, RefusalsSayWhatToDo) {
   RealEtcd etcd({.tls = true, .service = "orders", .flags = {"--bcrypt-cost", "4"}});
   const auto error_of = [&](EtcdOptions options) {

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <filesystem>
+
+#include "lab/store_cluster.h"
 #include "support/lab_fixture.h"
 
 namespace lifeboat::testing_support {
@@ -69,6 +72,40 @@ TEST_F(EtcdStoreLab, AMemberLostMovesNothing) {
   EXPECT_EQ(NumberAt(MemberAt(StatusOf(kEast), "lease"), "incarnation"), 1U);
   ASSERT_NO_FATAL_FAILURE(Conclude());
   EXPECT_FALSE(NewestExecution(PlanKind::kFailover, since, kWest));
+}
+
+TEST_F(EtcdStoreLab, AClusterThatIsBuiltAnewIsRefusedAndAfterAReseedTheSamePrimaryGoesOn) {
+  // given
+  ASSERT_NO_FATAL_FAILURE(BringUp(WithEtcd(3s)));
+  ASSERT_NO_FATAL_FAILURE(StartClients());
+  const int postmaster = PidOf(kEast, "postmaster");
+
+  // when: all members are lost with their disks, and a new cluster stands at their addresses, with the login and nothing else
+  for (const char* region : {kEast, kWest, kWitness}) SignalPart(region, "supervisor", SIGSTOP);
+  for (const char* region : {kEast, kWest, kWitness}) KillPart(region, "etcd");
+  for (const char* region : {kEast, kWest, kWitness}) std::filesystem::remove_all(lab().FolderOf(region) / "etcd" / "data");
+  for (const char* region : {kEast, kWest, kWitness}) SignalPart(region, "supervisor", SIGCONT);
+  const auto opened = lab::OpenStoreCluster(lab(), 30s);
+  ASSERT_TRUE(opened.ok()) << opened.error().Text();
+
+  // then: everybody refuses it and names the command, and the primary lives on the candidate's promises
+  for (const char* region : {kEast, kWest, kWitness}) {
+    EXPECT_TRUE(Eventually([&] {
+      return TextAt(MemberAt(StatusOf(region), "lease"), "store_problem").find("lifeboat store reseed") != std::string::npos;
+    })) << region << ": " << StatusOf(region).dump();
+  }
+  EXPECT_TRUE(TakesWrites(kEast));
+
+  // when
+  const CliAnswer reseeded = Cli({"store", "reseed", "--holder", kEast});
+
+  // then: two epochs on, the same server
+  EXPECT_EQ(reseeded.exit_code, 0) << reseeded.out << reseeded.err;
+  EXPECT_TRUE(Eventually([&] { return TextAt(MemberAt(StatusOf(kEast), "lease"), "path") == "store and promises"; }));
+  EXPECT_EQ(EpochSeenBy(kEast), 3U);
+  ASSERT_NO_FATAL_FAILURE(AwaitRowsOn(kEast));
+  EXPECT_EQ(PidOf(kEast, "postmaster"), postmaster);
+  ASSERT_NO_FATAL_FAILURE(Conclude());
 }
 
 }  // namespace

@@ -179,6 +179,18 @@ Members::Reply Members::ReplyOf(std::size_t member, const Result<HttpResponse>& 
   return {{}, UnknownOutcome(what), false};
 }
 
+void Members::NoteSilence(const std::string& used, const Result<HttpResponse>& response) {
+  if (response.ok()) silences_ = 0;
+  if (response.ok() || used.empty() || used != token_ || response.error().retry != Retry::kUnknownOutcome) return;
+  // A token names a position of the raft log, and a member that is not there yet waits for it. In a cluster that was built anew or
+  // restored it may never come: nothing is refused, nothing is answered. All members were silent twice: another login tells.
+  // @source etcd 3.4, server/auth/simple_token.go, isValidSimpleToken (EtcdTest.ATokenThatAnotherClusterWaitsForIsFetchedAnew)
+  if (++silences_ <= 2 * Count()) return;
+  silences_ = 0;
+  token_.clear();
+  log_.Info("no member of etcd has answered for a while: the next question logs in anew");
+}
+
 Task<Members::Reply> Members::AskOne(std::size_t member, std::string path, std::string body, Duration timeout) {
   const SteadyTime end = std::chrono::steady_clock::now() + timeout;
   for (int attempt = 0;; ++attempt) {
@@ -195,6 +207,7 @@ Task<Members::Reply> Members::AskOne(std::size_t member, std::string path, std::
     const Duration left = TimeLeftUntil(end);
     std::string copy = body;
     Result<HttpResponse> response = co_await Send(member, path, std::move(copy), left);
+    NoteSilence(used, response);
     const bool refused = response.ok() && response->status != 200;
     if (!refused || attempt > 0 || options_.user.empty() || !NeedsLogin(ParseRefusal(response->body))) {
       co_return ReplyOf(member, response);

@@ -56,6 +56,8 @@ class Members : public std::enable_shared_from_this<Members> {
                             Duration timeout);
   /// A new token is needed: a stream said so.
   void ForgetToken() { token_.clear(); }
+  /// Keeps count of what came of a question with `used`.
+  void NoteSilence(const std::string& used, const Result<HttpResponse>& response);
 
   /// The member to ask first: the one that answered last.
   [[nodiscard]] std::size_t Preferred() const { return preferred_; }
@@ -89,6 +91,7 @@ class Members : public std::enable_shared_from_this<Members> {
   std::size_t preferred_ = 0;
   std::vector<Instant> bad_until_;
   std::string token_;
+  std::size_t silences_ = 0;  ///< questions with this token that found no answer, since the last that did
 };
 
 }  // namespace lifeboat::etcd
