@@ -41,7 +41,7 @@ struct BackupRecord {
 /// The parts of a report that are kept: everything but the long tails of its lists.
 [[nodiscard]] Json Shortened(Json report);
 
-/// What `check`, other regions and metrics need of a source, in a few hundred bytes (docs/formats/peer.md, "backups").
+/// What `check`, other regions and metrics need of a source, in a few hundred bytes; part of the gossip.
 [[nodiscard]] Json BackupBrief(const BackupSourceSettings& source, const BackupRecord& verify, const BackupRecord& restore);
 
 /// The line of `lifeboat check` for a source. @param brief  null: its region's agent does not answer, or has said nothing of it
