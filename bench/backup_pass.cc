@@ -1,9 +1,9 @@
 // lifeboat_bench_backups: the measured halves of bench/backup_verify.py, each a run of its own so that its time, processor time and
 // memory are those of that work alone. Each prints one JSON object.
-//   pass FOLDER --threads N       levels 1 to 3 over what lies there, as `lifeboat backup verify --full` does it, self-test included
-//   plain FOLDER --threads N      reads the same files and does nothing with them
-//   coverage DATA --indexes FILE  index-to-heap coverage; FILE: one JSON array a line, the fields of IndexOfHeap
-//   kernels                       rates of the hashes on one core, from the processor's cache: what bounds the pass
+//   pass FOLDER --threads N       levels 1 to 3 over what lies there, as `lifeboat backup verify --full` does it, self-test
+//   included plain FOLDER --threads N      reads the same files and does nothing with them coverage DATA --indexes FILE
+//   index-to-heap coverage; FILE: one JSON array a line, the fields of IndexOfHeap kernels                       rates of the
+//   hashes on one core, from the processor's cache: what bounds the pass
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -74,11 +74,16 @@ int Pass(const Options& options) {
   for (const auto& set : verified->report.sets) {
     counts.Add(set.counts);
     for (std::size_t level = 0; level <= 3; ++level) {
-      if (set.levels[level].verdict != backup::Verdict::kPass) End("'" + set.label + "' does not pass: " + set.levels[level].reason);
+      if (set.levels[level].verdict != backup::Verdict::kPass)
+        End("'" + set.label + "' does not pass: " + set.levels[level].reason);
     }
   }
   if (!verified->report.findings.empty()) End("a finding where there is none: " + verified->report.findings.front().what);
-  return Print({{"seconds", seconds}, {"self_test_seconds", self_test}, {"bytes", counts.bytes}, {"stored_bytes", counts.stored_bytes}, {"pages", counts.pages}});
+  return Print({{"seconds", seconds},
+                {"self_test_seconds", self_test},
+                {"bytes", counts.bytes},
+                {"stored_bytes", counts.stored_bytes},
+                {"pages", counts.pages}});
 }
 
 std::vector<std::pair<std::uint64_t, fs::path>> FilesBelow(const fs::path& folder) {
@@ -132,7 +137,8 @@ int Coverage(const Options& options) {
   const auto began = Clock::now();
   const auto report = backup::CheckCoverage(options.folder, indexes, check);
   if (!report) End(report.error().Text());
-  if (report->verdict != backup::Verdict::kPass) End(std::string("coverage: ") + backup::ToString(report->verdict) + ": " + report->reason);
+  if (report->verdict != backup::Verdict::kPass)
+    End(std::string("coverage: ") + backup::ToString(report->verdict) + ": " + report->reason);
   Json line = backup::ToJson(*report);
   line["seconds"] = SecondsSince(began);
   line["bytes"] = report->table_bytes + report->index_bytes;
@@ -174,12 +180,14 @@ int Kernels() {
     line[backup::ToString(kind)] = Rate([&](const char* bytes) { digest.Add(bytes, kBlock); });
   }
   line["page"] = Rate([&](const char* bytes) {
-    for (std::size_t at = 0; at < kBlock; at += 8192) keep = keep + backup::PageChecksum(bytes + at, 8192, static_cast<std::uint32_t>(at));
+    for (std::size_t at = 0; at < kBlock; at += 8192)
+      keep = keep + backup::PageChecksum(bytes + at, 8192, static_cast<std::uint32_t>(at));
   });
   backup::Digest crc(DigestKind::kCrc32c);
   line["CRC32C_and_page"] = Rate([&](const char* bytes) {
     crc.Add(bytes, kBlock);
-    for (std::size_t at = 0; at < kBlock; at += 8192) keep = keep + backup::PageChecksum(bytes + at, 8192, static_cast<std::uint32_t>(at));
+    for (std::size_t at = 0; at < kBlock; at += 8192)
+      keep = keep + backup::PageChecksum(bytes + at, 8192, static_cast<std::uint32_t>(at));
   });
   return Print(line);
 }
@@ -201,7 +209,9 @@ int main(int count, char** words) {
   CLI::App* plain = add("plain", "reads all files and does nothing with them");
   CLI::App* coverage = add("coverage", "index-to-heap coverage of a data directory");
   coverage->add_option("--indexes", options.indexes, "the fields of IndexOfHeap, one JSON array a line")->required();
-  app.add_subcommand("sql", "prints the question whose rows --indexes takes")->callback([] { std::printf("%s\n", lifeboat::backup::kIndexesOfHeapsSql); });
+  app.add_subcommand("sql", "prints the question whose rows --indexes takes")->callback([] {
+    std::printf("%s\n", lifeboat::backup::kIndexesOfHeapsSql);
+  });
   CLI::App* kernels = app.add_subcommand("kernels", "rates of the hashes, GB/s of one core");
   CLI11_PARSE(app, count, words);
   if (pass->parsed()) return lifeboat::Pass(options);

@@ -62,7 +62,8 @@ BtreePageState ReadBtreePage(const void* page, std::size_t size, std::vector<Tid
     const std::size_t at = PointerOffset(pointer);
     const std::size_t length = PointerLength(pointer);
     // Dead entries count too: they stay in the tree, and so keep their row's line pointer, until they are removed.
-    const bool stored = (flags_of == kPointerNormal || flags_of == kPointerDead) && length >= kTupleHeader && at + length <= header.special;
+    const bool stored =
+        (flags_of == kPointerNormal || flags_of == kPointerDead) && length >= kTupleHeader && at + length <= header.special;
     if (!stored || !ReadEntry(bytes, at, length, tids)) return BtreePageState::kOther;
   }
   return BtreePageState::kLeaf;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backup/page.h"
+#include "base/check.h"
 
 namespace lifeboat::backup {
 
@@ -44,7 +45,8 @@ void CoverageTally::Add(const CoverageTally& other) {
     if (new_pages.size() < kMostPages) new_pages.insert(block);
   }
   pages += other.pages;
-  if (other.damaged_pages > 0) first_damaged = damaged_pages == 0 ? other.first_damaged : std::min(first_damaged, other.first_damaged);
+  if (other.damaged_pages > 0)
+    first_damaged = damaged_pages == 0 ? other.first_damaged : std::min(first_damaged, other.first_damaged);
   damaged_pages += other.damaged_pages;
   furthest = std::max(furthest, other.furthest);
   newest = std::max(newest, other.newest);
@@ -90,7 +92,10 @@ bool HeapMap::Put(std::uint32_t block, const HeapTargets& targets, std::span<con
   return true;
 }
 
-void HeapMap::Close(std::uint32_t end) { count_ = end - first_; }
+void HeapMap::Close(std::uint32_t end) {
+  LIFEBOAT_CHECK(end >= first_ && end - first_ <= directory_size_, "a stretch is longer than its map");
+  count_ = end - first_;
+}
 
 void HeapMap::Check(std::span<const Tid> tids, std::uint32_t index_block, CoverageTally& tally) const {
   if (first_ == 0) tally.entries += tids.size();
@@ -185,20 +190,25 @@ class Judge {
 
   void TellCutOff() {
     const std::uint64_t count = MostOf({MissKind::kPastEnd});
-    const std::string entries = Naming(MissKind::kPastEnd) + Several(count, "row", "rows") + " behind that, up to block " + std::to_string(all_.furthest);
+    const std::string entries =
+        Naming(MissKind::kPastEnd) + Several(count, "row", "rows") + " behind that, up to block " + std::to_string(all_.furthest);
     const std::string position = "block " + std::to_string(heap_.blocks);
     if (heap_.segment_gap) {
       Tell(27, heap_.path, position,
-           "segment " + std::to_string(*heap_.segment_gap) + " of '" + heap_.name + "' is missing or cut off and later ones are there: " + entries, count);
+           "segment " + std::to_string(*heap_.segment_gap) + " of '" + heap_.name +
+               "' is missing or cut off and later ones are there: " + entries,
+           count);
       return;
     }
-    Tell(26, heap_.path, position, "'" + heap_.name + "' ends after " + Several(heap_.blocks, "block", "blocks") + ": " + entries, count);
+    Tell(26, heap_.path, position, "'" + heap_.name + "' ends after " + Several(heap_.blocks, "block", "blocks") + ": " + entries,
+         count);
   }
 
   void TellNewPages() {
     const std::uint64_t count = MostOf({MissKind::kNewPage});
     const std::size_t pages = all_.new_pages.size();
-    const std::string many = pages == 1 ? "this page" : std::to_string(pages) + (pages == CoverageTally::kMostPages ? " or more" : "") + " pages";
+    const std::string many =
+        pages == 1 ? "this page" : std::to_string(pages) + (pages == CoverageTally::kMostPages ? " or more" : "") + " pages";
     Tell(25, heap_.path, "block " + std::to_string(*all_.new_pages.begin()),
          many + " of '" + heap_.name + "' " + (pages == 1 ? "holds" : "hold") + " zeros alone: " + Naming(MissKind::kNewPage) +
              Several(count, "row", "rows") + " there",
@@ -208,14 +218,16 @@ class Judge {
   void TellNoHeap() {
     const std::uint64_t count = MostOf({MissKind::kNoHeap});
     Tell(23, heap_.path, "block " + std::to_string(BlockOf(all_.examples[static_cast<std::size_t>(MissKind::kNoHeap)].front().tid)),
-         "what stands there is no page of the table '" + heap_.name + "': " + Naming(MissKind::kNoHeap) + Several(count, "row", "rows") + " there", count);
+         "what stands there is no page of the table '" + heap_.name + "': " + Naming(MissKind::kNoHeap) +
+             Several(count, "row", "rows") + " there",
+         count);
   }
 
   void TellOldCopy() {
     const std::uint64_t count = MostOf({MissKind::kNoTarget, MissKind::kPastEnd});
     const Miss& example = all_.examples[static_cast<std::size_t>(MissKind::kNoTarget)].front();
-    std::string what = "'" + heap_.name + "' and its indexes are not of one time: " + Naming(MissKind::kNoTarget) + Several(count, "row", "rows") +
-                       " that the table does not have";
+    std::string what = "'" + heap_.name + "' and its indexes are not of one time: " + Naming(MissKind::kNoTarget) +
+                       Several(count, "row", "rows") + " that the table does not have";
     if (!heap_.example.empty()) what += " (item " + std::to_string(ItemOf(example.tid)) + ": " + heap_.example + ")";
     what += "; the table's newest page is of " + heap_.newest.Text() + ", the indexes' of " + all_.newest.Text();
     Tell(28, heap_.path, "block " + std::to_string(BlockOf(example.tid)), what, count);

@@ -45,10 +45,10 @@ struct CoverageTally {
   std::array<std::vector<Miss>, kMissKinds> examples;  ///< at most kMostExamples of each
   std::set<std::uint32_t> new_pages;                   ///< blocks, at most kMostPages
   std::uint64_t pages = 0;
-  std::uint64_t damaged_pages = 0;      ///< that are none of a btree
+  std::uint64_t damaged_pages = 0;  ///< that are none of a btree
   std::uint32_t first_damaged = 0;
-  std::uint32_t furthest = 0;           ///< block behind the table's end that an entry names
-  Lsn newest;                           ///< of the index's pages
+  std::uint32_t furthest = 0;  ///< block behind the table's end that an entry names
+  Lsn newest;                  ///< of the index's pages
 
   static constexpr std::size_t kMostExamples = 4;
   static constexpr std::size_t kMostPages = 1000;

@@ -85,8 +85,10 @@ std::string NumbersOf(const std::vector<Finding>& findings) {
 
 Result<Unit> ProveThatCoverageCanFail() {
   const std::vector<Tid> good = {MakeTid(0, 1), MakeTid(0, 2), MakeTid(2, 1)};
-  const std::pair<Tid, const char*> bad[] = {{MakeTid(0, 3), "F28"}, {MakeTid(1, 1), "F25"}, {MakeTid(2, 2), "F28"}, {MakeTid(3, 1), "F26"}};
-  if (const std::string told = NumbersOf(Look(good)); !told.empty()) return Fail("the self-test of coverage tells '" + told + "' of good pages");
+  const std::pair<Tid, const char*> bad[] = {
+      {MakeTid(0, 3), "F28"}, {MakeTid(1, 1), "F25"}, {MakeTid(2, 2), "F28"}, {MakeTid(3, 1), "F26"}};
+  if (const std::string told = NumbersOf(Look(good)); !told.empty())
+    return Fail("the self-test of coverage tells '" + told + "' of good pages");
   for (const auto& [tid, expected] : bad) {
     std::vector<Tid> named = good;
     named.push_back(tid);

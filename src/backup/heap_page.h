@@ -36,7 +36,9 @@ struct HeapTargets {
 /// Bits of a mask of line pointers in whole words.
 [[nodiscard]] constexpr std::uint32_t WordsFor(std::uint32_t items) { return (items + 31) / 32; }
 /// Words that the mask of any page of that size fits into.
-[[nodiscard]] constexpr std::uint32_t MostWords(std::size_t page_bytes) { return WordsFor(static_cast<std::uint32_t>(page_bytes / 4)); }
+[[nodiscard]] constexpr std::uint32_t MostWords(std::size_t page_bytes) {
+  return WordsFor(static_cast<std::uint32_t>(page_bytes / 4));
+}
 
 /// @param mask  room for MostWords(size); bit n is set where an index entry may name line pointer n + 1: a row that begins a
 ///   chain of versions, a redirection, or a dead row. The first WordsFor(items) words are written.

@@ -28,7 +28,9 @@ inline constexpr std::uint32_t kPointerDead = 3;
 }
 
 /// Line pointer `number`, from 0.
-[[nodiscard]] inline std::uint32_t PointerAt(const char* page, std::uint32_t number) { return WordAt(page, kPageHeader + number * 4); }
+[[nodiscard]] inline std::uint32_t PointerAt(const char* page, std::uint32_t number) {
+  return WordAt(page, kPageHeader + number * 4);
+}
 [[nodiscard]] constexpr std::uint32_t PointerFlags(std::uint32_t pointer) { return pointer >> 15 & 3; }
 [[nodiscard]] constexpr std::uint32_t PointerOffset(std::uint32_t pointer) { return pointer & 0x7FFF; }
 [[nodiscard]] constexpr std::uint32_t PointerLength(std::uint32_t pointer) { return pointer >> 17; }
@@ -50,6 +52,8 @@ struct PageHeader {
   return {HalfAt(page, 12), HalfAt(page, 14), HalfAt(page, 16), HalfAt(page, 18)};
 }
 
-[[nodiscard]] inline bool IsAllZero(const char* page, std::size_t size) { return page[0] == 0 && std::memcmp(page, page + 1, size - 1) == 0; }
+[[nodiscard]] inline bool IsAllZero(const char* page, std::size_t size) {
+  return page[0] == 0 && std::memcmp(page, page + 1, size - 1) == 0;
+}
 
 }  // namespace lifeboat::backup

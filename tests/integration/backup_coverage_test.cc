@@ -82,7 +82,8 @@ class Cluster {
 
 std::string Told(const CoverageReport& report) {
   std::string text;
-  for (const auto& each : report.findings) text += each.Number() + " " + each.object + " " + each.position + ": " + each.what + "\n";
+  for (const auto& each : report.findings)
+    text += each.Number() + " " + each.object + " " + each.position + ": " + each.what + "\n";
   return text;
 }
 
@@ -171,9 +172,11 @@ TEST(BackupCoverage, WhatABusyServerLeavesBehindPasses) {
 
 TEST(BackupCoverage, EntriesInPostingListsAreLookedAtOneByOne) {
   Cluster& cluster = Busy();
-  ASSERT_LT(fs::file_size(cluster.FileOf("orders_kind")), fs::file_size(cluster.FileOf("orders_pkey")) / 2) << "a few keys, many rows each";
+  ASSERT_LT(fs::file_size(cluster.FileOf("orders_kind")), fs::file_size(cluster.FileOf("orders_pkey")) / 2)
+      << "a few keys, many rows each";
   std::vector<IndexOfHeap> one;
-  std::copy_if(cluster.indexes.begin(), cluster.indexes.end(), std::back_inserter(one), [](const IndexOfHeap& each) { return each.index == "orders_kind"; });
+  std::copy_if(cluster.indexes.begin(), cluster.indexes.end(), std::back_inserter(one),
+               [](const IndexOfHeap& each) { return each.index == "orders_kind"; });
   const auto report = backup::CheckCoverage(cluster.server.data_directory, one, {});
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report->verdict, Verdict::kPass);
@@ -231,7 +234,8 @@ TEST(BackupCoverage, AnEmptiedIndexIsTold) {
 
 TEST(BackupCoverage, AFileOfAnotherRelationInATablesPlaceIsTold) {
   const fs::path index = Busy().FileOf("orders_pkey");
-  const Damage damage(Busy().FileOf("orders"), [&](const fs::path& file) { fs::copy_file(index, file, fs::copy_options::overwrite_existing); });
+  const Damage damage(Busy().FileOf("orders"),
+                      [&](const fs::path& file) { fs::copy_file(index, file, fs::copy_options::overwrite_existing); });
   const CoverageReport report = Busy().Check();
   EXPECT_EQ(report.verdict, Verdict::kFail);
   EXPECT_NE(Told(report).find("F23"), std::string::npos) << Told(report);
@@ -269,7 +273,8 @@ TEST(BackupCoverage, ALostWriteIsTold) {
   EXPECT_EQ(cluster.Check().verdict, Verdict::kPass);
   {
     // Old and new line pointers are much the same here: what is missing lies behind the old copy's end.
-    const Damage damage(heap, [&](const fs::path& file) { fs::copy_file(heap.string() + ".old", file, fs::copy_options::overwrite_existing); });
+    const Damage damage(
+        heap, [&](const fs::path& file) { fs::copy_file(heap.string() + ".old", file, fs::copy_options::overwrite_existing); });
     const CoverageReport report = cluster.Check();
     ASSERT_EQ(report.findings.size(), 1U) << Told(report);
     EXPECT_TRUE(report.findings[0].Number() == "F26" || report.findings[0].Number() == "F28") << Told(report);
@@ -279,7 +284,8 @@ TEST(BackupCoverage, ALostWriteIsTold) {
   cluster.Sql("vacuum t");
   cluster.Stop();
   {
-    const Damage damage(index, [&](const fs::path& file) { fs::copy_file(index.string() + ".old", file, fs::copy_options::overwrite_existing); });
+    const Damage damage(
+        index, [&](const fs::path& file) { fs::copy_file(index.string() + ".old", file, fs::copy_options::overwrite_existing); });
     const CoverageReport report = cluster.Check();
     ASSERT_EQ(report.findings.size(), 1U) << Told(report);
     EXPECT_EQ(report.findings[0].Number(), "F28") << "the index names rows that were freed since";
@@ -288,7 +294,8 @@ TEST(BackupCoverage, ALostWriteIsTold) {
   cluster.Start();
   cluster.Sql("insert into t select g, md5(g::text) from generate_series(1, 20000) g");
   cluster.Stop();
-  const Damage damage(heap, [&](const fs::path& file) { fs::copy_file(heap.string() + ".thin", file, fs::copy_options::overwrite_existing); });
+  const Damage damage(
+      heap, [&](const fs::path& file) { fs::copy_file(heap.string() + ".thin", file, fs::copy_options::overwrite_existing); });
   const CoverageReport report = cluster.Check();
   ASSERT_EQ(report.findings.size(), 1U) << Told(report);
   EXPECT_EQ(report.findings[0].Number(), "F28") << "the table lacks rows in pages that it has";
@@ -301,8 +308,9 @@ TEST(BackupCoverage, FilesOfManyTimesAreNotJudged) {
   cluster.AskForIndexes();
   EXPECT_EQ(cluster.Check().verdict, Verdict::kNotChecked) << "it runs";
   const fs::path copy = cluster.lab.folder() / "copy";
-  const CommandOutput done = cluster.lab.Run({cluster.server.bin_directory + "/pg_basebackup", "-h", cluster.server.socket_directory, "-p",
-                                              std::to_string(cluster.server.address.port), "-U", "postgres", "-c", "fast", "-D", copy.string()});
+  const CommandOutput done =
+      cluster.lab.Run({cluster.server.bin_directory + "/pg_basebackup", "-h", cluster.server.socket_directory, "-p",
+                       std::to_string(cluster.server.address.port), "-U", "postgres", "-c", "fast", "-D", copy.string()});
   ASSERT_EQ(done.exit_code, 0) << done.err;
   const auto hot = backup::CheckCoverage(copy, cluster.indexes, {});
   ASSERT_TRUE(hot.ok());
@@ -335,7 +343,8 @@ TEST(BackupCoverage, AClusterThatRecoveredFromACrashAmidWritesPasses) {
         cluster.Sql("update t set v = v || 'x' where i between " + low + " and " + low + " + 300", "postgres", true);
         cluster.Sql("delete from t where i between " + low + " and " + low + " + 50", "postgres", true);
         if (round % 2 == 0) cluster.Sql("vacuum t", "postgres", true);
-        cluster.Sql("insert into t select g, g % 5, 'new' from generate_series(1, 5000) g on conflict do nothing", "postgres", true);
+        cluster.Sql("insert into t select g, g % 5, 'new' from generate_series(1, 5000) g on conflict do nothing", "postgres",
+                    true);
       }
     };
     std::jthread one(write, 0);
@@ -376,8 +385,9 @@ TEST(BackupCoverage, ARestoreTellsWhatNoQueryOfItSees) {
   cluster.AskForIndexes();
   const auto back_up = [&](const char* name) {
     const fs::path to = cluster.lab.folder() / name;
-    const CommandOutput done = cluster.lab.Run({cluster.server.bin_directory + "/pg_basebackup", "-h", cluster.server.socket_directory, "-p",
-                                                std::to_string(cluster.server.address.port), "-U", "postgres", "-c", "fast", "-D", to.string()});
+    const CommandOutput done =
+        cluster.lab.Run({cluster.server.bin_directory + "/pg_basebackup", "-h", cluster.server.socket_directory, "-p",
+                         std::to_string(cluster.server.address.port), "-U", "postgres", "-c", "fast", "-D", to.string()});
     EXPECT_EQ(done.exit_code, 0) << done.err;
     return to;
   };

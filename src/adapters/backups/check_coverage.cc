@@ -22,7 +22,8 @@ Result<std::vector<IndexOfHeap>> AskForIndexes(const CheckOptions& options, cons
     if (!answer.ok()) return Fail("database '" + database + "': " + answer.error->message);
     for (std::vector<std::string>& row : answer.rows) {
       if (row.size() != 7) return Fail("database '" + database + "' lists its indexes in another form");
-      indexes.push_back({std::move(row[0]), std::move(row[1]), std::move(row[2]), std::move(row[3]), std::move(row[4]), std::move(row[5]), std::move(row[6])});
+      indexes.push_back({std::move(row[0]), std::move(row[1]), std::move(row[2]), std::move(row[3]), std::move(row[4]),
+                         std::move(row[5]), std::move(row[6])});
     }
   }
   return indexes;
@@ -36,8 +37,8 @@ bool IsKnown(const CheckOptions& options, const std::string& path) {
   });
 }
 
-/// Counts and sizes tell that rows are missing (F25, F26); where single entries show that it is a file or a page of another time, that is
-/// what is wrong: the write was lost, and no row was cut off.
+/// Counts and sizes tell that rows are missing (F25, F26); where single entries show that it is a file or a page of another time,
+/// that is what is wrong: the write was lost, and no row was cut off.
 void NameLostWrite(const std::string& table, const Finding& lost_write, CheckState& state) {
   for (Finding& each : state.findings) {
     if (each.object != table || (each.fault != 25 && each.fault != 26)) continue;
@@ -81,7 +82,8 @@ LevelResult Joined(const LevelResult& one, const CoverageReport& report) {
 
 }  // namespace
 
-Json CheckCoverageOf(Sandbox& sandbox, const CheckOptions& options, const std::vector<std::string>& databases, CheckState& state, LevelResult& content) {
+Json CheckCoverageOf(Sandbox& sandbox, const CheckOptions& options, const std::vector<std::string>& databases, CheckState& state,
+                     LevelResult& content) {
   const auto undone = [&](const std::string& why) {
     content = Joined(content, {.verdict = Verdict::kUnknown, .reason = why});
     return Json(nullptr);

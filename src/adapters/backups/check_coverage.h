@@ -11,7 +11,7 @@ namespace lifeboat::backup {
 
 /// Shuts the sandbox's server down. Findings on tables that have none yet go to `state`; the verdict is joined to `content`.
 /// @return what was looked at; null: it did not come so far
-[[nodiscard]] Json CheckCoverageOf(Sandbox& sandbox, const CheckOptions& options, const std::vector<std::string>& databases, CheckState& state,
-                                   LevelResult& content);
+[[nodiscard]] Json CheckCoverageOf(Sandbox& sandbox, const CheckOptions& options, const std::vector<std::string>& databases,
+                                   CheckState& state, LevelResult& content);
 
 }  // namespace lifeboat::backup

@@ -19,11 +19,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kStep = 256U << 10;          // bytes of one read: they stay in the processor's cache
-constexpr std::uint64_t kUnit = 8U << 20;          // bytes that a thread takes in one go, one after the other, for the disk's sake
-constexpr std::size_t kSmallMap = 1U << 20;        // bytes, for tables that are taken side by side; larger ones are taken by all threads
-constexpr std::uint64_t kBytesOfMap = 32;          // bytes of table and indexes for one of the map, up to which a table is small
-constexpr std::uint32_t kShutDown = 1;             // pg_control's DB_SHUTDOWNED
+constexpr std::size_t kStep = 256U << 10;    // bytes of one read: they stay in the processor's cache
+constexpr std::uint64_t kUnit = 8U << 20;    // bytes that a thread takes in one go, one after the other, for the disk's sake
+constexpr std::size_t kSmallMap = 1U << 20;  // bytes, for tables that are taken side by side; larger ones are taken by all threads
+constexpr std::uint64_t kBytesOfMap = 32;    // bytes of table and indexes for one of the map, up to which a table is small
+constexpr std::uint32_t kShutDown = 1;       // pg_control's DB_SHUTDOWNED
 
 /// A table with its indexes, by the paths of their files.
 struct Group {
@@ -80,7 +80,8 @@ class TableMapper {
     const HeapTargets targets = ReadHeapPage(page, page_bytes_, mask_);
     newest_ = std::max(newest_, targets.lsn);
     if (map_.Put(block, targets, mask_)) return true;
-    for (std::uint32_t before = end_; block < before && !end_.compare_exchange_weak(before, block);) {}
+    for (std::uint32_t before = end_; block < before && !end_.compare_exchange_weak(before, block);) {
+    }
     return false;
   }
   void Leave(CoveredHeap& heap) const { heap.newest = std::max(heap.newest, newest_); }
@@ -96,7 +97,8 @@ class TableMapper {
 /// Looks up what pages of an index name, on one thread.
 class IndexChecker {
  public:
-  IndexChecker(const HeapMap& map, std::uint32_t page_bytes, bool is_first) : map_(map), page_bytes_(page_bytes), is_first_(is_first) {}
+  IndexChecker(const HeapMap& map, std::uint32_t page_bytes, bool is_first)
+      : map_(map), page_bytes_(page_bytes), is_first_(is_first) {}
 
   bool Page(std::uint32_t block, const char* page) {
     tids_.clear();
@@ -129,8 +131,8 @@ class IndexChecker {
 
 /// Hands blocks [first, end) of a relation to workers, one a unit, and leaves what they found in `into`. @return bytes read
 template <typename Worker, typename Into>
-std::uint64_t ForPages(Shared& shared, const RelationFiles& files, std::uint32_t first, std::uint32_t end, unsigned threads, const Worker& like,
-                       Into& into) {
+std::uint64_t ForPages(Shared& shared, const RelationFiles& files, std::uint32_t first, std::uint32_t end, unsigned threads,
+                       const Worker& like, Into& into) {
   const auto unit = static_cast<std::uint32_t>(kUnit / files.page_bytes);
   const auto step = static_cast<std::uint32_t>(kStep / files.page_bytes);
   std::atomic<std::uint64_t> bytes = 0;
@@ -152,7 +154,8 @@ std::uint64_t ForPages(Shared& shared, const RelationFiles& files, std::uint32_t
     const auto buffer = std::make_unique_for_overwrite<char[]>(kStep);
     Worker worker = like;
     const std::uint64_t from = first + std::uint64_t{at} * unit;
-    read(worker, buffer.get(), static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(std::min<std::uint64_t>(end, from + unit)));
+    read(worker, buffer.get(), static_cast<std::uint32_t>(from),
+         static_cast<std::uint32_t>(std::min<std::uint64_t>(end, from + unit)));
     const std::lock_guard lock(shared.mutex);
     worker.Leave(into);
   });
@@ -195,7 +198,8 @@ void CheckGroup(Shared& shared, const Group& group, unsigned threads, HeapMap& m
     map.Close(end);
     for (std::size_t at = 0; at < group.indexes.size(); ++at) {
       const RelationFiles& files = group.index_files[at];
-      index_bytes += ForPages(shared, files, 0, files.blocks, threads, IndexChecker(map, files.page_bytes, first == 0), heap.indexes[at]);
+      index_bytes +=
+          ForPages(shared, files, 0, files.blocks, threads, IndexChecker(map, files.page_bytes, first == 0), heap.indexes[at]);
     }
     first = end;
     ++stretches;
@@ -215,7 +219,8 @@ void CheckGroup(Shared& shared, const Group& group, unsigned threads, HeapMap& m
 }
 
 /// Tables with their btrees; each file once, however many databases name it.
-Result<std::vector<Group>> Groups(const fs::path& data_directory, const PgControl& control, const std::vector<IndexOfHeap>& indexes, Shared& shared) {
+Result<std::vector<Group>> Groups(const fs::path& data_directory, const PgControl& control, const std::vector<IndexOfHeap>& indexes,
+                                  Shared& shared) {
   std::vector<Group> groups;
   std::map<std::string, std::size_t> by_path;
   std::set<std::string> seen;
@@ -245,7 +250,8 @@ Result<std::vector<Group>> Groups(const fs::path& data_directory, const PgContro
 void CheckGroups(Shared& shared, const std::vector<Group>& groups) {
   const unsigned threads = std::max(shared.options.threads, 1U);
   const std::size_t small_map = std::min(kSmallMap, shared.options.memory);
-  const auto small = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.Bytes() <= small_map * kBytesOfMap; });
+  const auto small =
+      std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.Bytes() <= small_map * kBytesOfMap; });
   if (small != groups.begin()) {
     HeapMap map(shared.options.memory);
     for (auto group = groups.begin(); group != small && !shared.Stopped(); ++group) CheckGroup(shared, *group, threads, map);
@@ -269,7 +275,8 @@ std::string NotAtRest(const fs::path& data_directory, const PgControl& control) 
 
 void Conclude(Shared& shared) {
   CoverageReport& report = shared.report;
-  const bool damaged = std::any_of(report.findings.begin(), report.findings.end(), [](const Finding& each) { return each.severity == Severity::kFault; });
+  const bool damaged = std::any_of(report.findings.begin(), report.findings.end(),
+                                   [](const Finding& each) { return each.severity == Severity::kFault; });
   if (shared.failed) {
     report.verdict = damaged ? Verdict::kFail : Verdict::kUnknown;
     report.reason = shared.problem;
@@ -286,7 +293,8 @@ void Conclude(Shared& shared) {
 
 }  // namespace
 
-Result<CoverageReport> CheckCoverage(const fs::path& data_directory, const std::vector<IndexOfHeap>& indexes, const CoverageOptions& options) {
+Result<CoverageReport> CheckCoverage(const fs::path& data_directory, const std::vector<IndexOfHeap>& indexes,
+                                     const CoverageOptions& options) {
   const auto began = std::chrono::steady_clock::now();
   ReadError read;
   const std::optional<std::string> text = ReadSmall(data_directory / "global/pg_control", read);

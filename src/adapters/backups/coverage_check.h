@@ -44,9 +44,9 @@ inline constexpr const char* kIndexesOfHeapsSql =
     " WHERE x.indisready AND x.indislive ORDER BY t.oid, i.oid";
 
 struct CoverageOptions {
-  std::string set;                        ///< named in findings
+  std::string set;  ///< named in findings
   unsigned threads = 2;
-  std::size_t memory = 32U << 20;         ///< bytes, for maps of tables; buffers of 0.3 MiB a thread come on top
+  std::size_t memory = 32U << 20;  ///< bytes, for maps of tables; buffers of 0.3 MiB a thread come on top
   const std::atomic<bool>* cancel = nullptr;
   std::function<void(std::uint64_t)> on_read;  ///< bytes just read; from any thread
 };
@@ -57,9 +57,9 @@ struct CoverageReport {
   std::vector<Finding> findings;
   std::uint64_t tables = 0;
   std::uint64_t indexes = 0;
-  std::uint64_t entries = 0;        ///< of indexes
-  std::uint64_t table_bytes = 0;    ///< read
-  std::uint64_t index_bytes = 0;    ///< read; more than the indexes have where a table was taken in several stretches
+  std::uint64_t entries = 0;         ///< of indexes
+  std::uint64_t table_bytes = 0;     ///< read
+  std::uint64_t index_bytes = 0;     ///< read; more than the indexes have where a table was taken in several stretches
   std::uint32_t most_stretches = 0;  ///< that any table was taken in
   std::map<std::string, std::uint64_t> uncovered;  ///< indexes of other kinds, by kind
   Duration took{0};
@@ -69,7 +69,7 @@ struct CoverageReport {
 /// Reads the files of a cluster that was shut down cleanly as a primary; of any other the verdict is "not checked", since its
 /// files are of many times. Cancelled: "not checked". A file that cannot be read: "unknown".
 /// @error kFail: there is no readable pg_control, or a path is none of a relation
-[[nodiscard]] Result<CoverageReport> CheckCoverage(const std::filesystem::path& data_directory, const std::vector<IndexOfHeap>& indexes,
-                                                   const CoverageOptions& options);
+[[nodiscard]] Result<CoverageReport> CheckCoverage(const std::filesystem::path& data_directory,
+                                                   const std::vector<IndexOfHeap>& indexes, const CoverageOptions& options);
 
 }  // namespace lifeboat::backup

@@ -70,7 +70,8 @@ bool BlockReader::Read(std::uint32_t first, std::span<char> into) {
     const ssize_t got = pread(fd_, into.data(), into.size(), static_cast<off_t>(at));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
-      problem_ = "'" + files_.Segment(segment).string() + "': " + (got < 0 ? std::strerror(errno) : "it became shorter while it was read");
+      problem_ =
+          "'" + files_.Segment(segment).string() + "': " + (got < 0 ? std::strerror(errno) : "it became shorter while it was read");
       return false;
     }
     at += static_cast<std::uint64_t>(got);
