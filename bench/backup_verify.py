@@ -276,6 +276,7 @@ class Bench:
 
     def measure_all(self):
         kernels = json.loads(self.machine.run([self.options.helper, "kernels"])[0])
+        del kernels["rss"]
         for turn in range(self.options.runs):
             for cache in self.options.cache:
                 tell("round %d of %d, %s" % (turn + 1, self.options.runs, cache))
