@@ -517,7 +517,9 @@ void AddStoreRegions(const Json& regions, Json& findings) {
     add("fault", "'store.aws_regions' names one region: its loss takes the store with it",
         "make a global table with multi-region strong consistency, and name the regions of its replicas");
   }
-  if (answer == regions.size()) add("ok", "the store's table answers in " + std::to_string(answer) + " AWS regions", "");
+  if (answer == regions.size()) {
+    add("ok", "the store's table answers in " + (answer == 1 ? "its one AWS region" : "all " + std::to_string(answer) + " AWS regions"), "");
+  }
 }
 
 }  // namespace

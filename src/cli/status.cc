@@ -141,7 +141,8 @@ int PrintStatus(const Json& status, const Settings& settings) {
   std::string kind = "embedded in " + settings.store.host.text;
   if (settings.store.kind == StoreKind::kEtcd) kind = "etcd, " + std::to_string(settings.store.endpoints.size()) + " members";
   if (settings.store.kind == StoreKind::kDynamoDb) {
-    kind = "DynamoDB, table " + settings.store.table + " in " + std::to_string(settings.store.aws_regions.size()) + " AWS regions";
+    kind = "DynamoDB, table " + settings.store.table + " in";
+    for (const std::string& region : settings.store.aws_regions) kind += " " + region;
   }
   std::printf("  store     %s, %s\n", kind.c_str(),
               store ? "answers" : ("silent: " + TextAt(MemberAt(status, "lease"), "store_problem")).c_str());

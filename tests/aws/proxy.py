@@ -9,6 +9,7 @@ Control (JSON over HTTP):
   PUT /clock         {"shift": seconds}: AWS's clock against ours; what is signed too far from it is refused, as AWS does
   PUT /global_table  {"regions": [...], "stored_in": region}: DynamoDB tables of these regions are one table with multi-region strong
                      consistency, with what AWS refuses there (transactions) refused; null: as the emulator has it
+  PUT /reset         nothing is spoiled any more, and nothing has arrived yet; the recording stays
   GET /requests      what arrived: [{n, service, region, operation, fault, forwarded, status}]
   GET /counts        {region: {requests, forwarded, held, holding}}: held is how many were ever left waiting
 
@@ -320,15 +321,22 @@ class Road:
 
     # ---- control ----
 
+    def set_faults(self, faults):
+        self.faults = faults
+        self.changed.set()
+        self.changed = asyncio.Event()
+
     async def control(self, reader, writer):
         while message := await self.read_message(reader):
             first, _, body = message
             method, target, _ = first.split(" ", 2)
             given = json.loads(body) if body else None
             if (method, target) == ("PUT", "/faults"):
-                self.faults = given
-                self.changed.set()
-                self.changed = asyncio.Event()
+                self.set_faults(given)
+                answer = {}
+            elif (method, target) == ("PUT", "/reset"):
+                self.set_faults([])
+                self.shift, self.global_table, self.requests, self.counts = 0, None, [], {}
                 answer = {}
             elif (method, target) == ("PUT", "/clock"):
                 self.shift, answer = given["shift"], {}

@@ -23,15 +23,18 @@ constexpr const char* kCentral = "eu-central-1";
 
 class DynamoDbTest : public ::testing::TestWithParam<AwsEmulator> {
  protected:
-  DynamoDbTest() { MakeStoreTable(aws_.Url(), kWest, table_); }
-  /// Everything that the tests sent, at once.
-  static void TearDownTestSuite() {
-    EXPECT_EQ(AwsRoad::InvalidIn(Recording()), "");
-    std::filesystem::remove(Recording());
+  DynamoDbTest() {
+    road_.Reset();
+    MakeStoreTable(aws_.Url(), kWest, table_);
   }
-  static const std::filesystem::path& Recording() {
-    static const std::filesystem::path path = std::filesystem::temp_directory_path() / ("lifeboat-dynamodb-" + RandomHex(8) + ".jsonl");
-    return path;
+  /// Everything that the tests of one emulator sent, at once.
+  static void TearDownTestSuite() {
+    for (const AwsEmulator emulator : {AwsEmulator::kMinistack, AwsEmulator::kMoto}) EXPECT_EQ(RoadTo(emulator).Invalid(), "");
+  }
+  static AwsRoad& RoadTo(AwsEmulator emulator) {
+    static AwsRoad ministack(SharedAws(AwsEmulator::kMinistack));
+    static AwsRoad moto(SharedAws(AwsEmulator::kMoto));
+    return emulator == AwsEmulator::kMinistack ? ministack : moto;
   }
 
   std::shared_ptr<aws::Client> Client() { return MakeAwsClient(context_, {{"*", road_.Url()}}, dynamodb::RetriesOfTable()); }
@@ -85,7 +88,7 @@ class DynamoDbTest : public ::testing::TestWithParam<AwsEmulator> {
   std::size_t Items() { return Ask("Scan", {{"TableName", table_}, {"ConsistentRead", true}})["Items"].size(); }
 
   RealAws& aws_ = SharedAws(GetParam());
-  AwsRoad road_{aws_, Recording()};
+  AwsRoad& road_ = RoadTo(GetParam());
   const std::string table_ = "lifeboat-" + RandomHex(6);
   boost::asio::io_context context_;
 };
@@ -145,7 +148,7 @@ TEST_P(DynamoDbTest, WhatCannotBeLookedUpInTimeIsUnknown) {
   const auto store = Open();
   const Version first = Put(*store, "lease", "0");
   road_.Faults({{{"do", "silent_after"}}});
-  const auto result = Commit(*store, Change("lease", first, "1"), 500ms);
+  const auto result = Commit(*store, Change("lease", first, "1"), 1500ms);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().retry, Retry::kUnknownOutcome) << result.error().Text();
   road_.Clear();
@@ -204,7 +207,7 @@ TEST_P(DynamoDbTest, ThrottledForGoodIsALaterTryAndNothingChanges) {
   const auto store = Open();
   const Version first = Put(*store, "lease", "0");
   road_.Faults({{{"do", "throttle"}, {"operation", "PutItem"}}});
-  const auto result = Commit(*store, Change("lease", first, "1"), 500ms);
+  const auto result = Commit(*store, Change("lease", first, "1"), 2s);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().retry, Retry::kRetry) << result.error().Text();
   road_.Clear();

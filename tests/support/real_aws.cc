@@ -168,10 +168,8 @@ RealAws& SharedAws(AwsEmulator emulator) {
 
 // ---- the road to it ----
 
-AwsRoad::AwsRoad(const RealAws& aws, const std::filesystem::path& recording)
-    : folder_(NewFolder()),
-      recording_(recording.empty() ? folder_ / "requests.jsonl" : recording),
-      program_({AwsScript("proxy.py"), aws.Url(), recording_.string()}) {}
+AwsRoad::AwsRoad(const RealAws& aws)
+    : folder_(NewFolder()), program_({AwsScript("proxy.py"), aws.Url(), (folder_ / "requests.jsonl").string()}) {}
 
 AwsRoad::~AwsRoad() {
   PrintLogOfFailure("the road to AWS", program_.Log());
@@ -182,6 +180,7 @@ AwsRoad::~AwsRoad() {
 std::string AwsRoad::Url() const { return "http://127.0.0.1:" + std::to_string(program_.port(0)); }
 
 void AwsRoad::Faults(const Json& faults) { AwsControl(program_, 1, "PUT", "/faults", faults.dump()); }
+void AwsRoad::Reset() { AwsControl(program_, 1, "PUT", "/reset", "{}"); }
 void AwsRoad::ShiftClock(int seconds) { AwsControl(program_, 1, "PUT", "/clock", Json{{"shift", seconds}}.dump()); }
 void AwsRoad::MakeGlobal(const std::vector<std::string>& regions) {
   AwsControl(program_, 1, "PUT", "/global_table", Json{{"regions", regions}, {"stored_in", regions.at(0)}}.dump());
@@ -201,8 +200,8 @@ std::size_t AwsRoad::HeldIn(const std::string& region) const {
   return static_cast<std::size_t>(NumberAt(MemberAt(counts, region.c_str()), "held"));
 }
 
-std::string AwsRoad::InvalidIn(const std::filesystem::path& recording) {
-  const std::string command = "'" + Python().string() + "' '" + AwsScript("validate_requests.py") + "' '" + recording.string() +
+std::string AwsRoad::Invalid() const {
+  const std::string command = "'" + Python().string() + "' '" + AwsScript("validate_requests.py") + "' '" + (folder_ / "requests.jsonl").string() +
                               "' --secret '" + kAwsAccessKey + "=" + kAwsSecretKey + "' 2>&1";
   FILE* pipe = ::popen(command.c_str(), "re");
   if (pipe == nullptr) throw std::runtime_error("cannot run the check of recorded requests");

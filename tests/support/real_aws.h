@@ -78,14 +78,15 @@ class RealAws {
 /// The road to an emulator. What faults there are: tests/aws/proxy.py.
 class AwsRoad {
  public:
-  /// @param recording  where requests are added; empty: a file of its own, which goes with it
-  explicit AwsRoad(const RealAws& aws, const std::filesystem::path& recording = {});
+  explicit AwsRoad(const RealAws& aws);
   ~AwsRoad();
 
   [[nodiscard]] std::string Url() const;
   /// Replaces all faults; requests that are held by one that is gone end without an answer.
   void Faults(const Json& faults);
   void Clear() { Faults(Json::array()); }
+  /// As if it had just been opened; the recording stays.
+  void Reset();
   /// AWS's clock is this far ahead of ours.
   void ShiftClock(int seconds);
   /// DynamoDB tables of these regions are one table with multi-region strong consistency, kept in the first.
@@ -98,12 +99,10 @@ class AwsRoad {
   [[nodiscard]] std::size_t HeldIn(const std::string& region) const;
   /// Checks all that was recorded until now against the vendor's service models, signatures included.
   /// @return empty: every request is as the models demand; else what is wrong
-  [[nodiscard]] std::string Invalid() const { return InvalidIn(recording_); }
-  [[nodiscard]] static std::string InvalidIn(const std::filesystem::path& recording);
+  [[nodiscard]] std::string Invalid() const;
 
  private:
   std::filesystem::path folder_;
-  std::filesystem::path recording_;
   AwsProgram program_;
 };
 
