@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include <atomic>
+#include <cstring>
 #include <filesystem>
 
 #include "adapters/backups/memory.h"
@@ -126,6 +127,64 @@ TEST_F(BackupMemory, AChangedSegmentIsReadAndItsFaultToldByEveryRun) {
   const std::set<std::string> told = NumbersOf(Run(kHardlyAny));
   EXPECT_TRUE(told.count("F15")) << "of all that was told";
   EXPECT_EQ(NumbersOf(Run(kHardlyAny)), told);
+}
+
+/// A record that leads from one segment into the next: damage to either half shows only where both are read.
+class BackupMemoryOfWal : public BackupMemory {
+ protected:
+  /// The first segment that begins with the rest of a record, of at least `kHalf` bytes. @source PostgreSQL, xlog_internal.h
+  [[nodiscard]] std::vector<fs::path> PairWithARecordAcross() const {
+    const auto segments = FilesOf(folder_ / "archive", [](const std::string& path) { return fs::path(path).filename().string().size() == 24; });
+    for (std::size_t at = 1; at < segments.size(); ++at) {
+      const std::string bytes = Slurp(segments[at]);
+      std::uint16_t info = 0;
+      std::uint32_t rest = 0;
+      std::memcpy(&info, bytes.data() + 2, sizeof info);
+      std::memcpy(&rest, bytes.data() + 16, sizeof rest);
+      if ((info & 1U) != 0 && rest >= kHalf) return {segments[at - 1], segments[at]};
+    }
+    return {};
+  }
+  [[nodiscard]] std::set<std::string> WalRun(RollingShare share) const {
+    auto memory = VerifiedMemory::Open(folder_ / "memory.sqlite", "wal");
+    EXPECT_TRUE(memory.ok());
+    (*memory)->Begin({"", false, share, ReadWallClock().ns / 1000000000});
+    testing_support::VerifyQuestion question{folder_ / "archive", nullptr, {}, {}};
+    question.options.memory = memory->get();
+    const backup::Verified verified = VerifyAt(question);
+    EXPECT_TRUE((*memory)->End(true).ok());
+    std::set<std::string> faults;
+    for (const auto& finding : verified.report.findings) {
+      if (finding.severity == backup::Severity::kFault) faults.insert(finding.Number());
+    }
+    return faults;
+  }
+  /// Turns a bit around that lies `at` bytes from the begin, or from the end.
+  static void FlipAt(const fs::path& file, std::int64_t at) {
+    std::string bytes = Slurp(file);
+    const auto place = static_cast<std::size_t>(at < 0 ? static_cast<std::int64_t>(bytes.size()) + at : at);
+    bytes[place] = static_cast<char>(bytes[place] ^ 4);
+    ReplaceFile(file, bytes);
+  }
+  static constexpr std::uint32_t kHalf = 48;
+};
+
+TEST_F(BackupMemoryOfWal, TheRestOfARecordIsJudgedWithItsBeginningThatStands) {
+  ASSERT_EQ(WalRun(kHardlyAny), std::set<std::string>());
+  const auto pair = PairWithARecordAcross();
+  ASSERT_EQ(pair.size(), 2u) << "the world has no record that leads across";
+  FlipAt(pair[1], 40 + 24);  // behind the page header
+  EXPECT_EQ(WalRun(kHardlyAny), (std::set<std::string>{"F15"}));
+  EXPECT_EQ(WalRun(kHardlyAny), (std::set<std::string>{"F15"})) << "and not once alone";
+}
+
+TEST_F(BackupMemoryOfWal, TheBeginningOfARecordIsJudgedWithItsRestThatStands) {
+  ASSERT_EQ(WalRun(kHardlyAny), std::set<std::string>());
+  const auto pair = PairWithARecordAcross();
+  ASSERT_EQ(pair.size(), 2u) << "the world has no record that leads across";
+  FlipAt(pair[0], -2);
+  EXPECT_EQ(WalRun(kHardlyAny), (std::set<std::string>{"F15"}));
+  EXPECT_EQ(WalRun(kHardlyAny), (std::set<std::string>{"F15"})) << "and not once alone";
 }
 
 TEST_F(BackupMemory, BytesThatRotInSilenceAreFoundWithinTheWholeOfTheShare) {
