@@ -218,6 +218,24 @@ void PrintRestore(const RestoreOutcome& outcome) {
 
 }  // namespace
 
+namespace {
+
+/// A restore that could not be tried: not checked, which is no pass.
+void SayWhyNot(const std::string& label, const RestoreOptions& restore, const Error& error, backup::Report& report) {
+  if (error.retry == Retry::kNotFound && restore.target.kind != backup::RestoreTarget::Kind::kLatest) {
+    report.findings.push_back(backup::MakeFinding(32, "", "", restore.target.Text(), error.message));
+  }
+  for (backup::SetReport& set : report.sets) {
+    if (set.label != label && (label != "latest" || &set != &report.sets.back())) continue;
+    for (int level = static_cast<int>(Level::kRestores); level <= static_cast<int>(restore.level); ++level) {
+      set.levels[static_cast<std::size_t>(level)] = {backup::Verdict::kNotChecked, error.message};
+    }
+    set.restore = {{"error", error.Text()}};
+  }
+}
+
+}  // namespace
+
 Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& options, const CommonOptions& common, backup::Report& report,
                               const std::atomic<bool>& cancel) {
   Result<RestoreOptions> restore = OptionsOf(options, static_cast<Level>(options.level));
@@ -240,7 +258,11 @@ Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& optio
       restore->on_progress = [&line](const backup::RestoreProgress& at) { line.Show(at); };
       outcome = backup::RestoreAndCheck(source, *restore);
     }
-    if (!outcome) return outcome.error().Within("restoring '" + label + "'");
+    if (!outcome) {
+      met = false;
+      SayWhyNot(label, *restore, outcome.error(), report);
+      continue;
+    }
     met = met && outcome->MeetsObjectives();
     if (!common.json) PrintRestore(*outcome);
     backup::AddToReport(*outcome, report);
