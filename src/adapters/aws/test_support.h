@@ -3,6 +3,8 @@
 // AWS in the tests of this folder: a clock that passes by sleeping, and a transport that a function answers.
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -63,6 +65,7 @@ class FakeAws {
   [[nodiscard]] Transport MakeTransport() {
     return [this](HttpRequest request, Duration /*timeout*/) -> Task<Result<HttpResponse>> {
       seen.push_back(Read(std::move(request)));
+      co_await boost::asio::post(boost::asio::use_awaitable);  // no answer comes at once
       const Said said = answer(seen.back());
       if (said.silence) co_return *said.silence;
       HttpResponse response;
