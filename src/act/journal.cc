@@ -89,8 +89,10 @@ Task<Journal::Written> Journal::Write(Execution& execution, bool forward_only) {
   }
   if (result.ok()) {
     // Something else stands there: our own earlier write whose answer was lost, or a new owner's.
+    bool stands = false;
     for (const Record& record : result->current) {
       if (record.key != KeyOf(execution.id)) continue;
+      stands = true;
       const auto json = ParseJson(record.value, record.key);
       if (!json.ok()) co_return Written::kNowhere;
       const auto there = ExecutionFromJson(*json);
@@ -100,6 +102,11 @@ Task<Journal::Written> Journal::Write(Execution& execution, bool forward_only) {
         co_return Written::kLost;
       }
       versions_[execution.id] = record.version;
+    }
+    if (!stands) {
+      // Gone with a store that was replaced by a copy from before it began: the rules look after what it moved.
+      log_.Warn("this execution stands in the store no more", {{"execution", execution.id.text}});
+      co_return Written::kLost;
     }
     auto again = transaction;
     again.compares.front().version = versions_[execution.id];

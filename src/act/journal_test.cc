@@ -140,6 +140,16 @@ TEST_F(JournalTest, ALastWordInTheOwnFileDoesNotOverwriteTheEndThatAFailoverGave
   EXPECT_TRUE(other_files_.content.empty());
 }
 
+TEST_F(JournalTest, AnExecutionThatIsGoneWithAReplacedStoreIsLostAndNotWrittenForEver) {
+  const FakeStoreServer before = server_;
+  Execution e = Some("x-1");
+  ASSERT_TRUE(Await(journal_.Begin(e)).ok());
+  server_ = before;
+  EXPECT_EQ(Await(journal_.Write(e, false)), Journal::Written::kLost);
+  EXPECT_EQ(Await(journal_.Write(e, true)), Journal::Written::kLost);
+  EXPECT_FALSE(Stored("x-1"));
+}
+
 TEST_F(JournalTest, ABeginWhoseAnswerWasLostIsFoundAgain) {
   store_.lose_answers = 1;
   Execution e = Some("x-1");

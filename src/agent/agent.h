@@ -13,6 +13,7 @@
 
 #include "act/executor.h"
 #include "act/region_hand.h"
+#include "agent/believed_store.h"
 #include "agent/lease_keeper.h"
 #include "config/settings.h"
 #include "decide/votes.h"
@@ -151,6 +152,7 @@ class Agent {
   RegionHand hand_;
   std::unique_ptr<LocalOrRemoteHands> hands_;
   ActDoors act_doors_;
+  BelievedStore believed_;
   Journal journal_;
   Executor executor_;
 

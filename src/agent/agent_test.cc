@@ -287,6 +287,38 @@ TEST_F(AgentTest, AStoreThatComesBackFromAnOldCopyIsRefused) {
   EXPECT_THAT(sim_.AgentOf(sim_.west).keeper().StoreProblem(), HasSubstr("epoch 1 is below 2"));
 }
 
+TEST_F(AgentTest, AnExecutionThatAnOldCopyOfTheStoreShowsAsRunningIsNotGoneOnWith) {
+  Founded();
+  // Given: a copy of the store in which a switchover runs, which has ended since.
+  std::optional<FakeStoreServer> old;
+  sim_.machines[sim_.west].run->store->after_commit = [&](const Transaction&) {
+    const auto running = sim_.LastExecution();
+    if (!old && running && running->Find("checkpoint")->state == StepState::kIntended) old = sim_.store;
+  };
+  ASSERT_TRUE(sim_.Ask(sim_.west, "switchover", Json{{"to", "us-west-2"}, {"by", "jane"}}).ok());
+  ASSERT_TRUE(Until([&] { return sim_.Healthy(sim_.west) && !sim_.store.ValueOf("orders/current"); }, 60s)) << sim_.Picture();
+  ASSERT_TRUE(old);
+  // Since then the store has begun two lives, and every agent knows the newest.
+  for (int life = 0; life < 2; ++life) {
+    sim_.KillAgent(sim_.witness);
+    sim_.StartAgent(sim_.witness);
+    sim_.time.RunFor(5s);
+  }
+  const std::uint64_t promotions = static_cast<std::uint64_t>(East().promotions + West().promotions);
+  // When: the copy is put in its place.
+  sim_.KillAgent(sim_.witness);
+  sim_.store = *old;
+  ASSERT_TRUE(sim_.store.ValueOf("orders/current"));
+  sim_.StartAgent(sim_.witness);
+  // Then: the candidate's promises carry the lease, and nobody goes on with what the copy shows.
+  sim_.time.RunFor(30s);
+  EXPECT_TRUE(West().CanCommit()) << sim_.Picture();
+  EXPECT_EQ(sim_.LastExecution()->owner_agent.text, "us-west-2-run-1");
+  EXPECT_EQ(sim_.LastExecution()->revision, ExecutionFromJson(*ParseJson(*old->ValueOf("orders/executions/" + *old->ValueOf("orders/current")), "x"))->revision);
+  EXPECT_EQ(static_cast<std::uint64_t>(East().promotions + West().promotions), promotions);
+  EXPECT_FALSE(sim_.AgentOf(sim_.west).snapshot().execution) << sim_.Picture();
+}
+
 // ---- the agent is away ----
 
 TEST_F(AgentTest, AnAgentThatIsBackInTimeKeepsEpochAndDatabase) {

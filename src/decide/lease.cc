@@ -80,8 +80,15 @@ Result<Unit> Lease::OnItem(std::optional<LeaseItem> item, std::uint64_t version,
     record_.incarnation = incarnation;
     return Done();
   }
-  // An answer that was overtaken by a newer one says nothing new.
-  if (incarnation == incarnation_ && version < version_) return Done();
+  // An answer that was overtaken by a newer one says nothing new. Where no newer one comes any more, the store itself has gone back: a
+  // copy that was made one life ago gives its next life the number of this one.
+  if (incarnation == incarnation_ && version < version_) {
+    if (!older_since_) older_since_ = arrived;
+    if (!HasPassed(*older_since_ + WaitLength(), arrived)) return Done();
+    return Refused("the store's version " + std::to_string(version) + " is below " + std::to_string(version_) + ", which this region has seen in incarnation " +
+                       std::to_string(incarnation.number),
+                   "the store was restored from an old copy: bring the newest one back, or: lifeboat store reseed");
+  }
   Accept(*std::move(item), version, incarnation, arrived);
   return Done();
 }
@@ -101,6 +108,7 @@ void Lease::Accept(LeaseItem item, std::uint64_t version, Incarnation incarnatio
   incarnation_ = incarnation;
   store_read_ = true;
   store_heard_ = arrived;
+  older_since_.reset();
   record_.highest = std::max(record_.highest, item_->epoch);
   record_.incarnation = incarnation;
   // SAFETY: the store's word ends the epoch for good, and with it the promises for it, but none for a later one.

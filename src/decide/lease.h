@@ -221,6 +221,7 @@ class Lease {
   std::optional<Instant> promised_until_;
   bool earlier_promises_ended_ = false;  // the store showed the release of every epoch that an earlier run may have promised for
   Epoch promised_epoch_;  // for which the last promise was given
+  std::optional<Instant> older_since_;     // since when nothing but versions below the own one has been read
   Epoch claimed_;                          // the highest epoch that this run itself asked for
   bool waits_waived_ = false;              // by a person's word, for the claim of this run
   std::optional<LeaseChange> claim_;       // sent; while it is here nothing is promised

@@ -697,6 +697,23 @@ TEST(LeaseRefusesStore, WhoseIncarnationIsOlderThanItsRecord) {
   EXPECT_FALSE(lease.OnItem(ItemOf(4, kEast, kEastRun), 10, {6}, kStart).ok());
 }
 
+TEST(LeaseRefusesStore, WhoseVersionsStayBelowItsOwnInOneIncarnationAndNotASingleAnswerThatWasOvertaken) {
+  Lease lease = Candidate();
+  EXPECT_TRUE(lease.OnItem(ItemOf(1, kEast, kEastRun, 0), 9, {1}, kStart + 100ms).ok());
+  EXPECT_TRUE(lease.OnItem(ItemOf(1, kEast, kEastRun, 0), 9, {1}, kStart + 2s).ok());
+  // A newer one came in between: the older ones were overtaken.
+  ASSERT_TRUE(lease.OnItem(ItemOf(1, kEast, kEastRun, 2), 11, {1}, kStart + 3s).ok());
+  EXPECT_TRUE(lease.OnItem(ItemOf(1, kEast, kEastRun, 0), 9, {1}, kStart + 3500ms).ok());
+  // None comes any more.
+  const auto answer = lease.OnItem(ItemOf(1, kEast, kEastRun, 0), 10, {1}, kStart + 3500ms + kWait + 1ms);
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().retry, Retry::kRefused);
+  EXPECT_THAT(answer.error().hint, ::testing::HasSubstr("bring the newest one back"));
+  // And the newest copy is believed again at once.
+  EXPECT_TRUE(lease.OnItem(ItemOf(1, kEast, kEastRun, 3), 12, {2}, kStart + 1h).ok());
+  EXPECT_TRUE(lease.OnItem(ItemOf(1, kEast, kEastRun, 3), 11, {2}, kStart + 1h).ok());
+}
+
 TEST(LeaseRefusesStore, ThatWasEmptiedUnderIt) {
   Lease lease(kEast, kEastRun, ThreeSeconds(), AgentRecord{{4}, {1}, {0}, {4}, {0}}, kStart);
   EXPECT_FALSE(lease.OnItem(std::nullopt, 1, {2}, kStart).ok());

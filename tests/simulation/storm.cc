@@ -2,6 +2,8 @@
 
 #include "simulation/storm.h"
 
+#include "model/agent_record.h"
+
 namespace lifeboat::simulation {
 
 namespace {
@@ -11,13 +13,18 @@ using std::chrono::seconds;
 
 class Storm {
  public:
-  Storm(World& world, const Wishes& wishes) : w_(world), dice_(world.dice.Fork()) {
+  Storm(World& world, const Wishes& wishes) : w_(world), dice_(world.dice.Fork()), copies_(wishes.seed * 104729) {
+    old_copy_ = wishes.faults == kOldCopy;
     held_.resize(static_cast<std::size_t>(w_.data() + 1));
     for (const Fault& fault : Faults()) {
       const bool wanted = wishes.faults.empty() ? dice_.Chance(0.65) : std::string(fault.name).starts_with(wishes.faults);
       if (wanted && (w_.options.gate || !fault.needs_gate)) enabled_.push_back(&fault);
     }
-    if (enabled_.empty()) enabled_.push_back(&Faults().front());
+    if (enabled_.empty()) {
+      for (const Fault& fault : Faults()) {
+        if (w_.options.gate || !fault.needs_gate) enabled_.push_back(&fault);
+      }
+    }
     service_manager_ = dice_.Chance(0.3);
   }
 
@@ -26,6 +33,7 @@ class Storm {
     if (!w_.RunUntil([&] { return w_.Healthy(0); }, 60s)) return w_.checker.Stuck(w_.time.now(), "the service was not founded");
     Supervise();
     Operate();
+    if (old_copy_) CopyStore();
     const std::uint64_t events = 6 + dice_.Below(14);
     for (std::uint64_t event = 0; event < events && !w_.Broken(); ++event) {
       w_.RunFor(Short(2500));
@@ -45,6 +53,7 @@ class Storm {
     bool needs_gate;
   };
   static const std::vector<Fault>& Faults();
+  static constexpr const char* kOldCopy = "old-copy";  ///< beside all the others
 
  private:
   struct Held {
@@ -86,6 +95,73 @@ class Storm {
         if (w_.RuleOf(place) == 310) w_.Order(place, "rejoin", Json{{"region", w_.At(place).name.text}, {"by", "storm"}});
       }
     });
+  }
+
+  /// Somebody keeps a copy of the store's file, and puts it in the file's place later on. Where a region that was away at that moment
+  /// alone knew better, nothing can help (docs/lease.md section 1; the model shows it), so that is not tried: each agent has what
+  /// the store says now on its disk, and hears it.
+  void CopyStore() {
+    w_.time.At(w_.time.now() + copies_.Between(Duration(0), seconds(12)), [this] {
+      kept_ = std::make_unique<testing::FakeStoreServer>(w_.store->data);
+      if (w_.tracing()) w_.Note("somebody copies the store's file");
+      w_.time.At(w_.time.now() + copies_.Between(milliseconds(100), seconds(8)), [this] { RestoreWhenAllKnow(); });
+    });
+  }
+  [[nodiscard]] bool AllKnow() {
+    const auto item = w_.Item();
+    if (!item || !w_.store->up()) return false;
+    for (int place = 0; place <= w_.data(); ++place) {
+      const World::Machine& machine = w_.At(place);
+      if (!machine.run || machine.frozen || machine.agent_frozen) return false;
+      for (int other = 0; other <= w_.data(); ++other) {
+        const LinkFaults& link = w_.network.Link(place, other);
+        if (link.cut || link.loss > 0 || link.slow > 0) return false;
+      }
+      const auto file = machine.files.content.find("/state/record.json");
+      if (file == machine.files.content.end()) return false;
+      const AgentRecord record = *AgentRecordFromJson(*ParseJson(file->second, "record"));
+      if (record.highest != item->epoch || record.incarnation != w_.store->data.incarnation()) return false;
+    }
+    return true;
+  }
+  void RestoreWhenAllKnow() {
+    After(milliseconds(20), [this] {
+      if (!AllKnow()) return RestoreWhenAllKnow();
+      const auto before = kept_->ValueOf("orders/lease");
+      // The store's next run counts its lives from the copy's: what is not a new life to the agents is refused or passed over.
+      const bool older = !before || LeaseItemFromJson(*ParseJson(*before, "lease"))->epoch < w_.Item()->epoch ||
+                         kept_->incarnation() < w_.store->data.incarnation();
+      if (w_.tracing()) w_.Note(std::string("the store's file is replaced by the copy") + (older ? ", of an earlier epoch or life" : ""));
+      const auto newest = std::make_shared<testing::FakeStoreServer>(w_.store->data);
+      PutInPlace(*kept_);
+      // Everybody refuses that. The person who did it is told so, and brings the newest back.
+      if (!older) return;
+      brought_back_ = false;
+      w_.time.At(w_.time.now() + copies_.Between(milliseconds(200), seconds(9)), [this] {
+        BringBack();
+      });
+      newest_ = newest;
+    });
+  }
+  /// Not any more where an agent has taken a life of the copy for the store, and went on in it: then that is the store.
+  void BringBack() {
+    if (brought_back_) return;
+    brought_back_ = true;
+    const Epoch newest = LeaseItemFromJson(*ParseJson(*newest_->ValueOf("orders/lease"), "lease"))->epoch;
+    if (w_.Item() && w_.Item()->epoch > newest) return;
+    for (int place = 0; place <= w_.data(); ++place) {
+      const auto& files = w_.At(place).files.content;
+      const auto file = files.find("/state/record.json");
+      if (file == files.end()) continue;
+      if (AgentRecordFromJson(*ParseJson(file->second, "record"))->incarnation > newest_->incarnation()) return;
+    }
+    if (w_.tracing()) w_.Note("the newest copy of the store's file is brought back");
+    PutInPlace(*newest_);
+  }
+  void PutInPlace(const testing::FakeStoreServer& copy) {
+    w_.KillAgent(w_.witness());
+    w_.store->RestoreFrom(copy);
+    if (HeldAt(w_.witness()).machine <= w_.time.now()) w_.StartAgent(w_.witness());
   }
 
   /// Without a gate, a region whose guard and agent are both dead or still for longer than the lease is not fenced by anyone: that
@@ -451,6 +527,7 @@ class Storm {
     if (w_.tracing()) w_.Note("---- everything is healed ----");
     w_.network.HealAll();
     w_.names.up = true;
+    BringBack();
     w_.store->data.full = false;
     for (int place = 0; place <= w_.data(); ++place) {
       World::Machine& machine = w_.At(place);
@@ -467,6 +544,11 @@ class Storm {
 
   World& w_;
   Dice dice_;
+  Dice copies_;  // of its own
+  bool old_copy_ = false;
+  std::unique_ptr<testing::FakeStoreServer> kept_;
+  std::shared_ptr<testing::FakeStoreServer> newest_;  // while an older one stands in its place
+  bool brought_back_ = true;
   std::vector<Held> held_;
   std::vector<const Fault*> enabled_;
   bool service_manager_ = false;
@@ -514,6 +596,7 @@ const std::vector<Storm::Fault>& Storm::Faults() {
 std::vector<std::string> FaultNames() {
   std::vector<std::string> names;
   for (const Storm::Fault& fault : Storm::Faults()) names.emplace_back(fault.name);
+  names.emplace_back(Storm::kOldCopy);
   return names;
 }
 

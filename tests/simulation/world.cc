@@ -476,7 +476,7 @@ void World::RunFor(Duration d) {
 // ---- telling ----
 
 void World::Note(const std::string& line) {
-  if (!tracing()) return;
+  if (!tracing() || muted_) return;
   trace_.push_back(FormatSeconds(time.now()) + "  " + line);
   if (trace_.size() > kTraceLines) trace_.pop_front();
 }

@@ -159,6 +159,8 @@ class World {
 
   // ---- telling ----
   void Note(const std::string& line);
+  /// Nothing more is noted: what follows only repeats itself.
+  void Mute() { muted_ = true; }
   [[nodiscard]] bool tracing() const { return options.trace; }
   [[nodiscard]] const std::deque<std::string>& trace() const { return trace_; }
   /// Where everything stands.
@@ -186,6 +188,7 @@ class World {
   std::uint64_t failovers_ = 0;
   std::uint64_t switchovers_ = 0;
   std::deque<std::string> trace_;
+  bool muted_ = false;
   std::uint64_t fingerprint_ = 0;
 };
 
