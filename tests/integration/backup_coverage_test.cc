@@ -349,7 +349,7 @@ TEST(BackupCoverage, AClusterThatRecoveredFromACrashAmidWritesPasses) {
     };
     std::jthread one(write, 0);
     std::jthread two(write, 2500);
-    while (rounds < 4) std::this_thread::yield();
+    while (rounds < 4) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     cluster.Stop("immediate");
     stop = true;
     one.join();
