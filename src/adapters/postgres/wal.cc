@@ -25,14 +25,6 @@ std::uint64_t RoundUp(std::uint64_t value, std::uint64_t unit) { return (value +
 
 }  // namespace
 
-std::string SegmentName(Timeline timeline, std::uint64_t segment, const WalGeometry& geometry) {
-  const std::uint64_t per_id = (std::uint64_t{1} << 32U) / geometry.segment_bytes;
-  char text[32];
-  std::snprintf(text, sizeof text, "%08X%08X%08X", timeline, static_cast<unsigned>(segment / per_id),
-                static_cast<unsigned>(segment % per_id));
-  return text;
-}
-
 std::string HistoryName(Timeline timeline) {
   char text[24];
   std::snprintf(text, sizeof text, "%08X.history", timeline);
@@ -100,28 +92,6 @@ std::optional<std::string> CommitTime(const WalRecord& record) {
     return std::nullopt;
   }
   return std::string(text.substr(0, text.find(';')));
-}
-
-Result<std::vector<TimelineFork>> ParseHistory(std::string_view text) {
-  std::vector<TimelineFork> forks;
-  while (!text.empty()) {
-    const std::size_t line_end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, line_end);
-    text.remove_prefix(std::min(line_end + 1, text.size()));
-    line = line.substr(0, line.find('#'));
-    const std::size_t first = line.find_first_not_of(" \t\r");
-    if (first == std::string_view::npos) continue;
-    line.remove_prefix(first);
-    TimelineFork fork;
-    const auto number = std::from_chars(line.data(), line.data() + line.size(), fork.timeline);
-    std::string_view rest = line.substr(static_cast<std::size_t>(number.ptr - line.data()));
-    rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
-    const auto at = Lsn::Parse(rest.substr(0, rest.find_first_of(" \t\r")));
-    if (number.ec != std::errc{} || !at) return Fail("a timeline history line cannot be read: '" + std::string(line) + "'");
-    fork.at = *at;
-    forks.push_back(fork);
-  }
-  return forks;
 }
 
 }  // namespace lifeboat::postgres

@@ -1,7 +1,7 @@
 #pragma once
 
-// Arithmetic and texts of PostgreSQL's write-ahead log: segment names, where a record ends, what pg_waldump prints, and
-// timeline history files. Pure: nothing here reads a file.
+// Arithmetic and texts of a server's own write-ahead log: where a record ends, and what pg_waldump prints. Names of segments and
+// timeline histories are the same in an archive: backup/wal_name.h. Pure: nothing here reads a file.
 // Thread rule: any thread.
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backup/wal_name.h"
 #include "base/result.h"
 #include "base/types.h"
 
@@ -27,7 +28,9 @@ struct WalGeometry {
 }
 
 /// "000000010000000000000003". @source PostgreSQL manual, WAL Internals
-[[nodiscard]] std::string SegmentName(Timeline timeline, std::uint64_t segment, const WalGeometry& geometry);
+[[nodiscard]] inline std::string SegmentName(Timeline timeline, std::uint64_t segment, const WalGeometry& geometry) {
+  return backup::SegmentName({timeline, segment}, geometry.segment_bytes);
+}
 
 /// "00000002.history".
 [[nodiscard]] std::string HistoryName(Timeline timeline);
@@ -55,13 +58,7 @@ struct WalRecord {
 /// A commit record's wall time, as PostgreSQL wrote it; nothing: the record is no commit.
 [[nodiscard]] std::optional<std::string> CommitTime(const WalRecord& record);
 
-/// One line of a history file: `timeline` was left at `at`.
-struct TimelineFork {
-  Timeline timeline = 0;
-  Lsn at;
-  friend bool operator==(const TimelineFork&, const TimelineFork&) = default;
-};
-/// @error kFail: a line cannot be read
-[[nodiscard]] Result<std::vector<TimelineFork>> ParseHistory(std::string_view text);
+using backup::ParseHistory;
+using backup::TimelineFork;
 
 }  // namespace lifeboat::postgres
