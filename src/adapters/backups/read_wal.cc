@@ -233,6 +233,7 @@ class WalPass {
       Segment(*file, *walker);
       run_.Done(file->stored_size);
     }
+    if (run_.Cancelled()) return;  // the last segment may not have been read to its end
     // A record that the next segment goes on with is judged here, where it began, whoever reads that one.
     auto next = std::upper_bound(good_.begin(), good_.end(), stretch.back()->place,
                                  [](const WalPlace& place, const WalFile* file) { return place < file->place; });
@@ -280,6 +281,7 @@ class WalPass {
         return Bad(file);
       }
       if (*got == 0) break;
+      if (run_.Cancelled()) return;
       bytes += *got;
       digest.Add(block.data(), *got);
       walker.Add({block.data(), *got});
