@@ -12,7 +12,7 @@
 
 #include <fstream>
 
-// First: it speaks of GoogleTest as "testing", which the others make a namespace of ours.
+// Before the others: it speaks of GoogleTest as "testing", which they make a namespace of ours.
 #include "support/operator_lab.h"
 
 #include "support/aws_client.h"
@@ -64,12 +64,14 @@ class AwsAgentTest : public ::testing::TestWithParam<AwsEmulator> {
   }
   std::string Config() {
     const std::string folder = folder_.path().string();
-    return "service: orders\nobjectives: {rto: 5s, rpo: 5s}\nstore: {kind: dynamodb, table: " + table_ + ", aws_regions: [" + kRegion +
-           "]}\nregions:\n" + Data("us-east-1") + Data("us-west-2") + "  - name: eu-west-1\n    kind: witness\n    agent: 127.0.0.1:" +
-           std::to_string(FreePort()) + "\n    state_directory: " + folder +
+    return "service: orders\nobjectives: {rto: 5s, rpo: 5s}\nstore: {kind: dynamodb, table: " + table_ + ", aws_regions: [" +
+           kRegion + "]}\nregions:\n" + Data("us-east-1") + Data("us-west-2") +
+           "  - name: eu-west-1\n    kind: witness\n    agent: 127.0.0.1:" + std::to_string(FreePort()) +
+           "\n    state_directory: " + folder +
            "/witness\nfirst_primary: us-east-1\n"
            "dns: {name: orders-db.example.net., zone: example.net., server: '127.0.0.1:" +
-           std::to_string(FreePort()) + "', key_name: lifeboat, key_file: " + folder + "/dns.key}\ntoken_file: " + folder + "/token\n";
+           std::to_string(FreePort()) + "', key_name: lifeboat, key_file: " + folder + "/dns.key}\ntoken_file: " + folder +
+           "/token\n";
   }
   Environment Surroundings() const {
     return {{"AWS_ENDPOINT_URL", road_.Url()},

@@ -1,5 +1,5 @@
-// A name moves by one object in the standby's region: Route 53's data plane over an emulator's records, checks and buckets, and a real DNS
-// server that answers. No call to Route 53 is part of the move.
+// A name moves by one object in the standby's region: Route 53's data plane over an emulator's records, checks and buckets, and a
+// real DNS server that answers. No call to Route 53 is part of the move.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,9 +43,10 @@ class Route53PlaneTest : public ::testing::Test {
                 "<" + root + " xmlns=\"" + kNamespace + "\">" + inside + "</" + root + ">");
   }
   std::string MakeCheck(const std::string& inside) {
-    const std::string reply = Route53("healthcheck", "CreateHealthCheckRequest",
-                                      "<CallerReference>" + RandomHex(8) + "</CallerReference><HealthCheckConfig>" + inside +
-                                          "<RequestInterval>10</RequestInterval><FailureThreshold>1</FailureThreshold></HealthCheckConfig>");
+    const std::string reply =
+        Route53("healthcheck", "CreateHealthCheckRequest",
+                "<CallerReference>" + RandomHex(8) + "</CallerReference><HealthCheckConfig>" + inside +
+                    "<RequestInterval>10</RequestInterval><FailureThreshold>1</FailureThreshold></HealthCheckConfig>");
     const Result<aws::XmlNode> answer = aws::ParseXml(reply, "the health check");
     return (*answer)["HealthCheck"]["Id"].text;
   }
@@ -54,8 +55,9 @@ class Route53PlaneTest : public ::testing::Test {
                      kStandby + ".amazonaws.com</FullyQualifiedDomainName>" + more);
   }
   static std::string Half(const std::string& which, const std::string& address, const std::string& check) {
-    return "<Change><Action>UPSERT</Action><ResourceRecordSet><Name>" + std::string(RealKnot::kName) + "</Name><Type>A</Type><SetIdentifier>" +
-           which + "</SetIdentifier><Failover>" + which + "</Failover><TTL>1</TTL><ResourceRecords><ResourceRecord><Value>" + address +
+    return "<Change><Action>UPSERT</Action><ResourceRecordSet><Name>" + std::string(RealKnot::kName) +
+           "</Name><Type>A</Type><SetIdentifier>" + which + "</SetIdentifier><Failover>" + which +
+           "</Failover><TTL>1</TTL><ResourceRecords><ResourceRecord><Value>" + address +
            "</Value></ResourceRecord></ResourceRecords>" + (check.empty() ? "" : "<HealthCheckId>" + check + "</HealthCheckId>") +
            "</ResourceRecordSet></Change>";
   }
@@ -69,7 +71,9 @@ class Route53PlaneTest : public ::testing::Test {
                 Half("SECONDARY", kStandbyAddress, standby_check) + "</Changes></ChangeBatch>");
   }
   /// Checkers come from the internet and sign nothing: what they are to see is public.
-  void Put(const std::string& object) { Send("s3", kStandby, "PUT", "/" + bucket_ + "/" + object, "x", {{"x-amz-acl", "public-read"}}); }
+  void Put(const std::string& object) {
+    Send("s3", kStandby, "PUT", "/" + bucket_ + "/" + object, "x", {{"x-amz-acl", "public-read"}});
+  }
   void Delete(const std::string& object) { Send("s3", kStandby, "DELETE", "/" + bucket_ + "/" + object, ""); }
 
   bool Serves(const std::string& address) {

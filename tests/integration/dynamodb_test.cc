@@ -119,7 +119,8 @@ TEST_P(DynamoDbTest, ACreationWhoseAnswerIsLostIsMadeOnce) {
 TEST_P(DynamoDbTest, AnAnswerThatIsCutOffIsNoAnswer) {
   const auto store = Open();
   const Version first = Put(*store, "lease", "0");
-  road_.Faults({{{"do", "truncate"}, {"operation", "PutItem"}, {"times", 1}}, {{"do", "truncate"}, {"operation", "GetItem"}, {"times", 1}}});
+  road_.Faults(
+      {{{"do", "truncate"}, {"operation", "PutItem"}, {"times", 1}}, {{"do", "truncate"}, {"operation", "GetItem"}, {"times", 1}}});
   const auto result = Commit(*store, Change("lease", first, "1"));
   ASSERT_TRUE(result.ok()) << result.error().Text();
   EXPECT_TRUE(result->committed);
@@ -232,7 +233,8 @@ TEST_P(DynamoDbTest, AConflictWithAnotherRegionsWriteIsTriedAgain) {
 }
 
 TEST_P(DynamoDbTest, APermissionThatIsMissingIsSaidAtOnce) {
-  road_.Faults({{{"do", "error"}, {"code", "AccessDeniedException"}, {"message", "not authorized to perform: dynamodb:DescribeTable"}}});
+  road_.Faults(
+      {{{"do", "error"}, {"code", "AccessDeniedException"}, {"message", "not authorized to perform: dynamodb:DescribeTable"}}});
   const auto store = Open();
   const auto result = Commit(*store, PutOf("k", "v"));
   ASSERT_FALSE(result.ok());
@@ -362,7 +364,10 @@ TEST_P(DynamoDbTableIdTest, ItemsThatWereCarriedToAnotherTableAreANewIncarnation
 }
 
 TEST_P(DynamoDbTest, AnItemThatAnotherProgramWroteIsRefusedAndKept) {
-  PutItem({{"service", {{"S", "orders"}}}, {"item", {{"S", "head"}}}, {"attempt", {{"S", "x"}}}, {"format", {{"S", "lifeboat-store/2"}}}});
+  PutItem({{"service", {{"S", "orders"}}},
+           {"item", {{"S", "head"}}},
+           {"attempt", {{"S", "x"}}},
+           {"format", {{"S", "lifeboat-store/2"}}}});
   const auto store = Open();
   const auto result = Commit(*store, PutOf("k", "v"));
   ASSERT_FALSE(result.ok());
@@ -396,7 +401,8 @@ TEST_P(DynamoDbTest, ManyRecordsStayReadableAndTheHeadStaysSmall) {
   for (int execution = 0; execution < 60; ++execution) {
     Put(*store, "executions/" + std::to_string(1000 + execution), std::string(300, 'x') + std::to_string(execution));
   }
-  for (int large = 0; large < 10; ++large) Put(*store, "large/" + std::to_string(large), std::string(20'000, 'y') + std::to_string(large));
+  for (int large = 0; large < 10; ++large)
+    Put(*store, "large/" + std::to_string(large), std::string(20'000, 'y') + std::to_string(large));
   EXPECT_LT(Head().dump().size(), 10'000u) << "a renewal writes the whole head";
   const auto stranger = Open();
   const Reading reading = Read(*stranger, "executions/");

@@ -17,7 +17,8 @@ std::shared_ptr<aws::Client> MakeAwsClient(boost::asio::io_context& context, std
   options.endpoints.set = std::move(endpoints);
   options.retry = retry;
   aws::ClientDoors doors{clock, aws::OpenTransport(context.get_executor(), {}), aws::DiceOfTheSystem(), Log()};
-  return std::make_shared<aws::Client>(std::make_shared<aws::FixedCredentials>(std::move(keys)), std::move(options), std::move(doors));
+  return std::make_shared<aws::Client>(std::make_shared<aws::FixedCredentials>(std::move(keys)), std::move(options),
+                                       std::move(doors));
 }
 
 Json AwsJson(boost::asio::io_context& context, aws::Client& client, const std::string& service, const std::string& target,

@@ -13,8 +13,8 @@
 namespace lifeboat::testing {
 
 /// @param endpoints  as aws::Endpoints::set: {"*", url} sends everything there
-[[nodiscard]] std::shared_ptr<aws::Client> MakeAwsClient(boost::asio::io_context& context, std::map<std::string, std::string> endpoints,
-                                                         aws::RetryLimits retry = {});
+[[nodiscard]] std::shared_ptr<aws::Client> MakeAwsClient(boost::asio::io_context& context,
+                                                         std::map<std::string, std::string> endpoints, aws::RetryLimits retry = {});
 
 /// One call that must succeed. Throws else.
 Json AwsJson(boost::asio::io_context& context, aws::Client& client, const std::string& service, const std::string& target,

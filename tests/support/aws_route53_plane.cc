@@ -9,7 +9,9 @@ Route53Plane::Route53Plane(const RealAws& aws, const Endpoint& dns, const std::s
 
 Route53Plane::~Route53Plane() { PrintLogOfFailure("Route 53's data plane", program_.Log()); }
 
-void Route53Plane::Blind(const std::map<std::string, double>& shares) { AwsControl(program_, 0, "PUT", "/blind", Json(shares).dump()); }
+void Route53Plane::Blind(const std::map<std::string, double>& shares) {
+  AwsControl(program_, 0, "PUT", "/blind", Json(shares).dump());
+}
 
 Json Route53Plane::State() const { return AwsControl(program_, 0, "GET", "/state", ""); }
 

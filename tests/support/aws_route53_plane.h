@@ -1,7 +1,7 @@
 #pragma once
 
-// Route 53's data plane over an emulator's records and health checks: tests/aws/route53_plane.py, which serves them by a real DNS server.
-// Dies with the test. Thread rule: the thread of the test; its calls block.
+// Route 53's data plane over an emulator's records and health checks: tests/aws/route53_plane.py, which serves them by a real DNS
+// server. Dies with the test. Thread rule: the thread of the test; its calls block.
 
 #include <map>
 #include <string>

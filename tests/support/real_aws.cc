@@ -52,7 +52,8 @@ void PrintLogOfFailure(const std::string& what, const std::string& log) {
 
 std::string AwsScript(const std::string& name) { return (std::filesystem::path(LIFEBOAT_SOURCE) / "tests/aws" / name).string(); }
 
-Json AwsControl(const AwsProgram& program, std::size_t which, const std::string& method, const std::string& path, const std::string& body) {
+Json AwsControl(const AwsProgram& program, std::size_t which, const std::string& method, const std::string& path,
+                const std::string& body) {
   boost::asio::io_context context(1);
   HttpClient http(context.get_executor(), {});
   HttpRequest request;
@@ -60,7 +61,8 @@ Json AwsControl(const AwsProgram& program, std::size_t which, const std::string&
   request.url = "http://127.0.0.1:" + std::to_string(program.port(which)) + path;
   request.body = body;
   const Result<HttpResponse> response = Await(context, http.Send(std::move(request), kPatience));
-  if (!response || response->status != 200) throw std::runtime_error("a program of the AWS tests does not answer:\n" + program.Log());
+  if (!response || response->status != 200)
+    throw std::runtime_error("a program of the AWS tests does not answer:\n" + program.Log());
   const Result<Json> json = ParseJson(response->body, path);
   if (!json) throw std::runtime_error(json.error().Text());
   return *json;
@@ -201,8 +203,9 @@ std::size_t AwsRoad::HeldIn(const std::string& region) const {
 }
 
 std::string AwsRoad::Invalid() const {
-  const std::string command = "'" + Python().string() + "' '" + AwsScript("validate_requests.py") + "' '" + (folder_ / "requests.jsonl").string() +
-                              "' --secret '" + kAwsAccessKey + "=" + kAwsSecretKey + "' 2>&1";
+  const std::string command = "'" + Python().string() + "' '" + AwsScript("validate_requests.py") + "' '" +
+                              (folder_ / "requests.jsonl").string() + "' --secret '" + kAwsAccessKey + "=" + kAwsSecretKey +
+                              "' 2>&1";
   FILE* pipe = ::popen(command.c_str(), "re");
   if (pipe == nullptr) throw std::runtime_error("cannot run the check of recorded requests");
   std::string out;

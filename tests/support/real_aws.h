@@ -52,7 +52,8 @@ class AwsProgram {
 /// The path of a program of tests/aws.
 [[nodiscard]] std::string AwsScript(const std::string& name);
 /// Asks a program's control, on the `which`th of its ports. Throws, with its log, when it does not answer.
-Json AwsControl(const AwsProgram& program, std::size_t which, const std::string& method, const std::string& path, const std::string& body);
+Json AwsControl(const AwsProgram& program, std::size_t which, const std::string& method, const std::string& path,
+                const std::string& body);
 /// Prints a log if the test that runs has failed.
 void PrintLogOfFailure(const std::string& what, const std::string& log);
 

@@ -52,7 +52,8 @@ bool ChangedSince(const Head& head, std::string_view prefix, Version after) {
   const auto changed = [&](const std::string& key, std::uint64_t version) {
     return version > after.number && std::string_view(key).starts_with(prefix);
   };
-  return std::any_of(head.recent.begin(), head.recent.end(), [&](const auto& at) { return changed(at.first, at.second.version); }) ||
+  return std::any_of(head.recent.begin(), head.recent.end(),
+                     [&](const auto& at) { return changed(at.first, at.second.version); }) ||
          std::any_of(head.gone.begin(), head.gone.end(), [&](const auto& at) { return changed(at.first, at.second); });
 }
 
@@ -143,8 +144,8 @@ struct DynamoDbStore::State : std::enable_shared_from_this<DynamoDbStore::State>
   dynamodb::StoreTable table;
   bool closed = false;
 
-  std::optional<Head> head;      ///< the newest that was seen
-  std::uint64_t generation = 0;  ///< how many incarnations were seen
+  std::optional<Head> head;                  ///< the newest that was seen
+  std::uint64_t generation = 0;              ///< how many incarnations were seen
   std::map<std::string, std::string> parts;  ///< remembered; they never change
   std::size_t replaced = 0;                  ///< parts since the last sweep
   bool sweeping = false;
@@ -420,7 +421,8 @@ Task<Result<DynamoDbStore::State::Try>> DynamoDbStore::State::Conflict(const Tra
   co_return tried;
 }
 
-Task<Result<DynamoDbStore::State::Try>> DynamoDbStore::State::TryCommit(const Transaction& transaction, bool fresh, SteadyTime end) {
+Task<Result<DynamoDbStore::State::Try>> DynamoDbStore::State::TryCommit(const Transaction& transaction, bool fresh,
+                                                                        SteadyTime end) {
   const Head from = *head;
   Before before = Now();
   Try tried;
@@ -462,8 +464,8 @@ Task<Result<DynamoDbStore::State::Try>> DynamoDbStore::State::TryCommit(const Tr
   co_return co_await AfterRefusal(std::move(*put), std::move(*next), std::move(before), end);
 }
 
-Task<Result<DynamoDbStore::State::Try>> DynamoDbStore::State::AfterRefusal(dynamodb::StoreTable::PutAnswer put, Head tried_head, Before before,
-                                                                           SteadyTime end) {
+Task<Result<DynamoDbStore::State::Try>> DynamoDbStore::State::AfterRefusal(dynamodb::StoreTable::PutAnswer put, Head tried_head,
+                                                                           Before before, SteadyTime end) {
   Try tried;
   std::optional<Head> stands;
   if (put.stands) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// The store in a DynamoDB table, in one AWS region or strongly consistent over several. docs/formats/dynamodb.md has the items. A commit
-// is ONE conditional write of ONE item: transactions of DynamoDB are refused by tables with multi-region strong consistency.
+// The store in a DynamoDB table, in one AWS region or strongly consistent over several. docs/formats/dynamodb.md has the items. A
+// commit is ONE conditional write of ONE item: transactions of DynamoDB are refused by tables with multi-region strong consistency.
 // DynamoDB's time-to-live is not used. An incarnation ends when the table shows an older copy of its data, or is another table.
 // Thread rule: one executor that runs one thing at a time. Life cycle: destroying it ends its watches; calls under way answer.
 
@@ -41,7 +41,8 @@ class DynamoDbStore : public Store {
   Task<Result<Incarnation>> Reseed(Incarnation seen, Incarnation least, std::vector<Transaction::Put> puts,
                                    Duration timeout) override;
 
-  /// The regions as they answer now, for `lifeboat check`: a list of {region, answers, problem | status, consistency, replicas, bytes}.
+  /// The regions as they answer now, for `lifeboat check`: a list of {region, answers, problem | status, consistency, replicas,
+  /// bytes}.
   Task<Json> Regions(Duration timeout);
   /// Removes texts that no commit can name any more. It also does so by itself, after every 64 of them.
   /// @return how many were removed

@@ -56,7 +56,7 @@ std::vector<std::string> StoreTable::Order() const {
 
 template <typename T>
 Task<Result<T>> StoreTable::Ask(std::function<Task<Result<T>>(std::string region, Duration patience)> ask, bool changes, bool* echo,
-                           SteadyTime end) {
+                                SteadyTime end) {
   bool lost = false;
   asio::steady_timer pause(executor_);
   std::optional<Error> last;
@@ -70,14 +70,16 @@ Task<Result<T>> StoreTable::Ask(std::function<Task<Result<T>>(std::string region
       Result<T> answer = co_await std::move(question);
       if (answer) {
         avoided_.erase(region);
-        if (answered_ != region && !answered_.empty()) log_.Warn("another AWS region answers for the store", {{"aws_region", region}});
+        if (answered_ != region && !answered_.empty())
+          log_.Warn("another AWS region answers for the store", {{"aws_region", region}});
         answered_ = region;
         if (echo != nullptr) *echo = lost;
         co_return answer;
       }
       last = answer.error();
       lost = lost || last->retry == Retry::kUnknownOutcome;
-      // Somebody in another region is writing the same item at this moment: nothing was changed, and nothing is wrong with the region.
+      // Somebody in another region is writing the same item at this moment: nothing was changed, and nothing is wrong with the
+      // region.
       const bool conflict = last->retry == Retry::kRefused;
       if (conflict) last->retry = Retry::kRetry;
       const bool passes = last->retry == Retry::kRetry || last->retry == Retry::kUnknownOutcome;
@@ -112,10 +114,10 @@ Task<Result<StoreTable::PutAnswer>> StoreTable::PutIf(Json item, std::optional<s
     condition.expression = "attribute_not_exists(" + std::string(kPartition) + ")";
   }
   // SAFETY: it may be sent twice because its condition holds once: the item that it writes has another `attempt`.
-  std::function<Task<Result<aws::dynamodb::Written>>(std::string, Duration)> ask =
-      [this, item, condition](std::string region, Duration patience) {
-        return aws::dynamodb::PutItem(*client_, In(region), item, condition, aws::Effect::kRepeatable, patience);
-      };
+  std::function<Task<Result<aws::dynamodb::Written>>(std::string, Duration)> ask = [this, item, condition](std::string region,
+                                                                                                           Duration patience) {
+    return aws::dynamodb::PutItem(*client_, In(region), item, condition, aws::Effect::kRepeatable, patience);
+  };
   PutAnswer answer;
   Result<aws::dynamodb::Written> written = co_await Ask<aws::dynamodb::Written>(std::move(ask), true, &answer.echo, end);
   if (!written && written.error().retry != Retry::kUnknownOutcome) co_return written.error();
@@ -140,7 +142,8 @@ Task<Result<StoreTable::PutAnswer>> StoreTable::PutIf(Json item, std::optional<s
 }
 
 Task<Result<Unit>> StoreTable::Put(Json item, SteadyTime end) {
-  std::function<Task<Result<aws::dynamodb::Written>>(std::string, Duration)> ask = [this, item](std::string region, Duration patience) {
+  std::function<Task<Result<aws::dynamodb::Written>>(std::string, Duration)> ask = [this, item](std::string region,
+                                                                                                Duration patience) {
     return aws::dynamodb::PutItem(*client_, In(region), item, {}, aws::Effect::kRepeatable, patience);
   };
   Result<aws::dynamodb::Written> written = co_await Ask<aws::dynamodb::Written>(std::move(ask), true, nullptr, end);
@@ -149,7 +152,8 @@ Task<Result<Unit>> StoreTable::Put(Json item, SteadyTime end) {
 }
 
 Task<Result<Unit>> StoreTable::Delete(Json key, SteadyTime end) {
-  std::function<Task<Result<aws::dynamodb::Written>>(std::string, Duration)> ask = [this, key](std::string region, Duration patience) {
+  std::function<Task<Result<aws::dynamodb::Written>>(std::string, Duration)> ask = [this, key](std::string region,
+                                                                                               Duration patience) {
     return aws::dynamodb::DeleteItem(*client_, In(region), key, {}, aws::Effect::kRepeatable, patience);
   };
   Result<aws::dynamodb::Written> written = co_await Ask<aws::dynamodb::Written>(std::move(ask), true, nullptr, end);
@@ -162,7 +166,8 @@ Task<Result<std::vector<Json>>> StoreTable::List(std::string service, std::strin
   condition.expression = "#partition = :service AND begins_with(#sort, :prefix)";
   condition.names = {{"#partition", kPartition}, {"#sort", kSort}};
   condition.values = {{":service", aws::dynamodb::Text(service)}, {":prefix", aws::dynamodb::Text(prefix)}};
-  std::function<Task<Result<std::vector<Json>>>(std::string, Duration)> ask = [this, condition](std::string region, Duration patience) {
+  std::function<Task<Result<std::vector<Json>>>(std::string, Duration)> ask = [this, condition](std::string region,
+                                                                                                Duration patience) {
     return aws::dynamodb::Query(*client_, In(region), condition, patience);
   };
   co_return co_await Ask<std::vector<Json>>(std::move(ask), false, nullptr, end);

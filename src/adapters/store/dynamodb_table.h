@@ -43,8 +43,8 @@ class StoreTable {
     std::optional<Json> stands;  ///< not done: the item that stands there instead
     bool echo = false;           ///< not done: a try before got no answer, and may have been what changed it
   };
-  /// Replaces an item if its attribute `attempt` is `expected`; nothing: if there is none. Where an answer was lost the request is sent
-  /// again as it is, perhaps to another region, so "not done" may be the echo of its own success: look for it in `stands`.
+  /// Replaces an item if its attribute `attempt` is `expected`; nothing: if there is none. Where an answer was lost the request is
+  /// sent again as it is, perhaps to another region, so "not done" may be the echo of its own success: look for it in `stands`.
   /// @error kUnknownOutcome: it may have been done; kRetry: it was not, and cannot be any more; kFail
   Task<Result<PutAnswer>> PutIf(Json item, std::optional<std::string> expected, SteadyTime end);
 

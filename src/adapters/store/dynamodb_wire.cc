@@ -17,9 +17,8 @@ std::string TextOfAttribute(const Json& item, const char* name) { return TextAt(
 
 std::optional<std::uint64_t> NumberOfAttribute(const Json& item, const char* name) {
   const std::string digits = TextAt(MemberAt(item, name), "N");
-  const bool plain = !digits.empty() && digits.size() < 20 && std::all_of(digits.begin(), digits.end(), [](unsigned char c) {
-    return c >= '0' && c <= '9';
-  });
+  const bool plain = !digits.empty() && digits.size() < 20 &&
+                     std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return c >= '0' && c <= '9'; });
   if (!plain) return std::nullopt;
   return std::stoull(digits);
 }
@@ -96,7 +95,8 @@ std::size_t Head::Bytes() const {
 Json KeyOf(const std::string& service, const std::string& item) { return {{kPartition, Text(service)}, {kSort, Text(item)}}; }
 
 Json ItemOf(const std::string& service, const Head& head) {
-  const Json state = {{"attempts", head.attempts},     {"base", head.base}, {"folded", head.folded}, {"gone", Json(head.gone)},
+  const Json state = {{"attempts", head.attempts},     {"base", head.base},
+                      {"folded", head.folded},         {"gone", Json(head.gone)},
                       {"recent", ListOf(head.recent)}, {"tables", Json(head.tables)}};
   Json item = KeyOf(service, kHead);
   item["format"] = Text(kHeadFormat);

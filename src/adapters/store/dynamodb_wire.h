@@ -32,10 +32,10 @@ using Entries = std::map<std::string, Entry>;
 /// The one item whose replacement is a commit. Records that have not changed for a while are in `base`, an item of its own.
 struct Head {
   std::uint64_t incarnation = 0;
-  std::uint64_t counter = 0;          ///< of changes in this incarnation
-  std::vector<std::string> attempts;  ///< words that the last changes were tried under, the newest last
-  std::string base;                   ///< "part/<base>" holds Entries; empty: there are none
-  Entries recent;                     ///< changed since; these win
+  std::uint64_t counter = 0;                  ///< of changes in this incarnation
+  std::vector<std::string> attempts;          ///< words that the last changes were tried under, the newest last
+  std::string base;                           ///< "part/<base>" holds Entries; empty: there are none
+  Entries recent;                             ///< changed since; these win
   std::map<std::string, std::uint64_t> gone;  ///< deleted since, with the version of that
   std::uint64_t folded = 0;                   ///< the version at which `base` was written
   std::map<std::string, std::string> tables;  ///< AWS region → id of the table there
