@@ -149,6 +149,11 @@ std::optional<RelationFile> ParseRelationPath(std::string_view path) {
   return file;
 }
 
+bool IsIncrementalFile(std::string_view path) {
+  const std::size_t name = path.rfind('/') + 1;  // npos + 1 is 0
+  return path.substr(name).starts_with("INCREMENTAL.");
+}
+
 std::string BlockPlace(std::string_view path, std::uint32_t block) {
   return std::string(path) + " block " + std::to_string(block);
 }

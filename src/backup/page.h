@@ -50,6 +50,10 @@ struct RelationFile {
 /// @source PostgreSQL, src/common/relpath.c; basebackup.c, noChecksumFiles
 [[nodiscard]] std::optional<RelationFile> ParseRelationPath(std::string_view path);
 
+/// True for a file of changed blocks in an incremental backup of PostgreSQL 17: "base/5/INCREMENTAL.16384". @source
+/// PostgreSQL, src/include/backup/basebackup_incremental.h
+[[nodiscard]] bool IsIncrementalFile(std::string_view path);
+
 /// "base/5/16384.1 block 131073": how messages call a place.
 [[nodiscard]] std::string BlockPlace(std::string_view path, std::uint32_t block);
 

@@ -60,6 +60,7 @@ void JudgeLabel(const StructureQuestion& question, SetFacts& facts, std::vector<
     return;
   }
   facts.start = label->start;
+  facts.incremental_from = label->incremental_from;
   if (!question.manifest->wal.empty() && question.manifest->wal.front().start != label->start) {
     findings.push_back(MakeFinding(22, question.set, "backup_label", label->start.Text(),
                                    "it is another backup's: this one begins at " + question.manifest->wal.front().start.Text()));

@@ -28,6 +28,7 @@ struct SetFacts {
   std::optional<PgControl> control;
   Lsn start;  ///< by backup_label: where replay begins, so what is newer on a page is replaced; 0/0: not known
   std::vector<std::string> tablespaces;  ///< oids that tablespace_map names
+  std::optional<Lsn> incremental_from;   ///< start of the backup that this one needs (PostgreSQL 17)
 };
 
 struct StructureQuestion {

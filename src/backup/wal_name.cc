@@ -151,6 +151,10 @@ Result<BackupLabel> ParseBackupLabel(std::string_view text) {
   }
   label.from_standby = LineValue(text, "BACKUP FROM").value_or("") == "standby";
   label.start_time = LineValue(text, "START TIME").value_or("");
+  if (const auto from = LineValue(text, "INCREMENTAL FROM LSN")) {
+    label.incremental_from = Lsn::Parse(*from);
+    if (!label.incremental_from) return Fail("backup_label says no position that the incremental backup goes on from");
+  }
   return label;
 }
 

@@ -66,6 +66,7 @@ struct BackupLabel {
   Timeline timeline = 0;
   bool from_standby = false;
   std::string start_time;
+  std::optional<Lsn> incremental_from;  ///< PostgreSQL 17: it holds what changed since the backup that began here
 };
 /// @error kFail: a line that recovery needs is missing
 [[nodiscard]] Result<BackupLabel> ParseBackupLabel(std::string_view text);

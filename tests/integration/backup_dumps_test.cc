@@ -245,7 +245,7 @@ TEST_P(WalArchive, FaultsFireTheirNumbers) {
   ASSERT_EQ(Fired(), Numbers{}) << told_;
   std::string content = Unpacked(middle);
   ASSERT_EQ(content.size(), 1U << 20U);
-  content[60] = static_cast<char>(content[60] ^ 1);  // in the first record, which begins at 40
+  content[40] = static_cast<char>(content[40] ^ 1);  // the first record: never filling between two
   ReplaceFile(copy_.folder() / middle.filename().string().substr(0, 24), content);  // as it is, beside a compressed one
   EXPECT_EQ(Fired(), ending.empty() ? Numbers{"F15"} : Numbers{"F17"}) << told_;
   if (!ending.empty()) {

@@ -8,6 +8,8 @@
 #include <set>
 
 #include "backup/digest.h"
+#include "backup/finding.h"
+#include "base/json.h"
 #include "backup/page.h"
 #include "support/backup_files.h"
 #include "support/backup_world.h"
@@ -147,7 +149,7 @@ fs::path Needed(const fs::path& archive) {
   const std::string label = Slurp(TheWorld().monday / "monday/backup_label");
   return archive / label.substr(label.find("(file ") + 6, 24);
 }
-/// One behind all that the backup needs. Byte 60 of it is in its first record, which begins at 40.
+/// One behind all that the backup needs. Byte 40 of it begins its first record: never filling between two.
 fs::path Later(const fs::path& archive) { return SegmentsOf(archive).rbegin()[2]; }
 
 const std::vector<Fault>& OfAnArchive() {
@@ -158,8 +160,8 @@ const std::vector<Fault>& OfAnArchive() {
       {"F14 zero length", {"F14"}, "0000", [](const fs::path& a) { CutFile(Later(a), 0); }},
       {"F14 torn", {"F14"}, "0000", [](const fs::path& a) { CutFile(Later(a), 300000); }},
       {"F14 longer than a segment", {"F14"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Slurp(Later(a)) + "more"); }},
-      {"F15 bit flip in the later WAL", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Flipped(Slurp(Later(a)), 60)); }},
-      {"F15 bit flip in the required WAL", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Needed(a), Flipped(Slurp(Needed(a)), 60)); }},
+      {"F15 bit flip in the later WAL", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Flipped(Slurp(Later(a)), 40)); }},
+      {"F15 bit flip in the required WAL", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Needed(a), Flipped(Slurp(Needed(a)), 40)); }},
       {"F15 a page of zeros", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Slurp(Later(a)).replace(0, kPage, std::string(kPage, '\0'))); }},
       {"F15 another segment under this name", {"F15"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Slurp(Needed(a))); }},
       {"F16 of another cluster", {"F16"}, "0000", [](const fs::path& a) { ReplaceFile(Later(a), Flipped(Slurp(Later(a)), 24)); }},
@@ -230,6 +232,48 @@ TEST(BackupFaults, F19ATestRestoreThatArchivesLeadsAwayFromTheServicesOwnTimelin
   const backup::Verified verified = VerifyAt(TheWorld().monday, nullptr, Level::kStructure, wal);
   EXPECT_EQ(NumbersOf(verified), Numbers{"F19"}) << Told(verified);
   fs::remove_all(wal);
+}
+
+TEST(BackupFaults, F11AnIncrementalBackupOfPostgresql17NeedsTheOneThatItGoesOnFrom) {
+  // As pg_basebackup --incremental of PostgreSQL 17 writes it: this PostgreSQL is older, so the label's lines and the file are made here.
+  const fs::path folder = TheWorld().monday.parent_path() / "chain";
+  fs::create_directory(folder);
+  {
+    const BackupCopy parent(TheWorld().monday / "monday");
+    const BackupCopy child(TheWorld().both / "tuesday");
+    const std::string from = Slurp(parent.folder() / "backup_label").substr(20, Slurp(parent.folder() / "backup_label").find(' ', 20) - 20);
+    ReplaceFile(child.folder() / "backup_label", Slurp(child.folder() / "backup_label") + "INCREMENTAL FROM LSN: " + from + "\nINCREMENTAL FROM TLI: 1\n");
+    Json manifest = Json::parse(Slurp(child.folder() / "backup_manifest"));
+    for (Json& file : manifest["Files"]) {
+      if (file.at("Path") == TheWorld().heap) file["Path"] = fs::path(TheWorld().heap).replace_filename("INCREMENTAL." + fs::path(TheWorld().heap).filename().string()).string();
+    }
+    ReplaceFile(child.folder() / "backup_manifest", manifest.dump());
+    fs::rename(child.folder() / TheWorld().heap, (child.folder() / TheWorld().heap).replace_filename("INCREMENTAL." + fs::path(TheWorld().heap).filename().string()));
+    SignManifest(child.folder());
+    fs::create_directory_symlink(parent.folder(), folder / "monday");
+    fs::create_directory_symlink(child.folder(), folder / "tuesday");
+    const backup::Verified chain = VerifyAt(folder, nullptr, Level::kPages, TheWorld().archive);
+    EXPECT_EQ(Told(chain), "");
+    ASSERT_EQ(chain.report.sets.size(), 2U);
+    for (const backup::SetReport& set : chain.report.sets) {
+      EXPECT_EQ(set.levels[2].verdict, Verdict::kPass) << set.label;
+      EXPECT_EQ(set.levels[3].verdict, set.label == "monday" ? Verdict::kPass : Verdict::kNotChecked) << set.label << ": not checked is no pass";
+    }
+    fs::remove(folder / "monday");
+    const backup::Verified orphan = VerifyAt(folder, nullptr, Level::kPages, TheWorld().archive);
+    EXPECT_EQ(NumbersOf(orphan), Numbers{"F11"}) << Told(orphan);
+  }
+  fs::remove_all(folder);
+}
+
+TEST(BackupFaults, TheListNamesEveryFaultAndWhereItIsTested) {
+  const std::string list = Slurp(fs::path(__FILE__).parent_path() / "../../docs/backup-faults.md");
+  ASSERT_FALSE(list.empty());
+  for (int number = 1; number <= 50; ++number) {
+    const std::string row = std::string("\n| F") + (number < 10 ? "0" : "") + std::to_string(number) + " |";
+    EXPECT_NE(list.find(row), std::string::npos) << row;
+  }
+  for (const backup::Fault& each : backup::AllFaults()) EXPECT_NE(list.find(each.name), std::string::npos) << each.number << " is told as '" << each.name << "'";
 }
 
 TEST(BackupFaults, F45ABackupOfTheFutureIsOneOfAnotherClock) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <sstream>
 #include <set>
 #include <thread>
 
@@ -170,6 +171,37 @@ fs::path LargestRelation(const fs::path& repository, std::size_t rank) {
   return files.at(rank);
 }
 
+/// Takes a backup out of backup.info and its copy, with the checksum that such a file has.
+void Expire(const fs::path& repository, const std::string& label) {
+  const fs::path info = repository / "backup/main/backup.info";
+  std::istringstream lines(Slurp(info));
+  std::string text;
+  std::string hashed = "{";
+  std::string section;
+  std::string hashed_section;
+  std::string line;
+  while (std::getline(lines, line)) {
+    if (line.starts_with(label + "=") || line.starts_with("backrest-checksum=")) continue;
+    text += line + "\n";
+    if (line.empty()) continue;
+    if (line.front() == '[') {
+      section = line.substr(1, line.size() - 2);
+      continue;
+    }
+    if (section != hashed_section) {
+      hashed += (hashed_section.empty() ? "\"" : "},\"") + section + "\":{";
+      hashed_section = section;
+    }
+    const std::size_t equals = line.find('=');
+    hashed += (hashed.back() == '{' ? "\"" : ",\"") + line.substr(0, equals) + "\":" + line.substr(equals + 1);
+  }
+  const std::string sum = backup::HexDigest(backup::DigestKind::kSha1, hashed + "}}");
+  const std::size_t at = text.find("[backrest]\n") + 11;
+  text.insert(at, "backrest-checksum=\"" + sum + "\"\n");
+  ReplaceFile(info, text);
+  ReplaceFile(repository / "backup/main/backup.info.copy", text);
+}
+
 struct Fault {
   const char* name;  ///< also the test's
   std::set<std::string> fires;
@@ -196,7 +228,7 @@ const std::vector<Fault>& Faults() {
        [](const fs::path& r) {
          const fs::path wal = NeededWal(r);
          std::string content = Unpacked(wal);
-         content[70] ^= 1;
+         content[40] ^= 1;  // the first record, or what it goes on from: never filling between two
          fs::remove(wal);
          ReplaceFile(wal.parent_path() / HashedName(wal, content), content);
        }},
@@ -244,6 +276,10 @@ const std::vector<Fault>& Faults() {
       {"backup.info cut off", {"F06"}, [](const fs::path& r) { CutFile(r / "backup/main/backup.info", 300); }},
       {"whole backup gone, still listed", {"F07"}, [](const fs::path& r) { fs::remove_all(SetOf(r, 'I')); }},
       {"parent of two backups gone", {"F07", "F11"}, [](const fs::path& r) { fs::remove_all(SetOf(r, 'F')); }},
+      {"parent of two backups expired", {"F11"}, [](const fs::path& r) {
+         Expire(r, Label(r, 'F'));
+         fs::remove_all(SetOf(r, 'F'));
+       }},
       {"a file gone", {"F07"}, [](const fs::path& r) { fs::remove(LargestRelation(r, 3)); }},
       {"a file that nobody lists", {"F07"}, [](const fs::path& r) { ReplaceFile(SetOf(r, 'F') / "pg_data/base/1/99999.gz", "x"); }},
       {"a file cut off", {"F08"}, [](const fs::path& r) { CutFile(LargestRelation(r, 0), 1000); }},

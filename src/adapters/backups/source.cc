@@ -137,6 +137,8 @@ std::int64_t ChangedAt(const fs::path& file) {
   return stat(file.c_str(), &about) == 0 ? about.st_mtim.tv_sec : 0;
 }
 
+enum class SourceKind { kPgBackRest, kBaseBackups, kWal, kDumps };
+
 static SourceKind KindAt(const fs::path& path) {
   std::error_code problem;
   if (fs::is_directory(path / "backup", problem) || fs::is_directory(path / "archive", problem)) return SourceKind::kPgBackRest;
@@ -153,12 +155,13 @@ Result<std::unique_ptr<Source>> OpenSource(const SourceOptions& options) {
   if (!fs::is_directory(options.path, problem)) {
     return Fail("'" + options.path.string() + "' is no folder that can be read", "name a pgBackRest repository, a folder of base backups, or of WAL");
   }
-  switch (options.kind == SourceKind::kAuto ? KindAt(options.path) : options.kind) {
+  switch (KindAt(options.path)) {
     case SourceKind::kPgBackRest: return OpenPgBackRest(options);
     case SourceKind::kWal: return OpenWalFolder(options);
     case SourceKind::kDumps: return OpenDumps(options);
-    default: return OpenBaseBackups(options);
+    case SourceKind::kBaseBackups: break;
   }
+  return OpenBaseBackups(options);
 }
 
 }  // namespace lifeboat::backup

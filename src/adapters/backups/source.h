@@ -129,17 +129,14 @@ class Source {
   [[nodiscard]] virtual StreamPtr OpenWal(const WalFile& file) = 0;
 };
 
-enum class SourceKind { kAuto, kPgBackRest, kBaseBackups, kWal, kDumps };
-
 struct SourceOptions {
   std::filesystem::path path;
   std::filesystem::path wal;    ///< an archive folder beside base backups; may be empty
   std::string stanza;           ///< pgBackRest; "": the only one
   std::shared_ptr<Secret> cipher_pass;  ///< null: not encrypted
-  SourceKind kind = SourceKind::kAuto;
 };
 
-/// Opens what is named, or recognises what lies at the path: a pgBackRest repository, base backups of pg_basebackup, a folder of WAL,
+/// Recognises what lies at the path: a pgBackRest repository, base backups of pg_basebackup, a folder of WAL,
 /// dumps of pg_dump.
 /// @error kFail: none of them; several stanzas and none named
 [[nodiscard]] Result<std::unique_ptr<Source>> OpenSource(const SourceOptions& options);

@@ -113,6 +113,7 @@ class Verification {
         for (std::size_t unit = 0; unit < opened.content->reader->Units(); ++unit) run_.Expect(opened.content->reader->StoredBytes(unit));
       }
     }
+    JudgeChain(opened);
     opened_.push_back(std::move(opened));
   }
 
@@ -175,6 +176,17 @@ class Verification {
     return catalog;
   }
 
+  /// An incremental backup of PostgreSQL 17 is put together with the one that it goes on from; that one's own chain is its own matter.
+  void JudgeChain(const OpenedSet& opened) {
+    if (!opened.facts.incremental_from) return;
+    const Lsn from = *opened.facts.incremental_from;
+    for (const SetInfo& set : verified_.inventory.sets) {
+      if (set.present && !set.span.wal.empty() && set.span.wal.front().start == from) return;
+    }
+    collector_.Add(MakeFinding(11, InfoOf(opened).label, "the backup that began at " + from.Text(), from.Text(),
+                               "the backup holds what changed since, and that one does not lie beside it"));
+  }
+
   void JudgeArchives() {
     if (options_.level < Level::kStructure || run_.Cancelled()) return;
     // Needs are judged set by set, since a set may have brought its own WAL; gaps and histories once an archive.
@@ -225,6 +237,7 @@ class Verification {
     // What a damaged tar file did not give is told by its damage.
     if (opened.pass.damaged_files == 0) CompareListing(InfoOf(opened).label, listed, opened.pass.seen, findings);
     collector_.Add(std::move(findings));
+    JudgeChain(opened);
     const bool blind = opened.facts.control && !opened.facts.control->data_checksums;
     if (blind) opened.pass.suspects.clear();
     if (!blind && opened.facts.control && opened.facts.control->block_bytes != 8192) {
@@ -358,6 +371,10 @@ class Verification {
                        [](const FileEntry& file) { return file.size > 0 && file.digest == DigestKind::kNone; });
   }
 
+  static bool HoldsChangedBlocks(const SetContent& content) {
+    return std::any_of(content.manifest.files.begin(), content.manifest.files.end(), [](const FileEntry& file) { return IsIncrementalFile(file.path); });
+  }
+
   void ConcludePages(const OpenedSet& opened, Levels& levels) const {
     LevelResult& result = At(levels, Level::kPages);
     const SetInfo& info = InfoOf(opened);
@@ -376,6 +393,8 @@ class Verification {
       result = {Verdict::kUnknown, opened.pages_unknown};
     } else if (opened.pass.damaged_files > 0) {
       result = {Verdict::kUnknown, "pages of " + std::to_string(opened.pass.damaged_files) + " damaged files were not judged"};
+    } else if (HoldsChangedBlocks(*opened.content)) {
+      result.reason = "it is incremental: pages in files of changed blocks are not judged";
     } else if (!opened.content->unread.empty() || opened.pass.suspects_left_out) {
       result.reason = "not all pages could be looked at";
     } else {
