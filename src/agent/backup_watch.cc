@@ -108,9 +108,13 @@ Json FurthestWindow(const Json& report) {
     furthest["holes"] = MemberAt(window, "holes").size();
   }
   if (furthest.is_null()) return furthest;
-  return {{"backup", MemberAt(furthest, "backup")}, {"from", MemberAt(furthest, "from")},  {"to", MemberAt(furthest, "to")},
-          {"from_bytes", MemberAt(furthest, "from_bytes")}, {"to_bytes", MemberAt(furthest, "to_bytes")},
-          {"last_commit_s", MemberAt(furthest, "last_commit_s")}, {"holes", MemberAt(furthest, "holes")}};
+  return {{"backup", MemberAt(furthest, "backup")},
+          {"from", MemberAt(furthest, "from")},
+          {"to", MemberAt(furthest, "to")},
+          {"from_bytes", MemberAt(furthest, "from_bytes")},
+          {"to_bytes", MemberAt(furthest, "to_bytes")},
+          {"last_commit_s", MemberAt(furthest, "last_commit_s")},
+          {"holes", MemberAt(furthest, "holes")}};
 }
 
 /// From the start of the last restore to its first verified query; null: it did not come so far.
@@ -145,7 +149,8 @@ std::string AgeText(std::int64_t age) { return FormatDuration(std::chrono::secon
 
 const char* ToString(BackupWork work) { return work == BackupWork::kVerify ? "verify" : "restore"; }
 
-std::optional<std::int64_t> DueAt(const BackupSourceSettings& source, BackupWork work, const BackupRecord& record, std::int64_t now) {
+std::optional<std::int64_t> DueAt(const BackupSourceSettings& source, BackupWork work, const BackupRecord& record,
+                                  std::int64_t now) {
   const std::int64_t every = SecondsOf(work == BackupWork::kVerify ? source.schedule.every : source.schedule.restore_every);
   if (every == 0) return std::nullopt;
   // A start in the future is by a clock that was wrong: waiting for it could last for ever.
@@ -178,16 +183,21 @@ Json BackupBrief(const BackupSourceSettings& source, const BackupRecord& verify,
 Json BackupCheckLine(const BackupSourceSettings& source, const Json& brief, std::int64_t now) {
   const auto line = [&](bool good, const std::string& what, const std::string& hint) {
     const char* level = good ? "ok" : source.gate ? "fault" : "warn";
-    return Json{{"level", level}, {"what", "backups '" + source.name + "' of '" + source.region.text + "': " + what}, {"hint", hint}};
+    return Json{
+        {"level", level}, {"what", "backups '" + source.name + "' of '" + source.region.text + "': " + what}, {"hint", hint}};
   };
   const std::string verify = "lifeboat backup verify --source " + source.name;
-  if (!brief.is_object()) return line(false, "unknown: its agent does not answer, or has not looked yet", "start the agent of '" + source.region.text + "'");
+  if (!brief.is_object())
+    return line(false, "unknown: its agent does not answer, or has not looked yet",
+                "start the agent of '" + source.region.text + "'");
   const Json& last = MemberAt(brief, "verify");
   const Json& verified = MemberAt(brief, "verified");
   const std::string problem = TextAt(last, "problem");
   if (!verified.is_object() || SignedAt(verified, "stopped") == 0) {
-    if (!problem.empty()) return line(false, "the last verified backup is unknown: the verification gave no report: " + problem, verify);
-    if (!last.is_object() || SignedAt(last, "reported") == 0) return line(false, "the last verified backup is unknown: nothing was verified yet", verify);
+    if (!problem.empty())
+      return line(false, "the last verified backup is unknown: the verification gave no report: " + problem, verify);
+    if (!last.is_object() || SignedAt(last, "reported") == 0)
+      return line(false, "the last verified backup is unknown: nothing was verified yet", verify);
     return line(false, "none of its backups is verified", verify);
   }
   const std::int64_t age = now - SignedAt(verified, "stopped");
@@ -197,17 +207,20 @@ Json BackupCheckLine(const BackupSourceSettings& source, const Json& brief, std:
   std::string faults;
   for (const char* work : {"verify", "restore"}) {
     for (const Json& number : MemberAt(MemberAt(brief, work), "faults")) {
-      if (number != "F01" && faults.find(number.get<std::string>()) == std::string::npos) faults += (faults.empty() ? "" : ", ") + number.get<std::string>();
+      if (number != "F01" && faults.find(number.get<std::string>()) == std::string::npos)
+        faults += (faults.empty() ? "" : ", ") + number.get<std::string>();
     }
   }
   if (!faults.empty()) what += "; faults were found: " + faults;
   if (!problem.empty()) what += "; the last run gave no report: " + problem;
   const bool young = age >= -kClocksDiffer && (objective == 0 || age <= objective);
   // SAFETY: a fault in one backup does not make another one, which was verified, worth less; it is told, and the age decides.
-  return line(young && (source.gate || (faults.empty() && problem.empty())), what, young && faults.empty() && problem.empty() ? "" : verify);
+  return line(young && (source.gate || (faults.empty() && problem.empty())), what,
+              young && faults.empty() && problem.empty() ? "" : verify);
 }
 
-BackupWatch::BackupWatch(boost::asio::any_io_executor io, const Settings& settings, RegionName self, std::string folder, Doors doors, Log log)
+BackupWatch::BackupWatch(boost::asio::any_io_executor io, const Settings& settings, RegionName self, std::string folder,
+                         Doors doors, Log log)
     : io_(std::move(io)), folder_(std::move(folder)), doors_(std::move(doors)), log_(std::move(log)) {
   for (const BackupSourceSettings& source : settings.backups) {
     if (source.region == self) sources_.push_back({&source, {{BackupWork::kVerify, {}}, {BackupWork::kRestore, {}}}});
@@ -231,7 +244,8 @@ Json BackupWatch::Results() const {
 void BackupWatch::Changed() {
   briefs_ = Json::array();
   for (const Source& source : sources_) {
-    briefs_.push_back(BackupBrief(*source.settings, source.records.at(BackupWork::kVerify), source.records.at(BackupWork::kRestore)));
+    briefs_.push_back(
+        BackupBrief(*source.settings, source.records.at(BackupWork::kVerify), source.records.at(BackupWork::kRestore)));
   }
   if (on_change) on_change();
 }
@@ -269,7 +283,8 @@ Task<> BackupWatch::ReadRecords() {
     const std::string file = FileOf(source);
     const auto text = co_await doors_.files.Read(file);
     if (!text.ok()) {
-      if (text.error().retry != Retry::kNotFound) log_.Warn("what is known of backups cannot be read", {{"problem", text.error().Text()}});
+      if (text.error().retry != Retry::kNotFound)
+        log_.Warn("what is known of backups cannot be read", {{"problem", text.error().Text()}});
       continue;
     }
     const auto json = ParseJson(*text, file);
@@ -324,7 +339,8 @@ Task<> BackupWatch::Keep(std::size_t source) {
 Task<> BackupWatch::Record(std::size_t source, BackupWork work) {
   const BackupSourceSettings& settings = *sources_[source].settings;
   const BackupRecord& record = sources_[source].records.at(work);
-  Json body = BackupBrief(settings, sources_[source].records.at(BackupWork::kVerify), sources_[source].records.at(BackupWork::kRestore));
+  Json body =
+      BackupBrief(settings, sources_[source].records.at(BackupWork::kVerify), sources_[source].records.at(BackupWork::kRestore));
   body["work"] = ToString(work);
   if (record.problem.empty()) {
     body["windows"] = MemberAt(record.report, "windows").size();
@@ -332,8 +348,10 @@ Task<> BackupWatch::Record(std::size_t source, BackupWork work) {
   }
   const WallTime at = doors_.clock.Wall();
   const auto appended = co_await doors_.evidence.Append("backup", ExecutionId(), std::move(body), at);
-  if (!appended.ok()) log_.Warn("what was found of backups could not be recorded as evidence", {{"problem", appended.error().Text()}});
-  log_.Info("backups were looked at", {{"source", settings.name}, {"work", ToString(work)}, {"exit_code", record.exit_code}, {"problem", record.problem}});
+  if (!appended.ok())
+    log_.Warn("what was found of backups could not be recorded as evidence", {{"problem", appended.error().Text()}});
+  log_.Info("backups were looked at",
+            {{"source", settings.name}, {"work", ToString(work)}, {"exit_code", record.exit_code}, {"problem", record.problem}});
 }
 
 }  // namespace lifeboat

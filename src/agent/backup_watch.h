@@ -30,13 +30,14 @@ struct BackupRecord {
   std::int64_t started = 0;  ///< of the last run, seconds since 1970; 0: never
   std::int64_t ended = 0;    ///< 0: it is under way, or was broken off
   int exit_code = 0;
-  std::string problem;       ///< why the last run gave no report; empty: it gave one
-  Json report;               ///< of the last run that gave one; null: none ever did
-  std::int64_t reported = 0; ///< when that one ended
+  std::string problem;        ///< why the last run gave no report; empty: it gave one
+  Json report;                ///< of the last run that gave one; null: none ever did
+  std::int64_t reported = 0;  ///< when that one ended
 };
 
 /// When the next run of `work` is due, in seconds since 1970; nothing: never.
-[[nodiscard]] std::optional<std::int64_t> DueAt(const BackupSourceSettings& source, BackupWork work, const BackupRecord& record, std::int64_t now);
+[[nodiscard]] std::optional<std::int64_t> DueAt(const BackupSourceSettings& source, BackupWork work, const BackupRecord& record,
+                                                std::int64_t now);
 
 /// The parts of a report that are kept: everything but the long tails of its lists.
 [[nodiscard]] Json Shortened(Json report);

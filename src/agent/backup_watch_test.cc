@@ -13,17 +13,20 @@ namespace {
 using testing::FakeClock;
 using testing::FakeEvidence;
 using testing::FakeFiles;
-using testing::VirtualTime;
 using ::testing::HasSubstr;
+using testing::VirtualTime;
 
 constexpr std::int64_t kBegin = 1'800'000'000;  // the fake clock's
 
 Json ReportOf(std::int64_t stopped, const std::string& verdict = "pass") {
-  return {{"format", "lifeboat-backup-verify/1"},
-          {"sets", {{{"label", "monday"}, {"levels", {{{"name", "exists"}, {"verdict", "pass"}}, {{"name", "bytes"}, {"verdict", verdict}}}}}}},
-          {"findings", Json::array()},
-          {"windows", Json::array()},
-          {"freshness", {{"newest", {{"label", "monday"}, {"stopped", stopped}}}, {"verified", {{"label", "monday"}, {"stopped", stopped}}}}}};
+  return {
+      {"format", "lifeboat-backup-verify/1"},
+      {"sets",
+       {{{"label", "monday"}, {"levels", {{{"name", "exists"}, {"verdict", "pass"}}, {{"name", "bytes"}, {"verdict", verdict}}}}}}},
+      {"findings", Json::array()},
+      {"windows", Json::array()},
+      {"freshness",
+       {{"newest", {{"label", "monday"}, {"stopped", stopped}}}, {"verified", {{"label", "monday"}, {"stopped", stopped}}}}}};
 }
 
 /// A verification that takes a while, and remembers what it was asked for and when.
@@ -77,8 +80,9 @@ class BackupWatchTest : public ::testing::Test {
     Crash();
     process_ = std::make_unique<boost::asio::io_context>();
     time_.Attach(*process_);
-    watch_ = std::make_unique<BackupWatch>(process_->get_executor(), settings_, RegionName("east"), "/state/backups",
-                                           BackupWatch::Doors{clock_, files_, evidence_, runner_, [this] { return moving_; }}, Log());
+    watch_ =
+        std::make_unique<BackupWatch>(process_->get_executor(), settings_, RegionName("east"), "/state/backups",
+                                      BackupWatch::Doors{clock_, files_, evidence_, runner_, [this] { return moving_; }}, Log());
     watch_->Start();
   }
   void Crash() {
@@ -240,14 +244,17 @@ class CheckLine : public ::testing::Test {
     record_.started = record_.ended = record_.reported = kBegin - 3600;
     record_.report = ReportOf(kBegin - 7200);
   }
-  [[nodiscard]] Json Line(std::int64_t now = kBegin) const { return BackupCheckLine(source_, BackupBrief(source_, record_, {}), now); }
+  [[nodiscard]] Json Line(std::int64_t now = kBegin) const {
+    return BackupCheckLine(source_, BackupBrief(source_, record_, {}), now);
+  }
   BackupSourceSettings source_;
   BackupRecord record_;
 };
 
 TEST_F(CheckLine, AYoungVerifiedBackupIsGood) {
   EXPECT_EQ(TextAt(Line(), "level"), "ok");
-  EXPECT_EQ(TextAt(Line(), "what"), "backups 'nightly' of 'east': the last verified backup, 'monday', is 2 h 0 min old, the objective is 3 d 0 h");
+  EXPECT_EQ(TextAt(Line(), "what"),
+            "backups 'nightly' of 'east': the last verified backup, 'monday', is 2 h 0 min old, the objective is 3 d 0 h");
 }
 
 TEST_F(CheckLine, AnOldOneIsAWarningOrAFaultWhereItIsAGate) {
@@ -277,7 +284,9 @@ TEST_F(CheckLine, AVerifiedBackupFromTheFutureDoesNotPass) {
 }
 
 TEST_F(CheckLine, FaultsAreToldBesideTheAge) {
-  record_.report["findings"] = {{{"fault", "F13"}, {"severity", "fault"}}, {{"fault", "F13"}, {"severity", "fault"}}, {{"fault", "F36"}, {"severity", "note"}}};
+  record_.report["findings"] = {{{"fault", "F13"}, {"severity", "fault"}},
+                                {{"fault", "F13"}, {"severity", "fault"}},
+                                {{"fault", "F36"}, {"severity", "note"}}};
   EXPECT_THAT(TextAt(Line(), "what"), HasSubstr("faults were found: F13"));
   EXPECT_EQ(TextAt(Line(), "level"), "warn");
 }

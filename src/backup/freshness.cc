@@ -8,7 +8,8 @@ namespace {
 
 constexpr std::int64_t kClocksDiffer = 60;  // seconds
 
-void Judge(ObjectiveLine& line, const std::optional<Aged>& backup, const std::string& what, std::int64_t now, std::vector<Finding>& findings) {
+void Judge(ObjectiveLine& line, const std::optional<Aged>& backup, const std::string& what, std::int64_t now,
+           std::vector<Finding>& findings) {
   if (line.objective == Duration{0}) line.reason = "nothing is promised";
   if (!backup) {
     line.reason = "there is no " + what;
@@ -20,8 +21,8 @@ void Judge(ObjectiveLine& line, const std::optional<Aged>& backup, const std::st
                                : (backup ? Verdict::kUnknown : Verdict::kFail);
   if (line.verdict != Verdict::kFail) return;
   if (backup) {
-    line.reason = "the newest, '" + backup->label + "', is " + FormatDuration(std::chrono::seconds(now - backup->stopped)) + " old, and may be " +
-                  FormatDuration(line.objective);
+    line.reason = "the newest, '" + backup->label + "', is " + FormatDuration(std::chrono::seconds(now - backup->stopped)) +
+                  " old, and may be " + FormatDuration(line.objective);
   }
   findings.push_back(MakeFinding(1, "", backup ? backup->label : what, "", line.reason));
 }
@@ -54,7 +55,8 @@ std::vector<ObjectiveLine> JudgeFreshness(const FreshnessQuestion& question, std
   ObjectiveLine verified{"verified_age", question.verified_age, {}, Verdict::kNotChecked, ""};
   if (question.verified) verified.measured = AgeOf(question.verified->stopped, question.now);
   if (question.verified || question.verified_known) {
-    Judge(verified, question.verified, "backup that was verified to level " + std::to_string(question.level), question.now, findings);
+    Judge(verified, question.verified, "backup that was verified to level " + std::to_string(question.level), question.now,
+          findings);
   } else {
     verified.reason = "this run did not look as far as level " + std::to_string(question.level) + ", and no earlier one is known";
   }

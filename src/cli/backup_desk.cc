@@ -47,11 +47,13 @@ BackupFigures FiguresOf(const Json& brief, std::int64_t now) {
 BackupDesk::BackupDesk(boost::asio::any_io_executor io, const Settings& settings, Clock& clock)
     : clock_(clock), runner_(std::move(io), OwnProgram(), settings.file.string()) {}
 
-Result<std::unique_ptr<BackupDesk>> BackupDesk::Open(boost::asio::any_io_executor io, const Settings& settings, const RegionSettings& region,
-                                                     Clock& clock, Evidence& evidence, std::function<bool()> busy, const Log& log) {
+Result<std::unique_ptr<BackupDesk>> BackupDesk::Open(boost::asio::any_io_executor io, const Settings& settings,
+                                                     const RegionSettings& region, Clock& clock, Evidence& evidence,
+                                                     std::function<bool()> busy, const Log& log) {
   std::unique_ptr<BackupDesk> desk(new BackupDesk(io, settings, clock));
-  desk->watch_ = std::make_unique<BackupWatch>(std::move(io), settings, region.name, BackupFolder(region),
-                                               BackupWatch::Doors{clock, desk->files_, evidence, desk->runner_, std::move(busy)}, log);
+  desk->watch_ =
+      std::make_unique<BackupWatch>(std::move(io), settings, region.name, BackupFolder(region),
+                                    BackupWatch::Doors{clock, desk->files_, evidence, desk->runner_, std::move(busy)}, log);
   if (desk->watch_->HasWork()) {
     const Result<Unit> made = EnsureDirectory(BackupFolder(region));
     if (!made.ok()) return made.error();

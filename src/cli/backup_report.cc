@@ -35,7 +35,8 @@ Json LevelsOf(const Json& brief) {
   for (int level = 0; level < backup::kLevels; ++level) {
     const char* name = backup::ToString(static_cast<Level>(level));
     const char* work = level > static_cast<int>(Level::kPages) ? "restore" : "verify";
-    levels.push_back({{"level", level}, {"name", name}, {"verdict", TextAt(MemberAt(MemberAt(brief, work), "verdicts"), name, "not checked")}});
+    levels.push_back(
+        {{"level", level}, {"name", name}, {"verdict", TextAt(MemberAt(MemberAt(brief, work), "verdicts"), name, "not checked")}});
   }
   return levels;
 }
@@ -111,8 +112,10 @@ Json BackupForReport(const BackupSourceSettings& source, const Json& result, con
           {"findings", FindingsOf(verify.report, restore.report)},
           {"windows", list(MemberAt(verify.report, "windows"))},
           {"restore", last_restore},
-          {"read", {{"read_bytes", MemberAt(brief, "read_bytes")}, {"standing_bytes", MemberAt(brief, "standing_bytes")},
-                    {"oldest_reading", MemberAt(brief, "oldest_reading")}}}};
+          {"read",
+           {{"read_bytes", MemberAt(brief, "read_bytes")},
+            {"standing_bytes", MemberAt(brief, "standing_bytes")},
+            {"oldest_reading", MemberAt(brief, "oldest_reading")}}}};
 }
 
 Json BackupsForReport(const Settings& settings, const CommonOptions& options) {

@@ -11,6 +11,7 @@ namespace lifeboat {
 [[nodiscard]] Json BackupsForReport(const Settings& settings, const CommonOptions& options);
 
 /// One source, from an item of "backups.results" (null: nothing is known). Ages are of `now`, in seconds since 1970. Pure.
-[[nodiscard]] Json BackupForReport(const BackupSourceSettings& source, const Json& result, const std::string& problem, std::int64_t now);
+[[nodiscard]] Json BackupForReport(const BackupSourceSettings& source, const Json& result, const std::string& problem,
+                                   std::int64_t now);
 
 }  // namespace lifeboat

@@ -47,10 +47,21 @@ ChildBackupRunner::ChildBackupRunner(boost::asio::any_io_executor io, std::strin
 
 Task<Result<BackupAnswer>> ChildBackupRunner::Run(BackupTask task) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(task.deadline).count();
-  std::vector<std::string> argv = {"nice",    "-n",       "19",      program_,
-                                   "backup",  "verify",   "--json",  "--source",
-                                   task.source, "--config", config_, "--level",
-                                   std::to_string(task.level), "--deadline", std::to_string(seconds)};
+  std::vector<std::string> argv = {"nice",
+                                   "-n",
+                                   "19",
+                                   program_,
+                                   "backup",
+                                   "verify",
+                                   "--json",
+                                   "--source",
+                                   task.source,
+                                   "--config",
+                                   config_,
+                                   "--level",
+                                   std::to_string(task.level),
+                                   "--deadline",
+                                   std::to_string(seconds)};
   if (task.level > 3) {
     argv.push_back("--set");
     argv.push_back("latest");

@@ -16,7 +16,8 @@ class ChildBackupRunner final : public BackupRunner {
  public:
   /// @param program  the lifeboat binary
   /// @param grace  from a run's own deadline to its end by force
-  ChildBackupRunner(boost::asio::any_io_executor io, std::string program, std::string config, Duration grace = std::chrono::minutes(1));
+  ChildBackupRunner(boost::asio::any_io_executor io, std::string program, std::string config,
+                    Duration grace = std::chrono::minutes(1));
   Task<Result<BackupAnswer>> Run(BackupTask task) override;
 
  private:

@@ -19,7 +19,8 @@ using backup::Verdict;
 /// The highest level up to which everything passed; -1: not even the first.
 int PassedTo(const backup::Levels& levels) {
   int passed = -1;
-  for (int level = 0; level < backup::kLevels && levels[static_cast<std::size_t>(level)].verdict == Verdict::kPass; ++level) passed = level;
+  for (int level = 0; level < backup::kLevels && levels[static_cast<std::size_t>(level)].verdict == Verdict::kPass; ++level)
+    passed = level;
   return passed;
 }
 
@@ -162,13 +163,15 @@ Json ToJson(const Freshness& freshness) {
   const auto aged = [](const std::optional<backup::Aged>& backup) {
     return backup ? Json{{"label", backup->label}, {"stopped", backup->stopped}} : Json(nullptr);
   };
-  return {{"newest", aged(freshness.newest)}, {"verified", aged(freshness.verified)}, {"objectives", backup::ToJson(freshness.lines)}};
+  return {
+      {"newest", aged(freshness.newest)}, {"verified", aged(freshness.verified)}, {"objectives", backup::ToJson(freshness.lines)}};
 }
 
 void PrintFreshness(const Freshness& freshness) {
   for (const backup::ObjectiveLine& line : freshness.lines) {
     const char* what = line.name == "backup_age" ? "newest backup" : "newest verified backup";
-    std::printf("%s: %s%s%s\n", what, LineText(line).c_str(), line.reason.empty() || line.reason == "nothing is promised" ? "" : "; ",
+    std::printf("%s: %s%s%s\n", what, LineText(line).c_str(),
+                line.reason.empty() || line.reason == "nothing is promised" ? "" : "; ",
                 line.reason == "nothing is promised" ? "" : line.reason.c_str());
   }
 }

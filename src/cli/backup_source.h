@@ -42,8 +42,9 @@ struct Freshness {
   std::vector<backup::ObjectiveLine> lines;
 };
 /// @param report  null: nothing was verified now, only looked at
-[[nodiscard]] Freshness JudgeSource(const BackupOptions& options, const std::vector<backup::SetInfo>& sets, const backup::Report* report,
-                                    backup::VerifiedMemory* memory, std::vector<backup::Finding>& findings);
+[[nodiscard]] Freshness JudgeSource(const BackupOptions& options, const std::vector<backup::SetInfo>& sets,
+                                    const backup::Report* report, backup::VerifiedMemory* memory,
+                                    std::vector<backup::Finding>& findings);
 [[nodiscard]] Json ToJson(const Freshness& freshness);
 void PrintFreshness(const Freshness& freshness);
 

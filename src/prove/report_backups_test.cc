@@ -27,8 +27,16 @@ Json Windows() {
            {"to_bytes", 32 * kSegment},
            {"newest_wal_bytes", 103 * kSegment},
            {"holes",
-            {{{"first", "000000010000000000000020"}, {"segments", 2}, {"missing", true}, {"first_bytes", 32 * kSegment}, {"bytes", 2 * kSegment}},
-             {{"first", "000000010000000000000050"}, {"segments", 1}, {"missing", false}, {"first_bytes", 80 * kSegment}, {"bytes", kSegment}}}}},
+            {{{"first", "000000010000000000000020"},
+              {"segments", 2},
+              {"missing", true},
+              {"first_bytes", 32 * kSegment},
+              {"bytes", 2 * kSegment}},
+             {{"first", "000000010000000000000050"},
+              {"segments", 1},
+              {"missing", false},
+              {"first_bytes", 80 * kSegment},
+              {"bytes", kSegment}}}}},
           {{"backup", "lost"}, {"restores", false}, {"timeline", 1}, {"holes", Json::array()}}};
 }
 
@@ -37,20 +45,37 @@ Json Document() {
       R"({"format":"lifeboat-report/1","service":"orders","generated_ns":1795498724123000000,"machine":"","settings":{},
     "objectives":{"rto_s":5,"rpo_s":5},"verdict":"unknown","sentences":[],"events":[],"runs":[],"clients":[],"regions":[],"ledger":[],
     "evidence":{"records":0,"head":null,"verified":null}})");
-  document["backups"] = {{{"source", "nightly"},
-                          {"region", "us-west-2"},
-                          {"gate", true},
-                          {"as_of", 1795498000},
-                          {"problem", ""},
-                          {"levels", {{{"level", 2}, {"name", "bytes"}, {"verdict", "fail"}}, {{"level", 4}, {"name", "restores"}, {"verdict", "not checked"}}}},
-                          {"objectives", {{{"name", "verified_age"}, {"objective_s", 259200}, {"measured_s", 90000}, {"verdict", "pass"}, {"reason", ""}},
-                                          {{"name", "rto"}, {"objective_s", 3600}, {"measured_s", nullptr}, {"verdict", "unknown"}, {"reason", "not restored yet"}}}},
-                          {"sets", {{{"label", "sunday"}, {"kind", "pgbackrest full"}, {"levels", {{{"name", "exists"}, {"verdict", "pass"}, {"reason", ""}}}}}}},
-                          {"findings", {{{"fault", "F13"}, {"severity", "fault"}, {"set", ""}, {"object", "<b>15-1</b>"}, {"position", ""},
-                                         {"what", "a gap"}, {"means", "recovery stops"}, {"todo", "find it"}}}},
-                          {"windows", Windows()},
-                          {"restore", nullptr},
-                          {"read", {{"read_bytes", 1048576}, {"standing_bytes", 3145728}, {"oldest_reading", 1795000000}}}}};
+  document["backups"] = {
+      {{"source", "nightly"},
+       {"region", "us-west-2"},
+       {"gate", true},
+       {"as_of", 1795498000},
+       {"problem", ""},
+       {"levels",
+        {{{"level", 2}, {"name", "bytes"}, {"verdict", "fail"}}, {{"level", 4}, {"name", "restores"}, {"verdict", "not checked"}}}},
+       {"objectives",
+        {{{"name", "verified_age"}, {"objective_s", 259200}, {"measured_s", 90000}, {"verdict", "pass"}, {"reason", ""}},
+         {{"name", "rto"},
+          {"objective_s", 3600},
+          {"measured_s", nullptr},
+          {"verdict", "unknown"},
+          {"reason", "not restored yet"}}}},
+       {"sets",
+        {{{"label", "sunday"},
+          {"kind", "pgbackrest full"},
+          {"levels", {{{"name", "exists"}, {"verdict", "pass"}, {"reason", ""}}}}}}},
+       {"findings",
+        {{{"fault", "F13"},
+          {"severity", "fault"},
+          {"set", ""},
+          {"object", "<b>15-1</b>"},
+          {"position", ""},
+          {"what", "a gap"},
+          {"means", "recovery stops"},
+          {"todo", "find it"}}}},
+       {"windows", Windows()},
+       {"restore", nullptr},
+       {"read", {{"read_bytes", 1048576}, {"standing_bytes", 3145728}, {"oldest_reading", 1795000000}}}}};
   return document;
 }
 
@@ -97,7 +122,8 @@ TEST(BackupReport, TheTerminalDrawsTheSameWindows) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = text.find('\n', at);
     const std::string line = text.substr(at, end - at);
-    EXPECT_LE(std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }), 100) << line;
+    EXPECT_LE(std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }), 100)
+        << line;
     at = end + 1;
   }
 }

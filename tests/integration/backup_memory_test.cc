@@ -1,5 +1,5 @@
-// What was verified before, on a real base backup with a real archive: what is unchanged stands, what changed is read, nothing stays
-// unread for ever, and a fault is never remembered as good.
+// What was verified before, on a real base backup with a real archive: what is unchanged stands, what changed is read, nothing
+// stays unread for ever, and a fault is never remembered as good.
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -63,10 +63,13 @@ class BackupMemory : public testing::Test {
     for (const auto& set : verified.report.sets) all.Add(set.counts);
     return all;
   }
-  static std::uint64_t ReadNow(const backup::Verified& verified) { return CountsOf(verified).files + CountsOf(verified).wal_segments; }
+  static std::uint64_t ReadNow(const backup::Verified& verified) {
+    return CountsOf(verified).files + CountsOf(verified).wal_segments;
+  }
   [[nodiscard]] fs::path Heap() const { return folder_ / "sets/monday" / World().heap; }
   [[nodiscard]] fs::path Segment() const {
-    const auto segments = FilesOf(folder_ / "archive", [](const std::string& path) { return fs::path(path).filename().string().size() == 24; });
+    const auto segments =
+        FilesOf(folder_ / "archive", [](const std::string& path) { return fs::path(path).filename().string().size() == 24; });
     EXPECT_GE(segments.size(), 2u);
     return segments[segments.size() / 2];
   }
@@ -76,8 +79,8 @@ class BackupMemory : public testing::Test {
     ASSERT_TRUE(identity);
     sqlite3* database = nullptr;
     ASSERT_EQ(sqlite3_open((folder_ / "memory.sqlite").c_str(), &database), SQLITE_OK);
-    const std::string sql = "UPDATE reading SET changed_ns = " + std::to_string(identity->changed_ns) + ", touched_ns = " +
-                            std::to_string(identity->touched_ns) + " WHERE key = '" + identity->key + "'";
+    const std::string sql = "UPDATE reading SET changed_ns = " + std::to_string(identity->changed_ns) +
+                            ", touched_ns = " + std::to_string(identity->touched_ns) + " WHERE key = '" + identity->key + "'";
     EXPECT_EQ(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
     EXPECT_EQ(sqlite3_changes(database), 1) << identity->key;
     sqlite3_close(database);
@@ -134,7 +137,8 @@ class BackupMemoryOfWal : public BackupMemory {
  protected:
   /// The first segment that begins with the rest of a record, of at least `kHalf` bytes. @source PostgreSQL, xlog_internal.h
   [[nodiscard]] std::vector<fs::path> PairWithARecordAcross() const {
-    const auto segments = FilesOf(folder_ / "archive", [](const std::string& path) { return fs::path(path).filename().string().size() == 24; });
+    const auto segments =
+        FilesOf(folder_ / "archive", [](const std::string& path) { return fs::path(path).filename().string().size() == 24; });
     for (std::size_t at = 1; at < segments.size(); ++at) {
       const std::string bytes = Slurp(segments[at]);
       std::uint16_t info = 0;

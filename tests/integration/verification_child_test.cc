@@ -49,14 +49,15 @@ TEST_F(VerificationChild, ItsReportAndItsCodeAreTheAnswer) {
   const auto answer = Run(std::string(kReport) + "\nexit 4");
   ASSERT_TRUE(answer.ok()) << answer.error().Text();
   EXPECT_EQ(answer->exit_code, 4);
-  EXPECT_EQ(TextAt(answer->report, "words"), "backup verify --json --source nightly --config " + (folder_ / "lifeboat.yaml").string() +
-                                                 " --level 3 --deadline 3600");
+  EXPECT_EQ(TextAt(answer->report, "words"), "backup verify --json --source nightly --config " +
+                                                 (folder_ / "lifeboat.yaml").string() + " --level 3 --deadline 3600");
 }
 
 TEST_F(VerificationChild, ARestoreIsOfTheNewest) {
   const auto answer = Run(kReport, {"nightly", 6, 1h});
   ASSERT_TRUE(answer.ok());
-  EXPECT_TRUE(TextAt(answer->report, "words").ends_with("--level 6 --deadline 3600 --set latest")) << TextAt(answer->report, "words");
+  EXPECT_TRUE(TextAt(answer->report, "words").ends_with("--level 6 --deadline 3600 --set latest"))
+      << TextAt(answer->report, "words");
 }
 
 TEST_F(VerificationChild, ItRunsAtTheLowestPriority) {

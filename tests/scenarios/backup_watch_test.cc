@@ -1,5 +1,5 @@
-// Backups as a standing thing in a real lab: the agent of a source's region verifies them by itself, in a child, and everybody can say
-// how it stands; the command line keeps the promises of the configuration.
+// Backups as a standing thing in a real lab: the agent of a source's region verifies them by itself, in a child, and everybody can
+// say how it stands; the command line keeps the promises of the configuration.
 
 #include <gtest/gtest.h>
 
@@ -21,8 +21,9 @@ fs::path TheBackups() {
     const DatabaseSettings server = lab.Initialise("source");
     lab.StartByAnyone(server);
     const fs::path folder = lab.MakeFolder("backups");
-    const CommandOutput made = lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
-                                        std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "-D", (folder / "monday").string()});
+    const CommandOutput made =
+        lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p", std::to_string(server.address.port),
+                 "-U", "postgres", "-c", "fast", "-D", (folder / "monday").string()});
     EXPECT_EQ(made.exit_code, 0) << made.err;
     return folder;
   }();
@@ -53,13 +54,14 @@ class BackupWatchLab : public LabFixture {
 
 TEST_F(BackupWatchLab, TheAgentOfTheRegionVerifiesByItselfAndEverybodyCanSay) {
   // given a source of the witness, whose agent looks once a day, and which is a gate
-  const std::string section =
-      Section(kWitness, "    gate: true\n    schedule: {every: 1d, level: 3}\n    objectives: {backup_age: 1d, verified_age: 2d}\n");
+  const std::string section = Section(
+      kWitness, "    gate: true\n    schedule: {every: 1d, level: 3}\n    objectives: {backup_age: 1d, verified_age: 2d}\n");
   const Edit edit = [&](const lab::LabInfo&, std::string& config) { config += section; };
   ASSERT_NO_FATAL_FAILURE(BringUp(Quick(), edit));
 
   // then it has looked soon after it began, and passed what it read
-  ASSERT_TRUE(Eventually([&] { return SignedAt(MemberAt(ResultOf(kWitness), "verify"), "reported") != 0; }, 60s)) << ResultOf(kWitness).dump(1);
+  ASSERT_TRUE(Eventually([&] { return SignedAt(MemberAt(ResultOf(kWitness), "verify"), "reported") != 0; }, 60s))
+      << ResultOf(kWitness).dump(1);
   const Json report = MemberAt(MemberAt(ResultOf(kWitness), "verify"), "report");
   ASSERT_EQ(MemberAt(report, "sets").size(), 1u) << report.dump(1);
   for (const Json& level : MemberAt(report["sets"][0], "levels")) {
@@ -72,10 +74,13 @@ TEST_F(BackupWatchLab, TheAgentOfTheRegionVerifiesByItselfAndEverybodyCanSay) {
 
   // and another region says so too, once it has heard of it
   EXPECT_TRUE(Eventually([&] { return TextAt(CheckLineAt(kEast), "level") == "ok"; })) << CheckLineAt(kEast).dump();
-  EXPECT_NE(TextAt(CheckLineAt(kEast), "what").find("the last verified backup, 'monday', is "), std::string::npos) << CheckLineAt(kEast).dump();
+  EXPECT_NE(TextAt(CheckLineAt(kEast), "what").find("the last verified backup, 'monday', is "), std::string::npos)
+      << CheckLineAt(kEast).dump();
 
   // and it is evidence, and stands in the report
-  EXPECT_TRUE(Eventually([&] { return Cli({"evidence", "list", "--region", kWitness, "--json"}).out.find("\"backup\"") != std::string::npos; }));
+  EXPECT_TRUE(Eventually([&] {
+    return Cli({"evidence", "list", "--region", kWitness, "--json"}).out.find("\"backup\"") != std::string::npos;
+  }));
   const fs::path folder = fs::path(lab().folder) / "report";
   const CliAnswer made = Cli({"report", "--out", folder.string()});
   EXPECT_NE(made.out.find("Backups: nightly"), std::string::npos) << made.out << made.err;

@@ -57,7 +57,8 @@ void MakeOurs(const fs::path& file) {
 
 std::unique_ptr<SQLite::Database> OpenFile(const fs::path& file) {
   MakeOurs(file);
-  auto database = std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyMilliseconds);
+  auto database =
+      std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyMilliseconds);
   database->exec("PRAGMA synchronous = FULL");
   const int application = database->execAndGet("PRAGMA application_id").getInt();
   const int version = database->execAndGet("PRAGMA user_version").getInt();
@@ -66,7 +67,8 @@ std::unique_ptr<SQLite::Database> OpenFile(const fs::path& file) {
     return database;
   }
   const bool empty = database->execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0;
-  if (application != 0 || version != 0 || !empty) throw SQLite::Exception("it is another program's, or a newer one's", SQLITE_MISMATCH);
+  if (application != 0 || version != 0 || !empty)
+    throw SQLite::Exception("it is another program's, or a newer one's", SQLITE_MISMATCH);
   SQLite::Transaction all(*database, SQLite::TransactionBehavior::IMMEDIATE);
   database->exec(kSchema);
   database->exec("PRAGMA application_id = " + std::to_string(kApplicationId));
@@ -100,8 +102,8 @@ bool IsDue(std::string_view group, std::uint64_t run, RollingShare share) {
 struct VerifiedMemory::State {
   struct Pending {
     StoredIdentity identity;
-    int level = -1;   ///< -1: forget it
-    bool met = false; ///< it stands, and was met
+    int level = -1;    ///< -1: forget it
+    bool met = false;  ///< it stands, and was met
   };
 
   fs::path file;
@@ -130,10 +132,11 @@ struct VerifiedMemory::State {
     Try([this] {
       if (pending.empty()) return;
       SQLite::Transaction all(*database, SQLite::TransactionBehavior::IMMEDIATE);
-      SQLite::Statement put(*database,
-                            "INSERT INTO reading VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(source, key) DO UPDATE SET size = excluded.size, "
-                            "changed_ns = excluded.changed_ns, touched_ns = excluded.touched_ns, expected = excluded.expected, "
-                            "level = excluded.level, at = excluded.at, scope = excluded.scope, seen = excluded.seen");
+      SQLite::Statement put(
+          *database,
+          "INSERT INTO reading VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(source, key) DO UPDATE SET size = excluded.size, "
+          "changed_ns = excluded.changed_ns, touched_ns = excluded.touched_ns, expected = excluded.expected, "
+          "level = excluded.level, at = excluded.at, scope = excluded.scope, seen = excluded.seen");
       SQLite::Statement meet(*database, "UPDATE reading SET scope = ?, seen = ? WHERE source = ? AND key = ?");
       SQLite::Statement drop(*database, "DELETE FROM reading WHERE source = ? AND key = ?");
       for (const Pending& each : pending) Write(each, put, meet, drop);
@@ -214,7 +217,8 @@ std::optional<std::int64_t> VerifiedMemory::Stands(const StoredIdentity& identit
     SQLite::bind(*s.find, s.source, identity.key);
     if (!s.find->executeStep()) return;
     const bool same = static_cast<std::uint64_t>(s.find->getColumn(0).getInt64()) == identity.size &&
-                      s.find->getColumn(1).getInt64() == identity.changed_ns && s.find->getColumn(2).getInt64() == identity.touched_ns &&
+                      s.find->getColumn(1).getInt64() == identity.changed_ns &&
+                      s.find->getColumn(2).getInt64() == identity.touched_ns &&
                       s.find->getColumn(3).getString() == identity.expected;
     const std::int64_t read_at = s.find->getColumn(5).getInt64();
     // SAFETY: a reading of a lower level says nothing of the higher one, and one from the future is by a clock that was wrong.
@@ -260,8 +264,10 @@ void VerifiedMemory::NoteSet(const VerifiedSet& set) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
   s.Try([&] {
-    SQLite::Statement put(*s.database, "INSERT INTO verified VALUES(?,?,?,?,?) ON CONFLICT(source, label) DO UPDATE SET stopped = excluded.stopped, "
-                          "level = max(level, excluded.level), at = excluded.at");
+    SQLite::Statement put(
+        *s.database,
+        "INSERT INTO verified VALUES(?,?,?,?,?) ON CONFLICT(source, label) DO UPDATE SET stopped = excluded.stopped, "
+        "level = max(level, excluded.level), at = excluded.at");
     SQLite::bind(put, s.source, set.label, set.stopped, set.level, set.at);
     put.exec();
   });
@@ -285,7 +291,8 @@ Result<std::vector<VerifiedSet>> VerifiedMemory::Sets() {
     SQLite::Statement ask(*s.database, "SELECT label, stopped, level, at FROM verified WHERE source = ? ORDER BY stopped");
     SQLite::bind(ask, s.source);
     while (ask.executeStep()) {
-      sets.push_back({ask.getColumn(0).getString(), ask.getColumn(1).getInt64(), ask.getColumn(2).getInt(), ask.getColumn(3).getInt64()});
+      sets.push_back(
+          {ask.getColumn(0).getString(), ask.getColumn(1).getInt64(), ask.getColumn(2).getInt(), ask.getColumn(3).getInt64()});
     }
   });
   if (s.problem) return *s.problem;

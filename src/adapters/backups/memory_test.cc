@@ -119,7 +119,8 @@ TEST_F(Memory, SourcesDoNotStandForEachOther) {
 }
 
 TEST_F(Memory, EverythingIsReadAgainWithinTheWholeOfItsShare) {
-  for (const RollingShare share : {RollingShare{1, 7}, RollingShare{2, 7}, RollingShare{3, 7}, RollingShare{1, 1}, RollingShare{2, 4}}) {
+  for (const RollingShare share :
+       {RollingShare{1, 7}, RollingShare{2, 7}, RollingShare{3, 7}, RollingShare{1, 1}, RollingShare{2, 4}}) {
     std::set<int> due_ever;
     std::uint64_t most = 0;
     for (std::uint64_t run = 0; run < share.whole; ++run) {

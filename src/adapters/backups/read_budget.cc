@@ -24,7 +24,8 @@ void ReadBudget::Pay(std::uint64_t bytes) {
   {
     const std::lock_guard lock(mutex_);
     const double seconds = static_cast<double>(bytes) / static_cast<double>(rate_.load());
-    paid_until_ = std::max(paid_until_, now_() - kBurst) + std::chrono::duration_cast<Moment::duration>(std::chrono::duration<double>(seconds));
+    paid_until_ = std::max(paid_until_, now_() - kBurst) +
+                  std::chrono::duration_cast<Moment::duration>(std::chrono::duration<double>(seconds));
     until = paid_until_;
   }
   sleep_(until);
