@@ -287,6 +287,8 @@ TEST_F(AuroraGlobalTest, TheOldWriterCountsAsFencedOnlyOnAwssWord) {
   EXPECT_EQ(read()->fencing, Fencing::kSucceeded);
   messages.emplace_back("us-east-1", "Attempt to block writes for DB cluster orders-1 in Region us-east-1 timed out.");
   EXPECT_EQ(read()->fencing, Fencing::kTimedOut);
+  std::swap(messages[0].first, messages[1].first);  // whoever is asked first
+  EXPECT_EQ(read()->fencing, Fencing::kTimedOut);
   messages = {{"eu-west-1", "Attempt to block writes for DB cluster other in Region us-east-1 succeeded."}};
   EXPECT_EQ(read()->fencing, Fencing::kNoWord);
   // No word, and one region did not answer: that is not "no word", it is not known.
