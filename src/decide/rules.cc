@@ -144,6 +144,14 @@ std::string MoveObjection(const Snapshot& s) {
   return {};
 }
 
+/// The holder gave its epoch away and never opened it: taking it up again loses what its takeover would have lost, and more of it
+/// where the heir holds more.
+bool GivenAwayUnopened(const LeaseItem& item) {
+  if (!item.released) return false;
+  const auto token = ParseJson(item.released->token, "token");
+  return IsYielded(item) || (token.ok() && MemberAt(*token, "loss").is_object());
+}
+
 struct Row {
   Rule rule;
   std::function<bool(const Snapshot&)> holds;
@@ -363,7 +371,7 @@ const Row kRows[] = {
     {{295, "a released epoch whose heir did not come goes on here"},
      [](const Snapshot& s) {
        return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here && Acts(s) &&
-              !s.execution && s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience && !IsYielded(*s.lease.item);
+              !s.execution && s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience && !GivenAwayUnopened(*s.lease.item);
      },
      [](const Snapshot& s, Decision& d) {
        Propose(d, Proposal::kReclaim,
@@ -373,7 +381,7 @@ const Row kRows[] = {
     {{296, "an epoch that was given to a region which held more is taken up again when that region is lost too, under the loss limit"},
      [](const Snapshot& s) {
        if (s.kind != RegionKind::kData || !s.lease.item || s.lease.item->holder != s.self || !s.lease.released_here || !Acts(s)) return false;
-       if (s.execution || !IsYielded(*s.lease.item) || !s.lease.counter_age || *s.lease.counter_age <= Length(s) * kHeirPatience) return false;
+       if (s.execution || !GivenAwayUnopened(*s.lease.item) || !s.lease.counter_age || *s.lease.counter_age <= Length(s) * kHeirPatience) return false;
        const auto heir = s.peers.find(s.lease.item->released->heir);
        return heir != s.peers.end() && !heir->second.answers && LossLimitObjection(s.loss, s.policy).empty();
      },

@@ -887,6 +887,21 @@ TEST(Heir, IsWaitedForTwoLengthsOfTheLease) {
 
 // ---- safety ----
 
+TEST(Heir, OfAnEpochThatWasNeverOpenedIsNotForestalledWhileItAnswers) {
+  Snapshot s = Healthy(kEast);
+  s.lease.item->released = Release{kWest, R"({"reason":"database-dead","end":"0/3000148","loss":{"state":"bounded","seconds":2,"bytes":100}})"};
+  s.lease.held_here = s.lease.held_by_this_run = s.lease.valid = false;
+  s.lease.released_here = true;
+  s.lease.counter_age = 60s;
+  s.database = Dead();
+  s.loss = Bounded(2s, 100);
+  EXPECT_EQ(Decide(s).rule, 298) << "it may hold rows that are not here";
+  s.peers[kWest].answers = false;
+  EXPECT_EQ(Decide(s).rule, 296);
+  s.loss.reset();
+  EXPECT_EQ(Decide(s).rule, 298) << "an unknown loss is nobody's to take on by itself";
+}
+
 TEST(CutOffStandby, DoesNotReplaceAHealthyPrimaryWhileItsCounterMoves) {
   // Given a standby that sees nothing of the primary but its counter in the store: no agent, no stream, no canary.
   Snapshot s = Lost();
