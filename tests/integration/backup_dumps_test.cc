@@ -146,6 +146,16 @@ const std::vector<Fault>& Faults() {
       {"F07 a file too many", {"F07"}, [](const fs::path& d) { ReplaceFile(d / "orders.dir/9999.dat.gz", "x"); }},
       {"F08 custom dump cut off", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.dump", fs::file_size(d / "orders.dump") - 7); }},
       {"F08 custom dump cut off in the middle", {"F08"}, [](const fs::path& d) { CutFile(d / "piped.dump", fs::file_size(d / "piped.dump") / 2); }},
+      {"F08 piped dump cut off between two objects",
+       {"F08"},
+       [](const fs::path& d) {
+         // A pipe's dump knows no positions; those of the same dump in a file do.
+         bool cut = false;
+         const auto contents = backup::ParseDumpContents(Slurp(d / "orders.dump"), cut);
+         std::uint64_t last = 0;
+         for (const backup::DumpEntry& each : contents->entries) last = std::max(last, each.placed ? each.offset : 0);
+         CutFile(d / "piped.dump", last);
+       }},
       {"F08 plain dump cut off", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.sql", fs::file_size(d / "orders.sql") - 200); }},
       {"F08 compressed plain dump cut off", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.sql.gz", fs::file_size(d / "orders.sql.gz") / 2); }},
       {"F08 a table's file cut off",
