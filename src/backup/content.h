@@ -60,15 +60,16 @@ struct ContentHistory {
 /// @error kFail: not such a text
 [[nodiscard]] Result<ContentHistory> ContentHistoryFromJson(const Json& json);
 
-/// F26 (shorter than it was), F25 (an index knows rows that the table does not hold), F28 (the table holds rows that the index does not
-/// know), F36 as a note (unlogged: empty after every restore).
+/// F26 (shorter than it was), F25 (an index knows rows that the table does not hold), F28 (the table holds rows that the index does
+/// not know), F36 as a note (unlogged: empty after every restore).
 [[nodiscard]] std::vector<Finding> JudgeTables(const std::string& set, const std::vector<TableFacts>& tables);
 
 /// F38: the next number that a sequence gives is one that the column holds already, or is behind it.
 [[nodiscard]] std::vector<Finding> JudgeSequences(const std::string& set, const std::vector<SequenceFacts>& sequences);
 
 /// F35: tables that are gone since the last run, or lost more than `most_shrink` (0 to 1) of at least 100 rows.
-[[nodiscard]] std::vector<Finding> JudgeHistory(const std::string& set, const ContentHistory& before, const ContentHistory& now, double most_shrink);
+[[nodiscard]] std::vector<Finding> JudgeHistory(const std::string& set, const ContentHistory& before, const ContentHistory& now,
+                                                double most_shrink);
 
 /// How old the restored data is, against what the backup says of itself.
 struct AgeQuestion {

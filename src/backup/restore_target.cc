@@ -75,7 +75,9 @@ std::string RecoverySettings(const RestoreTarget& target) {
     case RestoreTarget::Kind::kLatest: break;
     case RestoreTarget::Kind::kImmediate: text += "recovery_target = 'immediate'\n"; break;
     // Exclusive: replay stops before the record that begins at the position, so all that ends there is in.
-    case RestoreTarget::Kind::kLsn: text += "recovery_target_lsn = '" + target.lsn.Text() + "'\nrecovery_target_inclusive = off\n"; break;
+    case RestoreTarget::Kind::kLsn:
+      text += "recovery_target_lsn = '" + target.lsn.Text() + "'\nrecovery_target_inclusive = off\n";
+      break;
     case RestoreTarget::Kind::kTime: text += "recovery_target_time = '" + TimeSetting(target.time) + "'\n"; break;
   }
   return text;

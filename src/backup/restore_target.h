@@ -25,14 +25,15 @@ struct RestoreTarget {
     kTime,
   };
   Kind kind = Kind::kLatest;
-  Lsn lsn;       ///< kLsn: the record that ends here is still replayed
-  WallTime time; ///< kTime: commits up to here are still replayed
+  Lsn lsn;        ///< kLsn: the record that ends here is still replayed
+  WallTime time;  ///< kTime: commits up to here are still replayed
 
   /// "latest", "immediate", "0/3000148", "2026-11-23T05:18:44.123Z".
   [[nodiscard]] std::string Text() const;
 };
 
-/// "latest", "immediate", a position, or a time in UTC ("2026-11-23 05:18:44", "2026-11-23T05:18:44.5Z"). @error kFail: none of them
+/// "latest", "immediate", a position, or a time in UTC ("2026-11-23 05:18:44", "2026-11-23T05:18:44.5Z"). @error kFail: none of
+/// them
 [[nodiscard]] Result<RestoreTarget> ParseRestoreTarget(std::string_view text);
 
 /// The lines of postgresql.conf that bring recovery to `target` and promote there. @source PostgreSQL manual, Recovery Target

@@ -22,12 +22,15 @@ TEST(RestoreTarget, IsReadInEveryFormThatAnOperatorTypes) {
   for (const char* text : {"2026-11-23 05:18:44.5", "2026-11-23T05:18:44.5Z", "2026-11-23 05:18:44.500 UTC"}) {
     EXPECT_EQ(Parsed(text).Text(), "2026-11-23T05:18:44.500Z") << text;
   }
-  for (const char* text : {"yesterday", "2026-11-23", "2026-11-23 05:18:44+02", "16/"}) EXPECT_FALSE(ParseRestoreTarget(text).ok()) << text;
+  for (const char* text : {"yesterday", "2026-11-23", "2026-11-23 05:18:44+02", "16/"})
+    EXPECT_FALSE(ParseRestoreTarget(text).ok()) << text;
 }
 
 TEST(RestoreTarget, BecomesSettingsThatStopWhereItSays) {
-  EXPECT_NE(RecoverySettings(Parsed("2026-11-23 05:18:44.000123")).find("recovery_target_time = '2026-11-23 05:18:44.000123 UTC'"), std::string::npos);
-  EXPECT_NE(RecoverySettings(Parsed("0/3000148")).find("recovery_target_lsn = '0/3000148'\nrecovery_target_inclusive = off"), std::string::npos);
+  EXPECT_NE(RecoverySettings(Parsed("2026-11-23 05:18:44.000123")).find("recovery_target_time = '2026-11-23 05:18:44.000123 UTC'"),
+            std::string::npos);
+  EXPECT_NE(RecoverySettings(Parsed("0/3000148")).find("recovery_target_lsn = '0/3000148'\nrecovery_target_inclusive = off"),
+            std::string::npos);
   EXPECT_EQ(RecoverySettings(Parsed("latest")).find("recovery_target_lsn"), std::string::npos);
 }
 
@@ -46,7 +49,9 @@ TEST(ServerWords, AreTimedAlsoWhenALineComesInPieces) {
   words.Add("1763900000.100 LOG:  redo starts at 0/2000028\n1763900000.250 LOG:  redo done at 0/30001");
   EXPECT_TRUE(words.redo_began());
   EXPECT_FALSE(words.replayed());
-  words.Add("10 system usage: CPU\n1763900001.000 FATAL:  the database system is starting up\n1763900001.500 LOG:  database system is ready to accept connections\n");
+  words.Add(
+      "10 system usage: CPU\n1763900001.000 FATAL:  the database system is starting up\n1763900001.500 LOG:  database system is "
+      "ready to accept connections\n");
   EXPECT_EQ(words.replayed()->ns - words.redo_began()->ns, 150'000'000);
   EXPECT_EQ(words.redo_done(), Lsn::Parse("0/3000110"));
   EXPECT_TRUE(words.ready());
@@ -57,7 +62,9 @@ TEST(ServerWords, ADeathBecomesTheFaultThatItIs) {
   const std::pair<const char*, int> deaths[] = {
       {"1.0 FATAL:  recovery ended before configured recovery target was reached\n", 32},
       {"1.0 FATAL:  could not locate required checkpoint record\n", 12},
-      {"1.0 LOG:  incorrect resource manager data checksum in record at 0/2000060\n1.1 FATAL:  WAL ends before end of online backup\n", 15},
+      {"1.0 LOG:  incorrect resource manager data checksum in record at 0/2000060\n1.1 FATAL:  WAL ends before end of online "
+       "backup\n",
+       15},
       {"1.0 LOG:  WAL file is from different database system: x\n1.1 FATAL:  could not locate required checkpoint record\n", 16},
       {"1.0 FATAL:  requested timeline 3 is not a child of this server's history\n", 18},
       {"1.0 FATAL:  could not access file \"citus\": No such file or directory\n", 31},
@@ -77,13 +84,15 @@ TEST(QueryErrors, AreToldApart) {
   EXPECT_EQ(FaultOfQueryError("XX001", "invalid page in block 7 of relation base/5/16384"), 23);
   EXPECT_EQ(FaultOfQueryError("XX001", "could not read block 9 in file \"base/5/16384\": read only 0 of 8192 bytes"), 26);
   EXPECT_EQ(FaultOfQueryError("58P01", "could not open file \"base/5/16384\": No such file or directory"), 26);
-  EXPECT_EQ(FaultOfQueryError("58P01", "could not open file \"pg_tblspc/16390/PG_15_202209061/5/16384\": No such file or directory"), 21);
+  EXPECT_EQ(
+      FaultOfQueryError("58P01", "could not open file \"pg_tblspc/16390/PG_15_202209061/5/16384\": No such file or directory"), 21);
   EXPECT_EQ(FaultOfQueryError("XX002", "heap tuple (3,4) from table \"t\" lacks matching index tuple within index \"i\""), 28);
   EXPECT_EQ(FaultOfQueryError("XX002", "item order invariant violated for index \"i\""), 29);
   EXPECT_EQ(FaultOfQueryError("42P01", "relation \"x\" does not exist"), 0);
 }
 
-TableFacts Table(std::uint64_t known, std::uint64_t pages, std::optional<std::uint64_t> rows, std::optional<std::uint64_t> index_rows) {
+TableFacts Table(std::uint64_t known, std::uint64_t pages, std::optional<std::uint64_t> rows,
+                 std::optional<std::uint64_t> index_rows) {
   TableFacts facts;
   facts.name = "db.public.t";
   facts.known_pages = known;

@@ -17,16 +17,18 @@ std::optional<std::pair<WallTime, std::string_view>> Split(std::string_view line
   std::int64_t millis = 0;
   const auto whole = std::from_chars(line.data(), line.data() + dot, seconds);
   const auto part = std::from_chars(line.data() + dot + 1, line.data() + space, millis);
-  if (whole.ec != std::errc() || part.ec != std::errc() || whole.ptr != line.data() + dot || part.ptr != line.data() + space) return std::nullopt;
+  if (whole.ec != std::errc() || part.ec != std::errc() || whole.ptr != line.data() + dot || part.ptr != line.data() + space)
+    return std::nullopt;
   return std::pair(WallTime{seconds * 1'000'000'000 + millis * 1'000'000}, line.substr(space + 1));
 }
 
 /// What WAL reading says when it finds no record. @source PostgreSQL, xlogreader.c and xlogrecovery.c
 bool TellsOfABadRecord(std::string_view words) {
   for (const std::string_view each :
-       {"invalid record length at", "incorrect resource manager data checksum", "unexpected pageaddr", "record with incorrect prev-link",
-        "record with invalid length", "invalid magic number", "WAL file is from different database system", "there is no contrecord flag",
-        "invalid contrecord length", "out-of-sequence timeline ID", "invalid resource manager ID", "invalid info bits", "has wrong size"}) {
+       {"invalid record length at", "incorrect resource manager data checksum", "unexpected pageaddr",
+        "record with incorrect prev-link", "record with invalid length", "invalid magic number",
+        "WAL file is from different database system", "there is no contrecord flag", "invalid contrecord length",
+        "out-of-sequence timeline ID", "invalid resource manager ID", "invalid info bits", "has wrong size"}) {
     if (Has(words, each)) return true;
   }
   return false;
@@ -99,17 +101,22 @@ DeathCause CauseOf(const ServerWords& words) {
   if (is(32, {"recovery ended before configured recovery target", "requested recovery stop point is before"})) return cause;
   if (is(18, {"is not a child of this server's history", "does not contain minimum recovery point", "history file"})) return cause;
   const bool damaged = Has(words.last_bad_record(), "checksum") || Has(words.last_bad_record(), "prev-link");
-  if (is(damaged ? 15 : 12, {"could not locate required checkpoint record", "could not find redo location", "WAL ends before"})) return cause;
+  if (is(damaged ? 15 : 12, {"could not locate required checkpoint record", "could not find redo location", "WAL ends before"}))
+    return cause;
   if (is(26, {"WAL contains references to invalid pages"})) return cause;
   if (is(23, {"invalid page in block"})) return cause;
   if (is(22, {"invalid checkpoint record", "could not locate a valid checkpoint record"})) return cause;
   if (is(4, {"database files are incompatible with server", "was initialized by PostgreSQL version"})) return cause;
-  if (is(31, {"resource manager with ID", "shared_preload_libraries"}, "name the library that it needs (--preload), and install it")) return cause;
-  if (is(31, {"could not access file", "could not load library"}, "install the extension on every host that would restore")) return cause;
+  if (is(31, {"resource manager with ID", "shared_preload_libraries"},
+         "name the library that it needs (--preload), and install it"))
+    return cause;
+  if (is(31, {"could not access file", "could not load library"}, "install the extension on every host that would restore"))
+    return cause;
   if (is(31, {"shared memory"}, "give this host more memory")) return cause;
   if (is(31, {"locale"}, "install the locale on every host that would restore")) return cause;
   (void)is(31, {"Permission denied"},
-           "if it makes a tablespace outside of the sandbox (CREATE TABLESPACE after the backup), restore to before that moment (--to), or take a new backup");
+           "if it makes a tablespace outside of the sandbox (CREATE TABLESPACE after the backup), restore to before that moment "
+           "(--to), or take a new backup");
   return cause;
 }
 

@@ -48,8 +48,10 @@ Result<std::optional<Duration>> ParseObjective(const std::string& name, const st
   double number = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string unit = parsed.ec == std::errc() ? std::string(parsed.ptr, text.data() + text.size()) : "?";
-  for (const auto& [known, seconds] : {std::pair("ms", 0.001), std::pair("s", 1.0), std::pair("m", 60.0), std::pair("h", 3600.0), std::pair("d", 86400.0)}) {
-    if (unit == known && number >= 0) return std::optional<Duration>(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(number * seconds)));
+  for (const auto& [known, seconds] :
+       {std::pair("ms", 0.001), std::pair("s", 1.0), std::pair("m", 60.0), std::pair("h", 3600.0), std::pair("d", 86400.0)}) {
+    if (unit == known && number >= 0)
+      return std::optional<Duration>(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(number * seconds)));
   }
   return Fail("'" + text + "' is no time for --" + name, "a number and its unit: 500ms, 90s, 15m, 2h, 1d");
 }
@@ -64,7 +66,8 @@ Result<Json> ReadJson(const std::string& file) {
 Result<std::vector<backup::SqlCheck>> ReadChecks(const std::string& file) {
   const Result<Json> json = ReadJson(file);
   if (!json) return json.error();
-  if (!json->is_array()) return Fail("'" + file + "' holds no list of checks", R"([{"name": "…", "database": "…", "sql": "…", "expect": "…"}])");
+  if (!json->is_array())
+    return Fail("'" + file + "' holds no list of checks", R"([{"name": "…", "database": "…", "sql": "…", "expect": "…"}])");
   std::vector<backup::SqlCheck> checks;
   for (const Json& each : *json) {
     backup::SqlCheck check{TextAt(each, "name"), TextAt(each, "database"), TextAt(each, "sql"), TextAt(each, "expect")};
@@ -98,8 +101,10 @@ class RestoreLine {
       return;
     }
     const double seconds = std::chrono::duration<double>(now - began_).count();
-    const double left = at.done > 0 ? seconds * static_cast<double>(at.total - std::min(at.done, at.total)) / static_cast<double>(at.done) : 0;
-    std::fprintf(stderr, "\r\033[K%s  %3.0f %%  %s left  %s", at.phase.c_str(), 100.0 * static_cast<double>(at.done) / static_cast<double>(at.total),
+    const double left =
+        at.done > 0 ? seconds * static_cast<double>(at.total - std::min(at.done, at.total)) / static_cast<double>(at.done) : 0;
+    std::fprintf(stderr, "\r\033[K%s  %3.0f %%  %s left  %s", at.phase.c_str(),
+                 100.0 * static_cast<double>(at.done) / static_cast<double>(at.total),
                  FormatDuration(std::chrono::seconds(static_cast<std::int64_t>(left))).c_str(), at.doing.c_str());
   }
 
@@ -139,7 +144,8 @@ Result<RestoreOptions> OptionsOf(const BackupOptions& options, Level level) {
   restore.database_user = flags.user;
   restore.preload = flags.preload;
   restore.allow_unguarded = flags.allow_unguarded;
-  for (const auto& [name, text, into] : {std::tuple("rto", &flags.rto, &restore.objectives.rto), std::tuple("rpo", &flags.rpo, &restore.objectives.rpo)}) {
+  for (const auto& [name, text, into] :
+       {std::tuple("rto", &flags.rto, &restore.objectives.rto), std::tuple("rpo", &flags.rpo, &restore.objectives.rpo)}) {
     const Result<std::optional<Duration>> objective = ParseObjective(name, *text);
     if (!objective) return objective.error();
     *into = *objective;
@@ -169,7 +175,8 @@ Result<Unit> KeepHistory(const RestoreFlags& flags, const RestoreOutcome& outcom
   return WriteFileDurably(flags.history, backup::ToJson(outcome.content).dump(1) + "\n");
 }
 
-/// Adds a record to the evidence chain of the region, where a configuration names one. @return the record's number; 0: there is no region
+/// Adds a record to the evidence chain of the region, where a configuration names one. @return the record's number; 0: there is no
+/// region
 Result<std::uint64_t> Record(const CommonOptions& common, const BackupOptions& options, const RestoreOutcome& outcome) {
   const std::string named = !common.region.empty() ? common.region : options.settings ? options.settings->region.text : "";
   if (named.empty()) return std::uint64_t{0};
@@ -187,15 +194,18 @@ Result<std::uint64_t> Record(const CommonOptions& common, const BackupOptions& o
 std::string ObjectiveText(const backup::ObjectiveResult& result) {
   std::string text = result.measured ? FormatDuration(*result.measured) : "not measured";
   if (!result.objective) return text + ", no objective";
-  text += ", objective " + FormatDuration(*result.objective) + ": " + (result.verdict == backup::Verdict::kPass ? "met" : result.verdict == backup::Verdict::kFail ? "MISSED" : "UNKNOWN");
+  text += ", objective " + FormatDuration(*result.objective) + ": " +
+          (result.verdict == backup::Verdict::kPass   ? "met"
+           : result.verdict == backup::Verdict::kFail ? "MISSED"
+                                                      : "UNKNOWN");
   return result.reason.empty() ? text : text + " (" + result.reason + ")";
 }
 
 void PrintRestore(const RestoreOutcome& outcome) {
   std::printf("%s: %s restored to %s\n", outcome.set.c_str(), outcome.kind.c_str(), outcome.target.Text().c_str());
   if (outcome.reached.bytes != 0) {
-    std::printf("  reached %s, now timeline %u; last commit %s, newest heartbeat %s\n", outcome.reached.Text().c_str(), outcome.timeline,
-                outcome.commit ? FormatWallTime(*outcome.commit).c_str() : "none replayed",
+    std::printf("  reached %s, now timeline %u; last commit %s, newest heartbeat %s\n", outcome.reached.Text().c_str(),
+                outcome.timeline, outcome.commit ? FormatWallTime(*outcome.commit).c_str() : "none replayed",
                 outcome.heartbeat ? FormatWallTime(*outcome.heartbeat).c_str() : "none");
   }
   Table phases({"phase", "seconds"});
@@ -204,15 +214,17 @@ void PrintRestore(const RestoreOutcome& outcome) {
   std::printf("  RTO %s\n  RPO %s\n", ObjectiveText(outcome.rto).c_str(), ObjectiveText(outcome.rpo).c_str());
   for (int level = static_cast<int>(Level::kRestores); level <= static_cast<int>(outcome.level); ++level) {
     const backup::LevelResult& each = outcome.levels[static_cast<std::size_t>(level)];
-    std::printf("  %s: %s%s%s\n", backup::ToString(static_cast<Level>(level)), backup::ToString(each.verdict), each.reason.empty() ? "" : ": ",
-                each.reason.c_str());
+    std::printf("  %s: %s%s%s\n", backup::ToString(static_cast<Level>(level)), backup::ToString(each.verdict),
+                each.reason.empty() ? "" : ": ", each.reason.c_str());
   }
   if (outcome.counts.heaps + outcome.counts.tables > 0) {
-    std::printf("  %llu tables and %llu indexes by amcheck; %llu tables with %llu rows read, %llu of them counted by an index too; %llu sequences, %llu questions\n",
-                static_cast<unsigned long long>(outcome.counts.heaps), static_cast<unsigned long long>(outcome.counts.indexes),
-                static_cast<unsigned long long>(outcome.counts.tables), static_cast<unsigned long long>(outcome.counts.rows),
-                static_cast<unsigned long long>(outcome.counts.counted_by_index), static_cast<unsigned long long>(outcome.counts.sequences),
-                static_cast<unsigned long long>(outcome.counts.sql_checks));
+    std::printf(
+        "  %llu tables and %llu indexes by amcheck; %llu tables with %llu rows read, %llu of them counted by an index too; %llu "
+        "sequences, %llu questions\n",
+        static_cast<unsigned long long>(outcome.counts.heaps), static_cast<unsigned long long>(outcome.counts.indexes),
+        static_cast<unsigned long long>(outcome.counts.tables), static_cast<unsigned long long>(outcome.counts.rows),
+        static_cast<unsigned long long>(outcome.counts.counted_by_index), static_cast<unsigned long long>(outcome.counts.sequences),
+        static_cast<unsigned long long>(outcome.counts.sql_checks));
   }
 }
 
@@ -236,8 +248,8 @@ void SayWhyNot(const std::string& label, const RestoreOptions& restore, const Er
 
 }  // namespace
 
-Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& options, const CommonOptions& common, backup::Report& report,
-                              const std::atomic<bool>& cancel) {
+Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& options, const CommonOptions& common,
+                              backup::Report& report, const std::atomic<bool>& cancel) {
   Result<RestoreOptions> restore = OptionsOf(options, static_cast<Level>(options.level));
   if (!restore) return restore.error();
   restore->cancel = &cancel;

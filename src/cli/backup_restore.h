@@ -19,7 +19,7 @@ struct BackupOptions;
 
 /// What the command line says of a restore; empty or 0: the default, or what the source's settings say.
 struct RestoreFlags {
-  std::string to;       ///< latest, immediate, LSN, time
+  std::string to;  ///< latest, immediate, LSN, time
   std::string scratch;
   std::uint64_t scratch_limit = 0;
   unsigned cpus = 0;

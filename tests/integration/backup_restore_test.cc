@@ -1,5 +1,5 @@
-// Restores of real backups into a sandbox: what is whole passes levels 4 to 6 and leaves nothing behind; each fault that no reading of
-// files shows is told by its number; the sandbox can harm nobody.
+// Restores of real backups into a sandbox: what is whole passes levels 4 to 6 and leaves nothing behind; each fault that no reading
+// of files shows is told by its number; the sandbox can harm nobody.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -38,8 +38,8 @@ using testing_support::SignManifest;
 
 constexpr const char* kPass = "a pass of the test";
 
-/// A server with heartbeats and a tablespace, its backups by pgBackRest and pg_basebackup (folder, tar), its WAL in both forms, and commits after
-/// them. Made once; tests damage copies.
+/// A server with heartbeats and a tablespace, its backups by pgBackRest and pg_basebackup (folder, tar), its WAL in both forms, and
+/// commits after them. Made once; tests damage copies.
 struct World {
   PostgresLab lab;
   DatabaseSettings server;
@@ -64,18 +64,22 @@ struct World {
     tar = lab.folder() / "tar";
     const fs::path config = lab.MakeFolder("config") / "pgbackrest.conf";
     ServerOptions options;
-    options.more_settings = "archive_mode = on\narchive_command = 'pgbackrest --config=" + config.string() + " --stanza=main archive-push %p && cp %p " +
-                            wal.string() + "/%f'\nfsync = off\nshared_buffers = 8MB\nprimary_conninfo = 'host=127.0.0.1 port=1'\n";
+    options.more_settings = "archive_mode = on\narchive_command = 'pgbackrest --config=" + config.string() +
+                            " --stanza=main archive-push %p && cp %p " + wal.string() +
+                            "/%f'\nfsync = off\nshared_buffers = 8MB\nprimary_conninfo = 'host=127.0.0.1 port=1'\n";
     server = lab.Initialise("source", options);
-    std::ofstream(config) << "[global]\nrepo1-path=" << repository.string() << "\nrepo1-retention-full=9\nrepo2-path=" << encrypted.string()
-                          << "\nrepo2-retention-full=9\nrepo2-bundle=y\nrepo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=" << kPass << "\nlog-path=" << lab.MakeFolder("log").string()
-                          << "\nlock-path=" << lab.MakeFolder("lock").string() << "\nlog-level-file=off\nlog-level-console=warn\nstart-fast=y\ncompress-level=1\n"
-                          << "[main]\npg1-path=" << server.data_directory << "\npg1-port=" << server.address.port << "\npg1-socket-path=" << server.socket_directory
-                          << "\npg1-user=postgres\n";
+    std::ofstream(config) << "[global]\nrepo1-path=" << repository.string()
+                          << "\nrepo1-retention-full=9\nrepo2-path=" << encrypted.string()
+                          << "\nrepo2-retention-full=9\nrepo2-bundle=y\nrepo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=" << kPass
+                          << "\nlog-path=" << lab.MakeFolder("log").string() << "\nlock-path=" << lab.MakeFolder("lock").string()
+                          << "\nlog-level-file=off\nlog-level-console=warn\nstart-fast=y\ncompress-level=1\n"
+                          << "[main]\npg1-path=" << server.data_directory << "\npg1-port=" << server.address.port
+                          << "\npg1-socket-path=" << server.socket_directory << "\npg1-user=postgres\n";
     fs::permissions(config, fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
     lab.StartByAnyone(server);
     Sql("create tablespace elsewhere location '" + space.string() + "'");
-    Sql("create table accounts(id serial primary key, v text); insert into accounts(v) select md5(g::text) from generate_series(1, 6000) g");
+    Sql("create table accounts(id serial primary key, v text); insert into accounts(v) select md5(g::text) from generate_series(1, "
+        "6000) g");
     Sql("create table kept tablespace elsewhere as select * from accounts limit 500; create table marks(name text)");
     Sql("create unlogged table passing as select 1 as i");
     Sql("vacuum analyze accounts");
@@ -86,7 +90,8 @@ struct World {
     fs::copy_file(fs::path(server.data_directory) / index, old_index);
     Sql("insert into accounts(v) select md5(g::text) from generate_series(6001, 12000) g");
     Sql("vacuum analyze accounts");
-    Sql("create schema lifeboat; create table lifeboat.heartbeat (region text primary key, sequence bigint not null, epoch bigint not null,"
+    Sql("create schema lifeboat; create table lifeboat.heartbeat (region text primary key, sequence bigint not null, epoch bigint "
+        "not null,"
         " at timestamptz not null, lsn pg_lsn not null)");
     Sql("insert into lifeboat.heartbeat values ('here', 1, 1, clock_timestamp(), pg_current_wal_lsn())");
     Tool(config, {"stanza-create"});
@@ -103,8 +108,9 @@ struct World {
   }
 
   void Sql(const std::string& sql) const {
-    const CommandOutput done = lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", server.socket_directory, "-p",
-                                        std::to_string(server.address.port), "-U", "postgres", "-d", "postgres", "-c", sql});
+    const CommandOutput done =
+        lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", server.socket_directory, "-p",
+                 std::to_string(server.address.port), "-U", "postgres", "-d", "postgres", "-c", sql});
     ASSERT_EQ(done.exit_code, 0) << sql << "\n" << done.err;
   }
   void Tool(const fs::path& config, std::vector<std::string> words) const {
@@ -113,8 +119,17 @@ struct World {
     ASSERT_EQ(done.exit_code, 0) << words.back() << "\n" << done.out << done.err;
   }
   void BaseBackup(const fs::path& to, std::vector<std::string> more) const {
-    std::vector<std::string> words = {server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
-                                      std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "-D", to.string()};
+    std::vector<std::string> words = {server.bin_directory + "/pg_basebackup",
+                                      "-h",
+                                      server.socket_directory,
+                                      "-p",
+                                      std::to_string(server.address.port),
+                                      "-U",
+                                      "postgres",
+                                      "-c",
+                                      "fast",
+                                      "-D",
+                                      to.string()};
     words.insert(words.end(), more.begin(), more.end());
     const CommandOutput done = lab.Run(words);
     ASSERT_EQ(done.exit_code, 0) << done.err;
@@ -170,7 +185,8 @@ RestoreOutcome RestoreFrom(const fs::path& path, const RestoreOptions& options, 
 
 std::string Told(const RestoreOutcome& outcome) {
   std::string text;
-  for (const auto& each : outcome.findings) text += each.Number() + " " + each.object + " " + each.position + ": " + each.what + "\n";
+  for (const auto& each : outcome.findings)
+    text += each.Number() + " " + each.object + " " + each.position + ": " + each.what + "\n";
   for (const auto& each : outcome.levels) text += std::string(backup::ToString(each.verdict)) + " " + each.reason + "\n";
   return text;
 }
@@ -188,7 +204,8 @@ Verdict VerdictOn(const RestoreOutcome& outcome, Level level) { return outcome.l
 
 void ExpectAllPass(const RestoreOutcome& outcome) {
   EXPECT_EQ(FaultsOf(outcome), std::set<std::string>{}) << Told(outcome);
-  for (const Level level : {Level::kRestores, Level::kLogic, Level::kContent}) EXPECT_EQ(VerdictOn(outcome, level), Verdict::kPass) << Told(outcome);
+  for (const Level level : {Level::kRestores, Level::kLogic, Level::kContent})
+    EXPECT_EQ(VerdictOn(outcome, level), Verdict::kPass) << Told(outcome);
 }
 
 std::set<std::string> Tree(const fs::path& folder) {
@@ -196,7 +213,8 @@ std::set<std::string> Tree(const fs::path& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     struct stat about {};
     EXPECT_EQ(lstat(entry.path().c_str(), &about), 0);
-    tree.insert(entry.path().string() + " " + std::to_string(about.st_mtim.tv_sec) + "." + std::to_string(about.st_mtim.tv_nsec) + " " + std::to_string(about.st_ino));
+    tree.insert(entry.path().string() + " " + std::to_string(about.st_mtim.tv_sec) + "." + std::to_string(about.st_mtim.tv_nsec) +
+                " " + std::to_string(about.st_ino));
   }
   return tree;
 }
@@ -227,8 +245,10 @@ TEST(BackupRestore, ARepositoryOfPgBackRestRestoresToItsLatestMomentAndIsNotTouc
 TEST(BackupRestore, AFolderOfPgBasebackupRestoresWithWalOutOfTheArchiveAndItsTablespaceMapped) {
   const Scratch scratch;
   RestoreOptions options = OptionsFor(scratch);
-  options.checks = {Question("select count(*) from marks", "2"),
-                    Question("select pg_tablespace_location(oid) like '%/lifeboat-sandbox-%' from pg_tablespace where spcname = 'elsewhere'", "t")};
+  options.checks = {
+      Question("select count(*) from marks", "2"),
+      Question("select pg_tablespace_location(oid) like '%/lifeboat-sandbox-%' from pg_tablespace where spcname = 'elsewhere'",
+               "t")};
   const RestoreOutcome outcome = RestoreFrom(TheWorld().folder, options, TheWorld().wal);
   ExpectAllPass(outcome);
   EXPECT_GT(outcome.replayed_segments, 0U);
@@ -282,7 +302,8 @@ TEST(BackupRestore, ATargetThatCannotBeReachedIsF32) {
 TEST(BackupRestore, WalThatEndsTooEarlyIsToldWithoutAnyTarget) {
   const Scratch scratch;
   const BackupCopy wal(TheWorld().wal);
-  std::vector<fs::path> segments = testing_support::FilesOf(wal.folder(), [](const std::string& path) { return path.find('.', path.rfind('/')) == std::string::npos; });
+  std::vector<fs::path> segments = testing_support::FilesOf(
+      wal.folder(), [](const std::string& path) { return path.find('.', path.rfind('/')) == std::string::npos; });
   std::sort(segments.begin(), segments.end());
   ASSERT_GT(segments.size(), 2U);
   // The newest but one cannot be replayed from its first page on, and its name says nothing.
@@ -354,7 +375,8 @@ TEST(BackupRestore, TheServicesOwnQuestionsAndTheLastRunsFiguresAreHeldAgainstIt
   const Scratch scratch;
   RestoreOptions options = OptionsFor(scratch);
   options.tier = backup::Tier::kQuick;
-  options.checks = {Question("select count(*) from accounts", "12001"), Question("select 1 / 0", "1"), Question("select 'right'", "right")};
+  options.checks = {Question("select count(*) from accounts", "12001"), Question("select 1 / 0", "1"),
+                    Question("select 'right'", "right")};
   backup::ContentHistory before;
   before.tables["postgres.public.accounts"] = {100000, 0};
   before.tables["postgres.public.gone"] = {5000, 0};
@@ -362,7 +384,8 @@ TEST(BackupRestore, TheServicesOwnQuestionsAndTheLastRunsFiguresAreHeldAgainstIt
   options.history = before;
   const RestoreOutcome outcome = RestoreFrom(TheWorld().tar, options);
   EXPECT_EQ(FaultsOf(outcome), Numbers{"F35"}) << Told(outcome);
-  EXPECT_EQ(std::count_if(outcome.findings.begin(), outcome.findings.end(), [](const auto& each) { return each.fault == 35; }), 4) << Told(outcome);
+  EXPECT_EQ(std::count_if(outcome.findings.begin(), outcome.findings.end(), [](const auto& each) { return each.fault == 35; }), 4)
+      << Told(outcome);
   EXPECT_EQ(outcome.content.tables.at("postgres.public.accounts").rows, 12000U);
 }
 
@@ -394,8 +417,9 @@ TEST(BackupRestore, CancellingLeavesNothingBehindInWhateverPhase) {
 TEST(BackupRestore, ADrillMeasuresItsObjectivesAndAMissIsExitCodeFour) {
   const Scratch scratch;
   const auto drill = [&](const std::string& objectives) {
-    const std::string words = std::string(LIFEBOAT_PROGRAM) + " backup drill --json --level 4 --repo " + TheWorld().repository.string() + " --scratch " +
-                              scratch.folder().string() + " " + objectives + " >" + (TheWorld().lab.folder() / "drill.json").string();
+    const std::string words = std::string(LIFEBOAT_PROGRAM) + " backup drill --json --level 4 --repo " +
+                              TheWorld().repository.string() + " --scratch " + scratch.folder().string() + " " + objectives + " >" +
+                              (TheWorld().lab.folder() / "drill.json").string();
     return WEXITSTATUS(std::system(words.c_str()));
   };
   EXPECT_EQ(drill("--rto 1ms"), 4);
@@ -424,12 +448,13 @@ TEST(BackupSandbox, ItsProcessesCanNeitherWriteElsewhereNorReachAServer) {
   };
   EXPECT_EQ(run("echo x > '" + ((*sandbox)->tool() / "mine").string() + "'"), 0);
   for (const fs::path& place : {world.repository, world.wal, world.space, fs::path("/tmp"), fs::path("/dev/shm")}) {
-    EXPECT_NE(run("echo x > '" + (place / "lifeboat-harm").string() + "'"), 0);
-    EXPECT_FALSE(fs::exists(place / "lifeboat-harm")) << place;
+    const fs::path harm = place / ("lifeboat-harm-" + RandomHex(4));
+    EXPECT_NE(run("echo x > '" + harm.string() + "'"), 0);
+    EXPECT_FALSE(fs::remove(harm)) << place;
   }
   EXPECT_NE(run("exec 3<>/dev/tcp/127.0.0.1/" + std::to_string(world.server.address.port)), 0);
-  EXPECT_NE(run(world.server.bin_directory + "/psql -h '" + world.server.socket_directory + "' -p " + std::to_string(world.server.address.port) +
-                " -U postgres -c 'select 1'"),
+  EXPECT_NE(run(world.server.bin_directory + "/psql -h '" + world.server.socket_directory + "' -p " +
+                std::to_string(world.server.address.port) + " -U postgres -c 'select 1'"),
             0);
 }
 

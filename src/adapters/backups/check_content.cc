@@ -29,7 +29,9 @@ constexpr const char* kByHeap =
 constexpr const char* kByIndex =
     "SET enable_seqscan = off; SET enable_indexscan = on; SET enable_indexonlyscan = on; SET enable_bitmapscan = off; ";
 
-bool IsSystem(const std::string& schema) { return schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast" || schema == "lifeboat_check"; }
+bool IsSystem(const std::string& schema) {
+  return schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast" || schema == "lifeboat_check";
+}
 
 class ContentOfDatabase {
  public:
@@ -60,7 +62,8 @@ class ContentOfDatabase {
   std::vector<ListedTable> ListTables(Session& session) {
     const std::string schema = options_.only_schema.empty() ? "" : " AND n.nspname = " + Quoted(options_.only_schema);
     const QueryAnswer answer = session.Ask(
-        "SELECT n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.relpages, pg_relation_size(c.oid), current_setting('block_size'),"
+        "SELECT n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.relpages, pg_relation_size(c.oid), "
+        "current_setting('block_size'),"
         " coalesce(pg_relation_filepath(c.oid), ''), c.relpersistence, c.relkind IN ('r', 'm') AND c.relispopulated FROM pg_class c"
         " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence <> 't'" +
         schema + " ORDER BY c.relpages DESC, c.oid");
@@ -125,12 +128,16 @@ class ContentOfDatabase {
   void LookAtSequences(Session& session) {
     const std::string schema = options_.only_schema.empty() ? "" : " AND n.nspname = " + Quoted(options_.only_schema);
     const QueryAnswer listed = session.Ask(
-        "SELECT n.nspname || '.' || s.relname, format('%I.%I', n.nspname, s.relname), tn.nspname || '.' || t.relname, format('%I.%I', tn.nspname, t.relname),"
+        "SELECT n.nspname || '.' || s.relname, format('%I.%I', n.nspname, s.relname), tn.nspname || '.' || t.relname, "
+        "format('%I.%I', tn.nspname, t.relname),"
         " a.attname, quote_ident(a.attname), q.seqincrement FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'"
-        " JOIN pg_namespace n ON n.oid = s.relnamespace JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_class t ON t.oid = d.refobjid AND t.relkind IN ('r', 'p')"
+        " JOIN pg_namespace n ON n.oid = s.relnamespace JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_class t ON t.oid = "
+        "d.refobjid AND t.relkind IN ('r', 'p')"
         " JOIN pg_namespace tn ON tn.oid = t.relnamespace JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid"
-        " WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0"
-        " AND a.atttypid IN (20, 21, 23) AND t.relpersistence = 'p'" + schema);
+        " WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND "
+        "d.refobjsubid > 0"
+        " AND a.atttypid IN (20, 21, 23) AND t.relpersistence = 'p'" +
+        schema);
     if (!listed.ok()) return TakeError(options_, Level::kContent, database_, "its sequences", "", *listed.error, state_);
     std::vector<SequenceFacts> sequences;
     for (const auto& row : listed.rows) {
@@ -139,8 +146,9 @@ class ContentOfDatabase {
       facts.name = database_ + "." + row[0];
       facts.column = row[2] + "." + row[4];
       facts.step = NumberIn<std::int64_t>(row[6], 1);
-      const QueryAnswer answer = session.Ask("RESET enable_seqscan; RESET enable_indexscan; RESET enable_indexonlyscan; SELECT last_value, is_called, (SELECT " +
-                                             std::string(facts.step >= 0 ? "max(" : "min(") + row[5] + ") FROM " + row[3] + ") FROM " + row[1]);
+      const QueryAnswer answer = session.Ask(
+          "RESET enable_seqscan; RESET enable_indexscan; RESET enable_indexonlyscan; SELECT last_value, is_called, (SELECT " +
+          std::string(facts.step >= 0 ? "max(" : "min(") + row[5] + ") FROM " + row[3] + ") FROM " + row[1]);
       if (answer.error) {
         TakeError(options_, Level::kContent, database_, row[0], row[2], *answer.error, state_);
         continue;
@@ -156,7 +164,8 @@ class ContentOfDatabase {
   }
 
   void AskQuestion(Session& session, const SqlCheck& question) {
-    (void)session.Ask("RESET enable_seqscan; RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan; BEGIN READ ONLY");
+    (void)session.Ask(
+        "RESET enable_seqscan; RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan; BEGIN READ ONLY");
     const QueryAnswer answer = session.Ask(question.sql);
     (void)session.Ask("ROLLBACK");
     const std::lock_guard lock(state_.mutex);
@@ -171,8 +180,9 @@ class ContentOfDatabase {
       for (std::size_t column = 0; column < row.size(); ++column) got += (column == 0 ? "" : "|") + row[column];
     }
     if (!answer.error && got == question.expect) return;
-    const std::string what = answer.error ? "it fails: " + answer.error->message
-                                          : "the answer is '" + got.substr(0, 200) + "', and should be '" + question.expect.substr(0, 200) + "'";
+    const std::string what =
+        answer.error ? "it fails: " + answer.error->message
+                     : "the answer is '" + got.substr(0, 200) + "', and should be '" + question.expect.substr(0, 200) + "'";
     const int fault = answer.error ? FaultOfQueryError(answer.error->sqlstate, answer.error->message) : 0;
     Finding finding = MakeFinding(fault != 0 ? fault : 35, options_.set, question.name, database_, what);
     finding.level = Level::kContent;
@@ -184,12 +194,13 @@ class ContentOfDatabase {
   CheckState& state_;
 };
 
-// What the self-test puts into a database of its own: an index whose order changed under it, a table that says to have been longer, a
-// sequence that is behind. With a question that has the wrong answer they are what must be told, and nothing else.
+// What the self-test puts into a database of its own: an index whose order changed under it, a table that says to have been longer,
+// a sequence that is behind. With a question that has the wrong answer they are what must be told, and nothing else.
 constexpr const char* kSelfTest = "lifeboat_selftest";
 constexpr const char* kKnownBad =
     "CREATE FUNCTION public.order_of(int4, int4) RETURNS int4 IMMUTABLE LANGUAGE sql AS 'SELECT btint4cmp($1, $2)';"
-    "CREATE OPERATOR CLASS public.ordered FOR TYPE int4 USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,"
+    "CREATE OPERATOR CLASS public.ordered FOR TYPE int4 USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, "
+    "OPERATOR 5 >,"
     " FUNCTION 1 public.order_of(int4, int4);"
     "CREATE TABLE public.disordered AS SELECT g AS i FROM generate_series(1, 400) g;"
     "CREATE INDEX ON public.disordered (i public.ordered);"

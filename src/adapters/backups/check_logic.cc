@@ -54,7 +54,8 @@ bool IsKnown(const std::vector<Finding>& known, const std::string& message) {
 
 /// The schema that holds amcheck, made where it is missing. @error kNotFound: this host has none
 Result<std::string> ReadyAmcheck(Session& session) {
-  const QueryAnswer there = session.Ask("SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'amcheck'");
+  const QueryAnswer there =
+      session.Ask("SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'amcheck'");
   if (!there.ok()) return Fail(there.error->message);
   if (!there.rows.empty()) {
     const QueryAnswer updated = session.Ask("ALTER EXTENSION amcheck UPDATE");
@@ -63,8 +64,10 @@ Result<std::string> ReadyAmcheck(Session& session) {
   }
   const QueryAnswer available = session.Ask("SELECT 1 FROM pg_available_extensions WHERE name = 'amcheck'");
   if (!available.ok()) return Fail(available.error->message);
-  if (available.rows.empty()) return NotFound("PostgreSQL's extension amcheck is not installed on this host (package postgresql-contrib in many systems)");
-  const QueryAnswer made = session.Ask(std::string("CREATE SCHEMA IF NOT EXISTS ") + kSchema + "; CREATE EXTENSION amcheck SCHEMA " + kSchema);
+  if (available.rows.empty())
+    return NotFound("PostgreSQL's extension amcheck is not installed on this host (package postgresql-contrib in many systems)");
+  const QueryAnswer made =
+      session.Ask(std::string("CREATE SCHEMA IF NOT EXISTS ") + kSchema + "; CREATE EXTENSION amcheck SCHEMA " + kSchema);
   if (!made.ok()) return Fail(made.error->message);
   return std::string(kSchema);
 }
@@ -72,14 +75,16 @@ Result<std::string> ReadyAmcheck(Session& session) {
 std::string RelationsSql(const std::string& only_schema) {
   const std::string schema = only_schema.empty() ? "" : " AND tn.nspname = " + Quoted(only_schema);
   const std::string owner = "coalesce(wn.nspname || '.' || w.relname, tn.nspname || '.' || t.relname)";
-  const std::string owners = " LEFT JOIN pg_class w ON w.reltoastrelid = t.oid LEFT JOIN pg_namespace wn ON wn.oid = w.relnamespace";
+  const std::string owners =
+      " LEFT JOIN pg_class w ON w.reltoastrelid = t.oid LEFT JOIN pg_namespace wn ON wn.oid = w.relnamespace";
   return "SELECT 'h', t.oid, tn.nspname || '.' || t.relname, " + owner +
          ", t.relpages FROM pg_class t JOIN pg_namespace tn ON tn.oid = t.relnamespace" + owners +
          " WHERE t.relkind IN ('r', 'm', 't') AND t.relam = 2 AND t.relpersistence <> 't'" + schema +
          " UNION ALL SELECT 'i', c.oid, n.nspname || '.' || c.relname, " + owner +
          ", c.relpages FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-         " JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace" + owners +
-         " WHERE c.relkind = 'i' AND c.relam = 403 AND i.indisready AND i.indisvalid AND c.relpersistence <> 't'" + schema + " ORDER BY 5 DESC";
+         " JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace" +
+         owners + " WHERE c.relkind = 'i' AND c.relam = 403 AND i.indisready AND i.indisvalid AND c.relpersistence <> 't'" +
+         schema + " ORDER BY 5 DESC";
 }
 
 class LogicOfDatabase {
@@ -103,7 +108,9 @@ class LogicOfDatabase {
     }
     schema_ = *schema;
     NoteCollations(*session);
-    const QueryAnswer heapam = session->Ask("SELECT 1 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proname = 'verify_heapam' AND n.nspname = " + Quoted(schema_));
+    const QueryAnswer heapam = session->Ask(
+        "SELECT 1 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proname = 'verify_heapam' AND n.nspname = " +
+        Quoted(schema_));
     const QueryAnswer listed = session->Ask(RelationsSql(options_.only_schema));
     if (!listed.ok()) {
       TakeError(options_, Level::kLogic, database_, "its catalog", "", *listed.error, state_);
@@ -114,7 +121,8 @@ class LogicOfDatabase {
       if (row[0] == "h" && heapam.rows.empty()) continue;  // before PostgreSQL 14
       relations.push_back({row[0] == "i", row[1], row[2], row[3]});
     }
-    EachWithSession(options_, database_, relations.size(), state_, [&](Session& with, std::size_t at) { Check(with, relations[at]); });
+    EachWithSession(options_, database_, relations.size(), state_,
+                    [&](Session& with, std::size_t at) { Check(with, relations[at]); });
     return true;
   }
 
@@ -126,15 +134,16 @@ class LogicOfDatabase {
       sql = full ? "SELECT \"" + schema_ + "\".bt_index_parent_check(" + relation.oid + "::regclass, true, true)"
                  : "SELECT \"" + schema_ + "\".bt_index_check(" + relation.oid + "::regclass, false)";
     } else {
-      sql = "SELECT blkno, offnum, msg FROM \"" + schema_ + "\".verify_heapam(" + relation.oid + "::regclass, on_error_stop := true, check_toast := " +
-            (full ? "true" : "false") + ") LIMIT 20";
+      sql = "SELECT blkno, offnum, msg FROM \"" + schema_ + "\".verify_heapam(" + relation.oid +
+            "::regclass, on_error_stop := true, check_toast := " + (full ? "true" : "false") + ") LIMIT 20";
     }
     const QueryAnswer answer = session.Ask(sql);
     if (answer.error) return TakeError(options_, Level::kLogic, database_, relation.name, relation.table, *answer.error, state_);
     const std::lock_guard lock(state_.mutex);
     ++(relation.index ? state_.counts.indexes : state_.counts.heaps);
     if (relation.index || answer.rows.empty()) return;
-    Finding finding = MakeFinding(28, options_.set, database_ + "." + relation.name, "block " + answer.rows[0][0] + ", row " + answer.rows[0][1], answer.rows[0][2]);
+    Finding finding = MakeFinding(28, options_.set, database_ + "." + relation.name,
+                                  "block " + answer.rows[0][0] + ", row " + answer.rows[0][1], answer.rows[0][2]);
     finding.level = Level::kLogic;
     finding.count = answer.rows.size();
     state_.told.insert(database_ + "." + relation.table);
@@ -147,7 +156,9 @@ class LogicOfDatabase {
         "SELECT coalesce(datcollversion, ''), coalesce(pg_database_collation_actual_version(oid), '') FROM pg_database"
         " WHERE datname = current_database() AND datcollversion IS DISTINCT FROM pg_database_collation_actual_version(oid)");
     if (!answer.ok() || answer.rows.empty()) return;
-    Finding note = MakeFinding(29, options_.set, database_, "", "the database was made with collations of version '" + answer.rows[0][0] + "', this host has '" + answer.rows[0][1] + "'");
+    Finding note = MakeFinding(
+        29, options_.set, database_, "",
+        "the database was made with collations of version '" + answer.rows[0][0] + "', this host has '" + answer.rows[0][1] + "'");
     note.level = Level::kLogic;
     note.severity = Severity::kNote;
     note.means = "indexes on text must be rebuilt after a restore to this host";
@@ -205,12 +216,13 @@ void EachWithSession(const CheckOptions& options, const std::string& database, s
     }
   };
   std::vector<std::jthread> helpers;
-  for (unsigned helper = 1; helper < std::min<std::size_t>(std::max(options.threads, 1U), count); ++helper) helpers.emplace_back(take);
+  for (unsigned helper = 1; helper < std::min<std::size_t>(std::max(options.threads, 1U), count); ++helper)
+    helpers.emplace_back(take);
   take();
 }
 
-void TakeError(const CheckOptions& options, Level level, const std::string& database, const std::string& relation, const std::string& table,
-               const QueryError& error, CheckState& state) {
+void TakeError(const CheckOptions& options, Level level, const std::string& database, const std::string& relation,
+               const std::string& table, const QueryError& error, CheckState& state) {
   const std::string object = database + "." + relation;
   const std::string owner = database + "." + table;
   const int fault = FaultOfQueryError(error.sqlstate, error.message);

@@ -20,8 +20,8 @@ struct CheckOptions {
   std::string set;
   unsigned threads = 2;
   Tier tier = Tier::kFull;
-  std::string only_schema;         ///< "": all
-  std::vector<Finding> known;      ///< of lower levels
+  std::string only_schema;     ///< "": all
+  std::vector<Finding> known;  ///< of lower levels
   std::vector<SqlCheck> questions;
   std::function<void(const RestoreProgress&)> on_progress;
 };
@@ -30,7 +30,7 @@ struct CheckOptions {
 struct CheckState {
   std::mutex mutex;
   std::vector<Finding> findings;
-  std::set<std::string> told;  ///< "database.schema.table": has a finding, its own or of an index
+  std::set<std::string> told;        ///< "database.schema.table": has a finding, its own or of an index
   std::vector<std::string> unknown;  ///< what could not be checked, and why
   std::uint64_t known_again = 0;     ///< damage that a lower level told
   ContentCounts counts;
@@ -49,7 +49,8 @@ struct CheckState {
 /// The newest row of lifeboat.heartbeat in any database.
 [[nodiscard]] std::optional<WallTime> NewestHeartbeat(const SessionPlace& place, const std::vector<std::string>& databases);
 
-/// The check of these checks (F50): a database with known damage is made, looked at, and dropped. @error kFail: what was told and what not
+/// The check of these checks (F50): a database with known damage is made, looked at, and dropped. @error kFail: what was told and
+/// what not
 [[nodiscard]] Result<Unit> ProveThatContentChecksCanFail(const CheckOptions& options, Level level);
 
 // ---- shared by the two ----
@@ -58,9 +59,10 @@ struct CheckState {
 void EachWithSession(const CheckOptions& options, const std::string& database, std::size_t count, CheckState& state,
                      const std::function<void(Session&, std::size_t)>& work);
 
-/// An error of a query over `relation` ("schema.relation") of `table`: to a finding, to what a lower level knows, or to the unknown.
-void TakeError(const CheckOptions& options, Level level, const std::string& database, const std::string& relation, const std::string& table,
-               const QueryError& error, CheckState& state);
+/// An error of a query over `relation` ("schema.relation") of `table`: to a finding, to what a lower level knows, or to the
+/// unknown.
+void TakeError(const CheckOptions& options, Level level, const std::string& database, const std::string& relation,
+               const std::string& table, const QueryError& error, CheckState& state);
 
 /// The verdict on what a level added to `state`.
 [[nodiscard]] LevelResult VerdictOf(Level level, const CheckState& state, std::uint64_t known_before, std::size_t unknown_before);

@@ -78,7 +78,8 @@ Result<Descriptor> MakeRuleset(const std::vector<fs::path>& writable) {
   for (const fs::path& path : writable) {
     if (const Result<Unit> allowed = allow(path, attributes.access_fs); !allowed) return allowed.error();
   }
-  if (const Result<Unit> allowed = allow("/dev/null", kWriteFile | (version >= 3 ? kTruncate : 0)); !allowed) return allowed.error();
+  if (const Result<Unit> allowed = allow("/dev/null", kWriteFile | (version >= 3 ? kTruncate : 0)); !allowed)
+    return allowed.error();
   return ruleset;
 }
 
@@ -101,17 +102,12 @@ constexpr sock_filter Answer(std::uint32_t what) { return {BPF_RET | BPF_K, 0, 0
 /// SAFETY: a restored server is a copy of the primary with the primary's addresses in it: its subscriptions, foreign servers and
 /// jobs must reach nobody. Local sockets may be listened on and never connected from.
 const std::array<sock_filter, 12> kNoNetwork = {
-    Load(offsetof(seccomp_data, arch)),
-    JumpIf(BPF_JEQ, kArchitecture, 1, 0),
-    Answer(SECCOMP_RET_KILL_PROCESS),
-    Load(offsetof(seccomp_data, nr)),
+    Load(offsetof(seccomp_data, arch)), JumpIf(BPF_JEQ, kArchitecture, 1, 0),
+    Answer(SECCOMP_RET_KILL_PROCESS),   Load(offsetof(seccomp_data, nr)),
     JumpIf(BPF_JGE, 0x40000000U, 5, 0),  // another table of numbers (x32)
-    JumpIf(BPF_JEQ, SYS_connect, 4, 0),
-    JumpIf(BPF_JEQ, 425 /* io_uring_setup */, 3, 0),
-    JumpIf(BPF_JEQ, SYS_socket, 0, 3),
-    Load(offsetof(seccomp_data, args[0])),
-    JumpIf(BPF_JEQ, AF_UNIX, 1, 0),
-    Answer(SECCOMP_RET_ERRNO | EACCES),
+    JumpIf(BPF_JEQ, SYS_connect, 4, 0), JumpIf(BPF_JEQ, 425 /* io_uring_setup */, 3, 0),
+    JumpIf(BPF_JEQ, SYS_socket, 0, 3),  Load(offsetof(seccomp_data, args[0])),
+    JumpIf(BPF_JEQ, AF_UNIX, 1, 0),     Answer(SECCOMP_RET_ERRNO | EACCES),
     Answer(SECCOMP_RET_ALLOW),
 };
 
@@ -245,8 +241,10 @@ Result<GuardedChild> GuardedChild::Start(const GuardedLaunch& launch) {
     got = read(read_end.number(), &report, sizeof report);
   } while (got < 0 && errno == EINTR);
   if (got != static_cast<ssize_t>(sizeof report)) return child;
-  const char* doing = report.stage == Stage::kIdentity ? "becoming its user" : report.stage == Stage::kGuard ? "tying it up"
-                      : report.stage == Stage::kFolder ? "its folder or output" : "executing it";
+  const char* doing = report.stage == Stage::kIdentity ? "becoming its user"
+                      : report.stage == Stage::kGuard  ? "tying it up"
+                      : report.stage == Stage::kFolder ? "its folder or output"
+                                                       : "executing it";
   return Fail("cannot start '" + launch.argv[0] + "': " + doing + ": " + Why(report.error));
 }
 

@@ -23,15 +23,15 @@ namespace lifeboat::backup {
 [[nodiscard]] bool HasLandlock();
 
 struct GuardedLaunch {
-  std::vector<std::string> argv;  ///< argv[0] is a path
+  std::vector<std::string> argv;                   ///< argv[0] is a path
   std::map<std::string, std::string> environment;  ///< all of it: nothing of ours is handed on
   std::filesystem::path cwd;
   std::filesystem::path output;  ///< what it says on both streams is appended to this file, which exists
   std::optional<RunAs> run_as;
   std::vector<std::filesystem::path> writable;  ///< folders beneath which it may write
-  unsigned cpus = 0;          ///< processors that it may use; 0: all
-  int signal_at_our_end = 9;  ///< that it gets when our thread ends
-  bool unguarded = false;     ///< start it also where the kernel has no Landlock
+  unsigned cpus = 0;                            ///< processors that it may use; 0: all
+  int signal_at_our_end = 9;                    ///< that it gets when our thread ends
+  bool unguarded = false;                       ///< start it also where the kernel has no Landlock
 };
 
 class GuardedChild {

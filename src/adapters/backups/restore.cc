@@ -109,11 +109,13 @@ class Restore {
       able.push_back(&set);
     }
     if (able.empty()) {
-      return NotFound("there is no backup '" + options_.set + "' to restore in '" + source_.name() + "'", known.empty() ? "it holds none" : "it holds " + known);
+      return NotFound("there is no backup '" + options_.set + "' to restore in '" + source_.name() + "'",
+                      known.empty() ? "it holds none" : "it holds " + known);
     }
     const std::optional<std::size_t> newest = NewestLeadingTo(options_.target, spans);
     if (!newest) {
-      return NotFound("no backup leads to " + options_.target.Text() + ": each ended after it", "lifeboat backup windows shows which moments can be reached");
+      return NotFound("no backup leads to " + options_.target.Text() + ": each ended after it",
+                      "lifeboat backup windows shows which moments can be reached");
     }
     set_ = able[*newest];
     if (!source_.pgbackrest() && !set_->kind.starts_with("pg_basebackup")) {
@@ -202,8 +204,9 @@ class Restore {
     if (!configured) return configured.error();
     if (!*configured) return Done();
     ServerWords words;
-    const Result<bool> started = sandbox_->StartServer(bin_ / "postgres", sandbox_->tool() / "postgresql.conf", options_.start_timeout, words,
-                                                       [this] { Say("replay", wal_ ? wal_->handed_out() : 0, 0, wal_ ? wal_->last_asked() : ""); });
+    const Result<bool> started =
+        sandbox_->StartServer(bin_ / "postgres", sandbox_->tool() / "postgresql.conf", options_.start_timeout, words,
+                              [this] { Say("replay", wal_ ? wal_->handed_out() : 0, 0, wal_ ? wal_->last_asked() : ""); });
     if (!started) return started.error();
     TakeTimes(words);
     if (!*started) {
@@ -229,18 +232,22 @@ class Restore {
   /// False: it refused, and that is told.
   Result<bool> RunPgBackRest() {
     const PgBackRestPlace place = *source_.pgbackrest();
-    std::string config = "[global]\nrepo1-path=" + place.repository.string() + "\nlog-level-file=off\nlog-level-console=warn\nlog-level-stderr=off\n";
+    std::string config = "[global]\nrepo1-path=" + place.repository.string() +
+                         "\nlog-level-file=off\nlog-level-console=warn\nlog-level-stderr=off\n";
     // SAFETY: everything that it writes of its own lies in the sandbox.
-    for (const char* kind : {"lock", "log", "spool"}) config += std::string(kind) + "-path=" + (sandbox_->tool() / kind).string() + "\n";
+    for (const char* kind : {"lock", "log", "spool"})
+      config += std::string(kind) + "-path=" + (sandbox_->tool() / kind).string() + "\n";
     if (place.cipher_pass) config += "repo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=" + place.cipher_pass->Reveal() + "\n";
-    config += "process-max=" + std::to_string(std::max(options_.threads, 1U)) + "\n[" + place.stanza + "]\npg1-path=" + sandbox_->data().string() + "\n";
+    config += "process-max=" + std::to_string(std::max(options_.threads, 1U)) + "\n[" + place.stanza +
+              "]\npg1-path=" + sandbox_->data().string() + "\n";
     const fs::path file = sandbox_->tool() / "pgbackrest.conf";
     if (const Result<Unit> written = sandbox_->Write(file, config); !written) return written.error();
     const std::string program = FindProgram("pgbackrest");
     const std::vector<std::string> common = {program, "--config=" + file.string(), "--stanza=" + place.stanza};
     restore_command_ = common[0] + " " + common[1] + " " + common[2] + " archive-get %f \"%p\"";
     std::vector<std::string> argv = common;
-    argv.insert(argv.end(), {"--set=" + set_->label, "--archive-mode=off", "--tablespace-map-all=" + sandbox_->space().string(), "restore"});
+    argv.insert(argv.end(),
+                {"--set=" + set_->label, "--archive-mode=off", "--tablespace-map-all=" + sandbox_->space().string(), "restore"});
     const Result<std::uint64_t> room = RoomIn(sandbox_->folder());
     const Result<ToolEnd> ended = sandbox_->Run(std::move(argv), options_.start_timeout, [&] {
       const Result<std::uint64_t> now = RoomIn(sandbox_->folder());
@@ -390,8 +397,9 @@ class Restore {
     }
     // The last segment may hold no whole record: one that begins there and ends in a segment that is not there.
     if (outcome_.reached.bytes + segment >= expected.bytes) return;
-    Tell(32, "", "recovery ended at " + outcome_.reached.Text() + ", and the archive goes on to " + expected.Text() +
-                     (words.last_bad_record().empty() ? "" : "; the server says: " + words.last_bad_record()) + Unreadable());
+    Tell(32, "",
+         "recovery ended at " + outcome_.reached.Text() + ", and the archive goes on to " + expected.Text() +
+             (words.last_bad_record().empty() ? "" : "; the server says: " + words.last_bad_record()) + Unreadable());
   }
 
   // ---- levels 5 and 6 ----
@@ -478,7 +486,9 @@ class Restore {
       outcome_.rpo.measured = Duration(std::max<std::int64_t>(0, now.ns - newest.ns));
     }
     Judge(outcome_.rto, "no query was answered");
-    Judge(outcome_.rpo, !latest ? "the target is not the latest moment" : answered_ ? "neither a heartbeat nor a commit tells how new the data is" : "no query was answered");
+    Judge(outcome_.rpo, !latest     ? "the target is not the latest moment"
+                        : answered_ ? "neither a heartbeat nor a commit tells how new the data is"
+                                    : "no query was answered");
   }
 
   Source& source_;
@@ -507,8 +517,14 @@ Json ObjectiveJson(const ObjectiveResult& result) {
 }
 
 Json CountsJson(const ContentCounts& counts) {
-  return {{"databases", counts.databases}, {"tables", counts.tables}, {"rows", counts.rows}, {"counted_by_index", counts.counted_by_index},
-          {"amcheck_indexes", counts.indexes}, {"amcheck_heaps", counts.heaps}, {"sequences", counts.sequences}, {"sql_checks", counts.sql_checks}};
+  return {{"databases", counts.databases},
+          {"tables", counts.tables},
+          {"rows", counts.rows},
+          {"counted_by_index", counts.counted_by_index},
+          {"amcheck_indexes", counts.indexes},
+          {"amcheck_heaps", counts.heaps},
+          {"sequences", counts.sequences},
+          {"sql_checks", counts.sql_checks}};
 }
 
 }  // namespace

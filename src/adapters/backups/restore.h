@@ -1,7 +1,7 @@
 #pragma once
 
-// The ladder's upper half: restores one backup into a sandbox of its own, brings it to the target, promotes it there, asks it, checks
-// its structures (level 5) and its content (level 6), and removes all of it again. What it measured on the way is the
+// The ladder's upper half: restores one backup into a sandbox of its own, brings it to the target, promotes it there, asks it,
+// checks its structures (level 5) and its content (level 6), and removes all of it again. What it measured on the way is the
 // restore's RTO by phase, and what a restore to now would lose.
 //
 // SAFETY: the sandbox's processes can write beneath its scratch folder alone (Landlock), reach no network and connect to no server
@@ -30,10 +30,10 @@ enum class Tier {
 };
 
 struct RestoreProgress {
-  std::string phase;          ///< "copy", "replay", "amcheck"
-  std::uint64_t done = 0;     ///< of `total`; bytes, or objects
-  std::uint64_t total = 0;    ///< 0: not known
-  std::string doing;          ///< the object; may be empty
+  std::string phase;        ///< "copy", "replay", "amcheck"
+  std::uint64_t done = 0;   ///< of `total`; bytes, or objects
+  std::uint64_t total = 0;  ///< 0: not known
+  std::string doing;        ///< the object; may be empty
 };
 
 struct RestoreObjectives {
@@ -47,16 +47,16 @@ struct RestoreOptions {
   Level level = Level::kContent;  ///< kRestores, kLogic or kContent
   Tier tier = Tier::kFull;
 
-  std::filesystem::path scratch;       ///< where the sandbox is made; "": $TMPDIR, else /var/tmp
-  std::uint64_t scratch_limit = 0;     ///< bytes that it may take; 0: what is free
-  unsigned threads = 2;                ///< that copy and check
-  unsigned cpus = 0;                   ///< processors that the sandbox may use; 0: all
-  std::string run_as;                  ///< as root: PostgreSQL's user; "": postgres
-  std::filesystem::path bin_directory; ///< "": /usr/lib/postgresql/MAJOR/bin
-  std::string database_user = "postgres";  ///< a superuser of the cluster
-  std::string preload;                 ///< shared_preload_libraries; what the backup names is not loaded
-  bool durable = false;                ///< with fsync, as a real restore: for measured times
-  bool allow_unguarded = false;        ///< also where the kernel has no Landlock
+  std::filesystem::path scratch;                    ///< where the sandbox is made; "": $TMPDIR, else /var/tmp
+  std::uint64_t scratch_limit = 0;                  ///< bytes that it may take; 0: what is free
+  unsigned threads = 2;                             ///< that copy and check
+  unsigned cpus = 0;                                ///< processors that the sandbox may use; 0: all
+  std::string run_as;                               ///< as root: PostgreSQL's user; "": postgres
+  std::filesystem::path bin_directory;              ///< "": /usr/lib/postgresql/MAJOR/bin
+  std::string database_user = "postgres";           ///< a superuser of the cluster
+  std::string preload;                              ///< shared_preload_libraries; what the backup names is not loaded
+  bool durable = false;                             ///< with fsync, as a real restore: for measured times
+  bool allow_unguarded = false;                     ///< also where the kernel has no Landlock
   Duration start_timeout = std::chrono::hours(24);  ///< for recovery to reach its target
 
   std::vector<SqlCheck> checks;
@@ -88,8 +88,8 @@ struct ContentCounts {
   std::uint64_t databases = 0;
   std::uint64_t tables = 0;
   std::uint64_t rows = 0;
-  std::uint64_t indexes = 0;  ///< by amcheck
-  std::uint64_t heaps = 0;    ///< by amcheck
+  std::uint64_t indexes = 0;           ///< by amcheck
+  std::uint64_t heaps = 0;             ///< by amcheck
   std::uint64_t counted_by_index = 0;  ///< tables whose rows were counted by an index too
   std::uint64_t sequences = 0;
   std::uint64_t sql_checks = 0;
@@ -106,17 +106,17 @@ struct RestoreOutcome {
   std::vector<Phase> phases;
   std::uint64_t restored_bytes = 0;
   std::uint64_t replayed_segments = 0;
-  Lsn reached;               ///< end of the WAL that was replayed; 0/0: it did not come so far
-  Timeline timeline = 0;     ///< after promotion
+  Lsn reached;                        ///< end of the WAL that was replayed; 0/0: it did not come so far
+  Timeline timeline = 0;              ///< after promotion
   std::optional<WallTime> commit;     ///< the last commit that was replayed
   std::optional<WallTime> heartbeat;  ///< the newest row of lifeboat.heartbeat
   ObjectiveResult rto;
   ObjectiveResult rpo;
   ContentCounts counts;
-  ContentHistory content;      ///< to be given to the next run
-  Json coverage;               ///< of the check of every index entry against its table (CoverageReport); null: it was not made
+  ContentHistory content;  ///< to be given to the next run
+  Json coverage;           ///< of the check of every index entry against its table (CoverageReport); null: it was not made
   std::uint64_t scratch_needed = 0;
-  std::string write_guard;     ///< "landlock", or "none"
+  std::string write_guard;  ///< "landlock", or "none"
   WallTime began;
   Duration took{0};
   bool cancelled = false;

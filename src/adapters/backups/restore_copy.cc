@@ -46,7 +46,9 @@ bool StaysWithin(const std::string& name) {
 class NewFile {
  public:
   NewFile(const Sandbox& sandbox, fs::path path)
-      : sandbox_(sandbox), path_(std::move(path)), file_(open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)) {}
+      : sandbox_(sandbox),
+        path_(std::move(path)),
+        file_(open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)) {}
   [[nodiscard]] Result<Unit> Write(std::span<const char> bytes) {
     while (!bytes.empty()) {
       const ssize_t written = file_.ok() ? write(file_.number(), bytes.data(), bytes.size()) : -1;
@@ -233,15 +235,18 @@ Result<std::uint64_t> CopyBaseBackup(Sandbox& sandbox, const SetInfo& set, unsig
 }
 
 Result<Unit> CompleteDataDirectory(const Sandbox& sandbox) {
-  for (const char* folder : {"pg_wal", "pg_wal/archive_status", "pg_commit_ts", "pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial",
-                             "pg_snapshots", "pg_stat", "pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_multixact/members",
-                             "pg_multixact/offsets", "pg_logical/snapshots", "pg_logical/mappings", "pg_xact"}) {
+  for (const char* folder :
+       {"pg_wal", "pg_wal/archive_status", "pg_commit_ts", "pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots",
+        "pg_stat", "pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_multixact/members", "pg_multixact/offsets",
+        "pg_logical/snapshots", "pg_logical/mappings", "pg_xact"}) {
     if (const Result<Unit> made = MakeFolder(sandbox, sandbox.data() / folder); !made) return made;
   }
   std::error_code problem;
   // SAFETY: slots hold WAL back, and say of a publisher or standby what is true of the source alone.
-  for (const fs::directory_entry& entry : fs::directory_iterator(sandbox.data() / "pg_replslot", problem)) fs::remove_all(entry.path(), problem);
-  for (const char* file : {"standby.signal", "recovery.signal", "postmaster.pid", "tablespace_map"}) fs::remove(sandbox.data() / file, problem);
+  for (const fs::directory_entry& entry : fs::directory_iterator(sandbox.data() / "pg_replslot", problem))
+    fs::remove_all(entry.path(), problem);
+  for (const char* file : {"standby.signal", "recovery.signal", "postmaster.pid", "tablespace_map"})
+    fs::remove(sandbox.data() / file, problem);
   return Done();
 }
 

@@ -17,7 +17,8 @@ std::string Trimmed(std::string text) {
   return text;
 }
 
-/// The last value of each setting of a file, without its quotes. @source PostgreSQL manual, Parameter Interaction via the Configuration File
+/// The last value of each setting of a file, without its quotes. @source PostgreSQL manual, Parameter Interaction via the
+/// Configuration File
 std::map<std::string, std::string> SettingsIn(const fs::path& file) {
   std::map<std::string, std::string> settings;
   std::ifstream lines(file);
@@ -42,7 +43,8 @@ std::map<std::string, std::string> SettingsIn(const fs::path& file) {
 bool IsTarget(const std::string& name, const std::string& value) {
   if (value.empty()) return false;
   if (name == "recovery_target_timeline") return value != "latest";
-  return name == "recovery_target" || name == "recovery_target_time" || name == "recovery_target_xid" || name == "recovery_target_name" || name == "recovery_target_lsn";
+  return name == "recovery_target" || name == "recovery_target_time" || name == "recovery_target_xid" ||
+         name == "recovery_target_name" || name == "recovery_target_lsn";
 }
 
 std::uint64_t NumberAfter(const std::string& words, const std::string& label, std::uint64_t fallback) {
@@ -68,7 +70,8 @@ ControlSettings ParseControlData(const std::string& words) {
   control.max_locks_per_transaction = NumberAfter(words, "max_locks_per_xact setting:", 64);
   control.wal_segment_bytes = NumberAfter(words, "Bytes per WAL segment:", 16U << 20U);
   const std::size_t commit = words.find("track_commit_timestamp setting:");
-  control.track_commit_timestamp = commit != std::string::npos && words.substr(commit, words.find('\n', commit) - commit).ends_with("on");
+  control.track_commit_timestamp =
+      commit != std::string::npos && words.substr(commit, words.find('\n', commit) - commit).ends_with("on");
   return control;
 }
 
@@ -99,23 +102,30 @@ std::string ServerSettings(const Sandbox& sandbox, const RestoreOptions& options
   text += Line("data_directory", sandbox.data().string()) + Line("hba_file", (sandbox.tool() / "pg_hba.conf").string()) +
           Line("ident_file", (sandbox.tool() / "pg_ident.conf").string());
   // SAFETY: reached through this socket alone, by our user alone; reaches nobody.
-  text += "listen_addresses = ''\nport = 5432\nunix_socket_permissions = 0700\nssl = off\n" + Line("unix_socket_directories", sandbox.socket().string());
+  text += "listen_addresses = ''\nport = 5432\nunix_socket_permissions = 0700\nssl = off\n" +
+          Line("unix_socket_directories", sandbox.socket().string());
   // SAFETY: a restored server that archives puts a second history into the repository. No command of the backup runs
   // (archive_cleanup_command would remove WAL from the archive), and no primary is followed.
-  text += "archive_mode = off\narchive_command = ''\narchive_cleanup_command = ''\nrecovery_end_command = ''\nprimary_conninfo = ''\n"
-          "primary_slot_name = ''\nmax_logical_replication_workers = 0\nautovacuum = off\nrestart_after_crash = off\n";
+  text +=
+      "archive_mode = off\narchive_command = ''\narchive_cleanup_command = ''\nrecovery_end_command = ''\nprimary_conninfo = ''\n"
+      "primary_slot_name = ''\nmax_logical_replication_workers = 0\nautovacuum = off\nrestart_after_crash = off\n";
   text += Line("restore_command", restore_command) + RecoverySettings(options.target) + "hot_standby = off\n";
   text += Line("shared_preload_libraries", options.preload);
   text += "max_connections = 40\nmax_worker_processes = 8\nwal_level = replica\nmax_wal_senders = 0\nmax_prepared_transactions = " +
-          std::to_string(control.max_prepared_transactions) + "\nmax_locks_per_transaction = " +
-          std::to_string(std::max<std::uint64_t>(control.max_locks_per_transaction, 256)) + "\n";
+          std::to_string(control.max_prepared_transactions) +
+          "\nmax_locks_per_transaction = " + std::to_string(std::max<std::uint64_t>(control.max_locks_per_transaction, 256)) + "\n";
   text += std::string("track_commit_timestamp = ") + (control.track_commit_timestamp ? "on\n" : "off\n");
   text += std::string("fsync = ") + durable + "\nfull_page_writes = " + durable + "\nsynchronous_commit = " + durable + "\n";
-  text += "shared_buffers = '128MB'\nshared_memory_type = mmap\ndynamic_shared_memory_type = sysv\njit = off\ncheckpoint_timeout = '30min'\n"
-          "min_wal_size = '" + std::to_string(std::max<std::uint64_t>(80, 2 * segment_mib)) + "MB'\nmax_wal_size = '" +
-          std::to_string(std::max<std::uint64_t>(1024, 4 * segment_mib)) + "MB'\n";
-  text += "log_destination = 'stderr'\nlogging_collector = off\nlog_min_messages = warning\nlog_checkpoints = off\nlc_messages = 'C'\n"
-          "timezone = 'UTC'\nlog_timezone = 'UTC'\n" + Line("log_line_prefix", kServerLinePrefix);
+  text +=
+      "shared_buffers = '128MB'\nshared_memory_type = mmap\ndynamic_shared_memory_type = sysv\njit = off\ncheckpoint_timeout = "
+      "'30min'\n"
+      "min_wal_size = '" +
+      std::to_string(std::max<std::uint64_t>(80, 2 * segment_mib)) + "MB'\nmax_wal_size = '" +
+      std::to_string(std::max<std::uint64_t>(1024, 4 * segment_mib)) + "MB'\n";
+  text +=
+      "log_destination = 'stderr'\nlogging_collector = off\nlog_min_messages = warning\nlog_checkpoints = off\nlc_messages = 'C'\n"
+      "timezone = 'UTC'\nlog_timezone = 'UTC'\n" +
+      Line("log_line_prefix", kServerLinePrefix);
   return text;
 }
 

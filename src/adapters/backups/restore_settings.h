@@ -21,8 +21,8 @@ struct ControlSettings {
 };
 [[nodiscard]] ControlSettings ParseControlData(const std::string& words);
 
-/// F33 for each recovery target that the backup's own configuration sets; a note for standby.signal. To be asked before anything of the
-/// data directory is replaced.
+/// F33 for each recovery target that the backup's own configuration sets; a note for standby.signal. To be asked before anything of
+/// the data directory is replaced.
 [[nodiscard]] std::vector<Finding> FindLeftOvers(const std::string& set, const std::filesystem::path& data);
 
 /// All of postgresql.conf.

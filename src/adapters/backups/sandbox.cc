@@ -46,7 +46,9 @@ std::uint64_t UsedIn(const fs::path& folder) {
 }
 
 std::string MarkerText(const fs::path& folder, const struct stat& about) {
-  return Json{{"format", kMarkerFormat}, {"folder", folder.filename().string()}, {"device", about.st_dev}, {"inode", about.st_ino}}.dump() + "\n";
+  return Json{{"format", kMarkerFormat}, {"folder", folder.filename().string()}, {"device", about.st_dev}, {"inode", about.st_ino}}
+             .dump() +
+         "\n";
 }
 
 /// SAFETY: only what is proven to be the sandbox of a run that is gone is removed: the name, a folder (no link) of our user, the
@@ -81,7 +83,8 @@ bool RemoveSandbox(const fs::path& folder) {
 Result<std::optional<RunAs>> UserFor(const std::string& name) {
   if (geteuid() != 0) return std::optional<RunAs>();
   Result<RunAs> user = FindUser(name.empty() ? "postgres" : name);
-  if (!user) return Fail("PostgreSQL does not run as root, and " + user.error().message, "name the user that it is to run as (--run-as)");
+  if (!user)
+    return Fail("PostgreSQL does not run as root, and " + user.error().message, "name the user that it is to run as (--run-as)");
   return std::optional<RunAs>(std::move(*user));
 }
 
@@ -93,7 +96,8 @@ Result<Unit> RefuseWithoutRoom(const SandboxOptions& options) {
   const Result<std::uint64_t> room = RoomIn(options.scratch);
   if (!room) return room.error();
   if (options.needed + kReserve <= *room) return Done();
-  return Refused(need + ", and '" + options.scratch.string() + "' has room for " + FormatBytes({*room}), "free the space, or name another folder (--scratch)");
+  return Refused(need + ", and '" + options.scratch.string() + "' has room for " + FormatBytes({*room}),
+                 "free the space, or name another folder (--scratch)");
 }
 
 }  // namespace
@@ -130,7 +134,8 @@ Result<std::unique_ptr<Sandbox>> Sandbox::Make(const SandboxOptions& given) {
   if (const Result<Unit> room = RefuseWithoutRoom(options); !room) return room.error();
   if (!options.allow_unguarded && !HasLandlock()) {
     return Fail("this kernel cannot keep a restored server from writing elsewhere (it has no Landlock)",
-                "restore on a host with Linux 5.13 or newer, or, where no tablespace and no repository of value is in reach, with --allow-unguarded");
+                "restore on a host with Linux 5.13 or newer, or, where no tablespace and no repository of value is in reach, with "
+                "--allow-unguarded");
   }
   Result<std::optional<RunAs>> run_as = UserFor(options.run_as);
   if (!run_as) return run_as.error();

@@ -65,8 +65,8 @@ class Sandbox {
   /// Starts PostgreSQL on data(), tied up, and waits until it takes connections. What it says meanwhile goes to `words`.
   /// @return false: it ended, and `words` says why
   /// @error as Run
-  [[nodiscard]] Result<bool> StartServer(const std::filesystem::path& program, const std::filesystem::path& config, Duration timeout,
-                                         ServerWords& words, const std::function<void()>& tick = {});
+  [[nodiscard]] Result<bool> StartServer(const std::filesystem::path& program, const std::filesystem::path& config,
+                                         Duration timeout, ServerWords& words, const std::function<void()>& tick = {});
   [[nodiscard]] bool ServerLives();
   /// Shuts the server down as its own tools do, with a checkpoint: then its files are of one moment.
   /// @error kRetry: cancelled; kFail: it did not end, or not cleanly

@@ -40,7 +40,8 @@ QueryError ErrorOf(const PGresult* result, PGconn* connection) {
 Rows RowsOf(const PGresult* result) {
   Rows rows(static_cast<std::size_t>(PQntuples(result)));
   for (int row = 0; row < PQntuples(result); ++row) {
-    for (int column = 0; column < PQnfields(result); ++column) rows[static_cast<std::size_t>(row)].emplace_back(PQgetvalue(result, row, column));
+    for (int column = 0; column < PQnfields(result); ++column)
+      rows[static_cast<std::size_t>(row)].emplace_back(PQgetvalue(result, row, column));
   }
   return rows;
 }
@@ -49,8 +50,10 @@ Rows RowsOf(const PGresult* result) {
 
 Result<Session> Session::Open(const SessionPlace& place) {
   const std::string socket = place.socket.string();
-  const std::array<const char*, 9> names = {"host", "port", "user", "dbname", "options", "connect_timeout", "application_name", "client_encoding", nullptr};
-  const std::array<const char*, 9> values = {socket.c_str(), "5432", place.user.c_str(), place.database.c_str(), kOptions, "60", "lifeboat", "UTF8", nullptr};
+  const std::array<const char*, 9> names = {
+      "host", "port", "user", "dbname", "options", "connect_timeout", "application_name", "client_encoding", nullptr};
+  const std::array<const char*, 9> values = {
+      socket.c_str(), "5432", place.user.c_str(), place.database.c_str(), kOptions, "60", "lifeboat", "UTF8", nullptr};
   PGconn* connection = PQconnectdbParams(names.data(), values.data(), 0);
   Session session(place, connection);
   if (PQstatus(connection) != CONNECTION_OK) return Fail(OneLine(PQerrorMessage(connection)));

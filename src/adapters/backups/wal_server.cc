@@ -23,8 +23,9 @@ bool IsName(const std::string& name) {
 
 std::string Script(const fs::path& tool) {
   const std::string folder = tool.string();
-  return "#!/bin/sh\n# Asks for a segment by its name, and moves it to where PostgreSQL wants it.\nprintf '%s\\n' \"$1\" >'" + folder +
-         "/ask' || exit 1\nread -r word <'" + folder + "/answer' || exit 1\n[ \"$word\" = yes ] && exec mv '" + folder + "/segment' \"$2\"\nexit 1\n";
+  return "#!/bin/sh\n# Asks for a segment by its name, and moves it to where PostgreSQL wants it.\nprintf '%s\\n' \"$1\" >'" +
+         folder + "/ask' || exit 1\nread -r word <'" + folder + "/answer' || exit 1\n[ \"$word\" = yes ] && exec mv '" + folder +
+         "/segment' \"$2\"\nexit 1\n";
 }
 
 }  // namespace
@@ -87,7 +88,8 @@ std::optional<std::string> WalServer::HistoryText(const std::string& name) const
     const auto history = archive->histories.find(timeline);
     if (history == archive->histories.end()) continue;
     std::string text;
-    for (const TimelineFork& fork : history->second) text += std::to_string(fork.timeline) + "\t" + fork.at.Text() + "\tfrom the archive\n";
+    for (const TimelineFork& fork : history->second)
+      text += std::to_string(fork.timeline) + "\t" + fork.at.Text() + "\tfrom the archive\n";
     return text;
   }
   return std::nullopt;
@@ -106,7 +108,8 @@ bool WalServer::HandOut(const std::string& name) {
   for (const Archive* archive : archives_) {
     const std::optional<WalPlace> place = ParseSegmentName(name, archive->segment_bytes != 0 ? archive->segment_bytes : 16U << 20U);
     if (!place) continue;
-    const auto found = std::lower_bound(archive->wal.begin(), archive->wal.end(), *place, [](const WalFile& file, const WalPlace& at) { return file.place < at; });
+    const auto found = std::lower_bound(archive->wal.begin(), archive->wal.end(), *place,
+                                        [](const WalFile& file, const WalPlace& at) { return file.place < at; });
     if (found == archive->wal.end() || found->place != *place) continue;
     if (Copy(*found)) {
       ++handed_out_;

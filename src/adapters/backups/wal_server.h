@@ -19,7 +19,8 @@ namespace lifeboat::backup {
 class WalServer {
  public:
   /// @param archives  looked through in this order; they and `source` outlive the object
-  [[nodiscard]] static Result<std::unique_ptr<WalServer>> Start(Sandbox& sandbox, Source& source, std::vector<const Archive*> archives);
+  [[nodiscard]] static Result<std::unique_ptr<WalServer>> Start(Sandbox& sandbox, Source& source,
+                                                                std::vector<const Archive*> archives);
   ~WalServer();
   WalServer(const WalServer&) = delete;
   WalServer& operator=(const WalServer&) = delete;
