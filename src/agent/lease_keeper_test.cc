@@ -146,6 +146,18 @@ TEST_F(LeaseKeeperRelease, IsNotSentBeforeTheGuardHasEndedTheEpoch) {
   EXPECT_TRUE(Stored().released);
 }
 
+TEST_F(LeaseKeeperRelease, ThatDidNotReachTheStoreIsSentAgain) {
+  const auto run = Holder();
+  run->store.silent = true;
+  EXPECT_FALSE(run->Await(run->keeper->Release(Epoch{1}, kWest, "token")).ok());
+  EXPECT_FALSE(Stored().released);
+  run->store.silent = false;
+  time_.RunFor(2s);
+  const auto again = run->Await(run->keeper->Release(Epoch{1}, kWest, "token"));
+  ASSERT_TRUE(again.ok()) << again.error().Text();
+  EXPECT_TRUE(Stored().released);
+}
+
 TEST_F(LeaseKeeperRelease, WhoseHeirDoesNotComeIsGoneOnWithUnderTheNextEpoch) {
   const auto run = Holder();
   ASSERT_TRUE(run->Await(run->keeper->Release(Epoch{1}, kWest, "token")).ok());
