@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstdlib>
@@ -23,6 +24,7 @@ constexpr Duration kLongestShare = std::chrono::milliseconds(500);
 constexpr Duration kShortestShare = std::chrono::milliseconds(30);
 constexpr Duration kPause = std::chrono::milliseconds(50);  // after all members said "not now": an election is under way
 constexpr Duration kBlame = std::chrono::seconds(2);        // a member that failed goes last for so long
+constexpr Duration kLoginTimeout = std::chrono::seconds(5);  // a password's hash may have to wait for a processor
 constexpr std::size_t kLongestRefusal = 300;                // of etcd's words in a message
 
 // @source google.golang.org/grpc/codes
@@ -88,7 +90,9 @@ Members::Members(asio::any_io_executor executor, MembersOptions options, Log log
       options_(std::move(options)),
       log_(std::move(log)),
       http_(executor, HttpOptions{options_.tls}),
-      bad_until_(options_.endpoints.size()) {
+      bad_until_(options_.endpoints.size()),
+      logins_(options_.endpoints.size()),
+      logged_in_(executor, asio::steady_timer::time_point::max()) {
   LIFEBOAT_CHECK(!options_.endpoints.empty(), "a cluster without a member");
 }
 
@@ -121,7 +125,6 @@ Task<Result<HttpResponse>> Members::Send(std::size_t member, std::string path, s
 }
 
 Task<Result<Unit>> Members::LogIn(std::size_t member, Duration timeout) {
-  token_.clear();
   Json question{{"name", options_.user}, {"password", options_.password.Reveal()}};
   Result<HttpResponse> response = co_await Send(member, "/v3/auth/authenticate", question.dump(), timeout);
   if (!response) {
@@ -130,8 +133,12 @@ Task<Result<Unit>> Members::LogIn(std::size_t member, Duration timeout) {
   }
   if (response->status == 200) {
     const Result<Json> answer = ParseJson(response->body, "etcd's answer to a login");
-    if (answer) token_ = TextAt(*answer, "token");
-    if (!token_.empty()) co_return Done();
+    const std::string token = answer ? TextAt(*answer, "token") : std::string();
+    if (!token.empty()) {
+      token_ = token;
+      silences_ = 0;
+      co_return Done();
+    }
   }
   const Refusal refusal = ParseRefusal(response->body);
   const std::string what = "etcd at '" + options_.endpoints[member] + "' refuses the login of '" + options_.user +
@@ -141,6 +148,32 @@ Task<Result<Unit>> Members::LogIn(std::size_t member, Duration timeout) {
     co_return Fail(what, "authentication is off in the cluster: leave 'store.user' out, or turn it on with 'etcdctl auth enable'");
   }
   co_return Fail(what, "look at 'store.user' and the password in 'store.password_file'");
+}
+
+// A login costs the member a password's hash: tens of milliseconds of a processor. Were each question to log in for itself, and to give
+// its login up with its own time, a busy member would do nothing but hash for clients that have left: one at a time, to its end.
+Task<> Members::RunLogin(std::size_t member) {
+  const std::shared_ptr<Members> self = shared_from_this();
+  Result<Unit> in = co_await LogIn(member, kLoginTimeout);
+  logins_[member].problem = in.ok() ? std::nullopt : std::optional(in.error());
+  logins_[member].runs = false;
+  logged_in_.cancel();
+}
+
+Task<Result<Unit>> Members::AwaitLogin(std::size_t member, SteadyTime end) {
+  using namespace asio::experimental::awaitable_operators;  // NOLINT(google-build-using-namespace): the operators
+  const std::shared_ptr<Members> self = shared_from_this();
+  if (!logins_[member].runs) {
+    logins_[member].runs = true;
+    Spawn(executor_, RunLogin(member));
+  }
+  while (token_.empty() && logins_[member].runs && TimeLeftUntil(end) > 0ns) {
+    asio::steady_timer limit(executor_, end);
+    co_await (logged_in_.async_wait(asio::as_tuple(asio::use_awaitable)) || limit.async_wait(asio::as_tuple(asio::use_awaitable)));
+  }
+  if (!token_.empty()) co_return Done();
+  if (!logins_[member].runs && logins_[member].problem) co_return *logins_[member].problem;
+  co_return RetryLater("etcd, login: '" + options_.endpoints[member] + "' has not answered yet");
 }
 
 Members::Reply Members::ReplyOf(std::size_t member, const Result<HttpResponse>& response) const {
@@ -195,8 +228,7 @@ Task<Members::Reply> Members::AskOne(std::size_t member, std::string path, std::
   const SteadyTime end = std::chrono::steady_clock::now() + timeout;
   for (int attempt = 0;; ++attempt) {
     if (!options_.user.empty() && token_.empty()) {
-      const Duration left = TimeLeftUntil(end);
-      Result<Unit> in = co_await LogIn(member, left);
+      Result<Unit> in = co_await AwaitLogin(member, end);
       if (!in) {
         const bool next = in.error().retry == Retry::kRetry;
         Reply reply{{}, in.error(), next};
@@ -312,7 +344,8 @@ Task<Result<Unit>> Members::Stream(std::size_t member, std::string path, Json bo
                                    Duration timeout) {
   const std::shared_ptr<Members> self = shared_from_this();
   if (!options_.user.empty() && token_.empty()) {
-    Result<Unit> in = co_await LogIn(member, std::min<Duration>(timeout, 1s));
+    const SteadyTime end = std::chrono::steady_clock::now() + std::min<Duration>(timeout, kLoginTimeout);
+    Result<Unit> in = co_await AwaitLogin(member, end);
     if (!in) co_return in.error();
   }
   HttpRequest request;

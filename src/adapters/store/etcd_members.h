@@ -6,8 +6,11 @@
 // Thread rule: one executor that runs one thing at a time.
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,6 +82,9 @@ class Members : public std::enable_shared_from_this<Members> {
   Task<Reply> AskOne(std::size_t member, std::string path, std::string body, Duration timeout);
   Task<Result<HttpResponse>> Send(std::size_t member, std::string path, std::string body, Duration timeout);
   Task<Result<Unit>> LogIn(std::size_t member, Duration timeout);
+  /// Returns when there is a token, when the login at `member` has failed, or at `end`.
+  Task<Result<Unit>> AwaitLogin(std::size_t member, std::chrono::steady_clock::time_point end);
+  Task<> RunLogin(std::size_t member);
   [[nodiscard]] Reply ReplyOf(std::size_t member, const Result<HttpResponse>& response) const;
   [[nodiscard]] std::vector<std::size_t> Order() const;
   void Blame(std::size_t member);
@@ -91,6 +97,12 @@ class Members : public std::enable_shared_from_this<Members> {
   std::size_t preferred_ = 0;
   std::vector<Instant> bad_until_;
   std::string token_;
+  struct Login {
+    bool runs = false;
+    std::optional<Error> problem;  ///< of the last one that has ended
+  };
+  std::vector<Login> logins_;         ///< at each member
+  boost::asio::steady_timer logged_in_;  ///< cancelled whenever a login has ended
   std::size_t silences_ = 0;  ///< questions with this token that found no answer, since the last that did
 };
 
