@@ -4,6 +4,7 @@
 // requires exactly the epoch that was read, and is refused where another stands by then. FakeTraffic is one agent's door.
 
 #include <functional>
+#include <optional>
 
 #include "ports/clock.h"
 #include "ports/traffic.h"
@@ -15,10 +16,12 @@ struct FakeNameServer {
   bool up = true;
   int changes = 0;  ///< updates that were applied
   bool looks_at_epochs = true;  ///< false: seeded, a step that looks at no epoch
+  std::optional<Epoch> went_back_from;  ///< an update put an older epoch in its place
 
   /// One update message. @return false: the prerequisite does not hold
   bool Update(std::optional<Epoch> required, const std::string& address, Epoch epoch) {
     if (looks_at_epochs && record.epoch != required) return false;
+    if (record.epoch && epoch < *record.epoch) went_back_from = record.epoch;
     record.address = address;
     record.epoch = epoch;
     ++changes;

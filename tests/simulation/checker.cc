@@ -91,6 +91,9 @@ void Checker::CountedDivergence(Duration at, std::uint64_t counted, std::uint64_
 void Checker::ActedWithoutWord(Duration at, int region, const std::string& step) {
   Break("G6", at, "step '" + step + "' acted on " + Name(region) + " and no intent of it stood in the journal");
 }
+void Checker::NameWentBack(Duration at, Epoch from, Epoch to) {
+  Break("G6", at, "the name was led back from epoch " + std::to_string(from.number) + " to epoch " + std::to_string(to.number));
+}
 void Checker::Stuck(Duration at, std::string text) { Break("G6", at, std::move(text)); }
 void Checker::FencedWithoutNeed(Duration at, std::string text) { Break("G7", at, std::move(text)); }
 

@@ -57,6 +57,8 @@ class Checker {
   void Stuck(Duration at, std::string text);
   /// An execution changed a server, and the journal had no word of that step: whoever went on with it would not know of it.
   void ActedWithoutWord(Duration at, int region, const std::string& step);
+  /// The service's name was led from a newer primaryship back to an older one.
+  void NameWentBack(Duration at, Epoch from, Epoch to);
   /// The primary stopped serving although only the store, or only the candidates' agents, were away.
   void FencedWithoutNeed(Duration at, std::string text);
 

@@ -149,6 +149,12 @@ TEST(Checker, AnActOfWhichTheJournalHadNoWordBreaksG6) {
   EXPECT_NE(checker.violation()->text.find("'promote' acted on region 1"), std::string::npos);
 }
 
+TEST(Checker, ANameThatIsLedBackToAnOlderEpochBreaksG6) {
+  Checker checker;
+  checker.NameWentBack(1s, Epoch{5}, Epoch{4});
+  EXPECT_EQ(BrokenPromise(checker), "G6");
+}
+
 TEST(Checker, TheFirstBreachIsKept) {
   Checker checker;
   checker.Stuck(1s, "first");

@@ -22,7 +22,10 @@ struct RunOfAgent::Doors {
     if (!machine.server) return;
     database = std::make_unique<testing::FakeDatabase>(std::move(executor), *machine.clock, *machine.server);
     guard = std::make_unique<SimGuard>(world.time, *machine.clock, *machine.guard, point);
-    traffic.before_point = point;
+    traffic.before_point = [point, &world, &machine] {
+      point();
+      world.Route(machine);
+    };
     traffic.after_point = point;
   }
   SimPeers peers;

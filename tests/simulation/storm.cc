@@ -361,6 +361,14 @@ class Storm {
       }
     });
   }
+  /// Whoever takes over stands still just before it moves the name, and goes on when another may long have taken over in turn.
+  void TrapLateRoute() {
+    const int to = AnyData();
+    if (w_.tracing()) w_.Note("trap: " + w_.At(to).name.text + " stands still before it moves the name");
+    SpareGuard(to);
+    w_.At(to).freeze_at_route = Lengths(4 + 4 * dice_.Fraction());
+    w_.Order(to, "switchover", Json{{"to", w_.At(to).name.text}, {"by", "storm"}});
+  }
   void OrderedFailover() {
     const int to = AnyData();
     Json order = {{"to", w_.At(to).name.text}, {"by", "storm"}};
@@ -587,6 +595,7 @@ const std::vector<Storm::Fault>& Storm::Faults() {
       {"trap-one-candidate-away", &Storm::TrapOneCandidateAway, false},
       {"trap-claim-forgotten", &Storm::TrapClaimForgotten, false},
       {"trap-executor-killed", &Storm::TrapExecutorKilled, false},
+      {"trap-late-route", &Storm::TrapLateRoute, false},
   };
   return kFaults;
 }

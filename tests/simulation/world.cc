@@ -136,6 +136,7 @@ void World::Flush(Machine& machine, std::uint64_t generation) {
 void World::Judge() {
   servers.Replicate();
   for (int place = 0; place < data(); ++place) JudgeServer(At(place));
+  if (names.went_back_from) checker.NameWentBack(time.now(), *names.went_back_from, names.record.epoch.value_or(Epoch{}));
 }
 
 void World::JudgeServer(Machine& machine) {
@@ -300,6 +301,11 @@ void World::Point(Machine& machine) {
     else
       KillAgent(place);
   });
+}
+
+void World::Route(Machine& machine) {
+  const auto still = std::exchange(machine.freeze_at_route, std::nullopt);
+  if (still) time.Defer([this, place = machine.place, d = *still] { FreezeAgent(place, d); });
 }
 
 void World::KillAtCall(int place, std::uint64_t n, bool freeze) {

@@ -96,6 +96,7 @@ class World {
     int runs = 0;
     bool frozen = false;  ///< the whole machine
     bool agent_frozen = false;
+    std::optional<Duration> freeze_at_route;  ///< the agent stands still for so long at its next change of the name
     std::uint64_t calls_left = 0;  ///< the agent is killed (or frozen) at this call to a door; 0: never
     bool freeze_at_call = false;
     std::uint64_t freezes = 0;
@@ -180,6 +181,8 @@ class World {
   void Write(Machine& machine);
   void Flush(Machine& machine, std::uint64_t generation);
   void Point(Machine& machine);
+  /// The agent is about to send an update to the name server.
+  void Route(Machine& machine);
 
   std::vector<Dice> client_dice_;
   std::map<std::string, Seen> executions_;
