@@ -8,7 +8,7 @@ build=(g++ cmake ninja-build make pkg-config git
   libboost1.81-dev libcurl4-openssl-dev libpq-dev libldns-dev nlohmann-json3-dev libyaml-cpp-dev libsqlite3-dev
   libsqlitecpp-dev libssl-dev postgresql-server-dev-15 libkrb5-dev libcli11-dev libspdlog-dev prometheus-cpp-dev libgtest-dev libgmock-dev spin
   zlib1g-dev libexpat1-dev liblz4-dev libzstd-dev libbz2-dev)
-run=(python3 python3-venv postgresql-15 pgbackrest postgresql-client-15 knot knot-dnsutils etcd-server etcd-client openssl util-linux procps iproute2 nftables ca-certificates)
+run=(python3 python3-venv lz4 zstd bzip2 gzip postgresql-15 pgbackrest postgresql-client-15 knot knot-dnsutils etcd-server etcd-client openssl util-linux procps iproute2 nftables ca-certificates)
 servers=(postgresql.service knot.service etcd.service)
 
 missing=()
