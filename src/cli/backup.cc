@@ -11,10 +11,12 @@
 #include <filesystem>
 #include <thread>
 
+#include "adapters/backups/blobs.h"
 #include "adapters/backups/known_bad.h"
 #include "adapters/backups/read_budget.h"
 #include "adapters/backups/read_wal.h"
 #include "adapters/backups/verify.h"
+#include "cli/backup_s3.h"
 #include "cli/backup_source.h"
 #include "cli/table.h"
 
@@ -49,6 +51,11 @@ Result<std::unique_ptr<backup::Source>> Open(const BackupOptions& options) {
   Result<std::shared_ptr<Secret>> pass = ReadPass(options.cipher_pass_file);
   if (!pass) return pass.error();
   const backup::SourceOptions source{options.repository, options.wal, options.stanza, std::move(*pass)};
+  if (IsS3(options.repository)) {
+    Result<std::shared_ptr<backup::Blobs>> blobs = OpenS3({options.repository, options.s3_region, options.s3_endpoint});
+    if (!blobs) return blobs.error();
+    return backup::OpenPgBackRest(source, std::move(*blobs));
+  }
   switch (options.settings ? options.settings->kind : BackupKind::kAuto) {
     case BackupKind::kAuto: break;
     case BackupKind::kPgBackRest: return backup::OpenPgBackRest(source);
@@ -105,7 +112,10 @@ Result<backup::Verified> Run(backup::Source& source, backup::VerifyOptions run, 
   backup::ReadBudget::OfProcess().Limit(options.read_rate);
   const ProgressLine line(json);
   run.on_progress = [&line](const backup::Progress& at) { line.Show(at); };
-  return backup::Verify(source, run);
+  Result<backup::Verified> verified = backup::Verify(source, run);
+  // SAFETY: what a store did not answer is no verdict.
+  if (const std::optional<Error> trouble = backup::TroubleOf(source)) return trouble->Within("nothing can be said of '" + source.name() + "'");
+  return verified;
 }
 
 /// Ctrl-C and a deadline end what goes on while it lives; what was done until then is reported, and remembered.

@@ -14,7 +14,9 @@
 namespace lifeboat {
 
 struct BackupOptions {
-  std::string repository;        ///< a pgBackRest repository, a folder of base backups, or of WAL
+  std::string repository;        ///< a pgBackRest repository, a folder of base backups, or of WAL; "s3://…": the first of these
+  std::string s3_region;         ///< of the bucket; "": as the environment says
+  std::string s3_endpoint;       ///< of what speaks like S3; "": as the environment says, else AWS
   std::string wal;               ///< archive folder beside base backups
   std::string stanza;            ///< pgBackRest; "": the only one
   std::string cipher_pass_file;  ///< pgBackRest; "": not encrypted

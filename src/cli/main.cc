@@ -258,12 +258,14 @@ int main(int argc, char** argv) {
         std::tuple("windows", "to which moments a restore can really go, and where the holes are", &ShowWindows)}) {
     CLI::App* command = add(backup, name, text, [&, run = run] { return run(common, backups); });
     CLI::Option_group* where = command->add_option_group("where", "which backups");
-    where->add_option("--repo", backups.repository, "a pgBackRest repository, a folder of base backups, or a folder of WAL");
+    where->add_option("--repo", backups.repository, "a pgBackRest repository, a folder of base backups, or a folder of WAL; s3://BUCKET/PREFIX: a pgBackRest repository in S3");
     where->add_option("--source", backups.source, "a source that lifeboat.yaml describes, with its objectives");
     where->require_option(1);
     command->add_option("--memory", backups.memory, "file of what was verified before (default with --source: its agent's, on that machine)");
     command->add_option("--wal", backups.wal, "the WAL archive of base backups");
     command->add_option("--stanza", backups.stanza, "pgBackRest's stanza (default: the only one)");
+    command->add_option("--s3-region", backups.s3_region, "the bucket's region (default: AWS_REGION, AWS_DEFAULT_REGION)");
+    command->add_option("--s3-endpoint", backups.s3_endpoint, "URL of what speaks like S3, asked by path (default: AWS_ENDPOINT_URL_S3, else AWS)");
     command->add_option("--cipher-pass-file", backups.cipher_pass_file, "file with the repository's pass, mode 0600");
     if (std::string_view(name) == "list") continue;
     command->add_option("--set", backups.set, "one backup, or 'latest' (default: all)");

@@ -1,5 +1,8 @@
 #include "adapters/aws/s3.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "adapters/aws/http_date.h"
 #include "adapters/aws/xml.h"
 
@@ -54,6 +57,45 @@ ReplicationRule RuleFrom(const XmlNode& node) {
   return rule;
 }
 
+std::optional<std::uint64_t> NumberIn(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text.empty() || problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+/// "bytes 0-9/100": that the answer begins where it was asked to, and the object's size.
+std::optional<std::uint64_t> TotalIn(std::string_view range, std::uint64_t offset) {
+  const std::string begin = "bytes " + std::to_string(offset) + "-";
+  const std::size_t slash = range.find('/');
+  if (!range.starts_with(begin) || slash == std::string_view::npos) return std::nullopt;
+  return NumberIn(range.substr(slash + 1));
+}
+
+/// A key as S3 encodes it for XML.
+std::string KeyIn(const std::string& text, bool encoded) {
+  if (!encoded) return text;
+  std::string plain = text;
+  for (char& c : plain) c = c == '+' ? ' ' : c;
+  return UriDecode(plain);
+}
+
+Result<ListedPage> PageFrom(const XmlNode& root) {
+  const bool encoded = root["EncodingType"].text == "url";
+  ListedPage page;
+  for (const XmlNode* each : root.All("Contents")) {
+    const std::optional<std::uint64_t> size = NumberIn((*each)["Size"].text);
+    ListedObject object{KeyIn((*each)["Key"].text, encoded), size.value_or(0), (*each)["ETag"].text, (*each)["StorageClass"].text};
+    if (!size || object.key.empty()) return Fail("an object in the answer to 'ListObjectsV2' has no key or no size");
+    page.objects.push_back(std::move(object));
+  }
+  if (root["IsTruncated"].text != "true") return page;
+  page.next = root["NextContinuationToken"].text;
+  // SAFETY: a list that goes on and does not say where would end here, and what is behind it would seem to be missing.
+  if (page.next.empty()) return Fail("the answer to 'ListObjectsV2' goes on, and does not say where");
+  return page;
+}
+
 }  // namespace
 
 Task<Result<Object>> PutObject(Client& client, Bucket bucket, std::string key, std::string body, std::string content_type,
@@ -83,6 +125,44 @@ Task<Result<Unit>> DeleteObject(Client& client, Bucket bucket, std::string key, 
   Result<Reply> reply = co_await client.Send(std::move(call), timeout);
   if (!reply) co_return reply.error();
   co_return Done();
+}
+
+Task<Result<ListedPage>> ListObjects(Client& client, Bucket bucket, std::string prefix, std::string next, Duration timeout) {
+  Call call = CallOf("ListObjectsV2", bucket, "GET", "", Effect::kReads);
+  call.query = {{"encoding-type", "url"}, {"list-type", "2"}, {"prefix", prefix}};
+  if (!next.empty()) call.query.insert(call.query.begin(), {"continuation-token", next});
+  Result<Reply> reply = co_await client.Send(std::move(call), timeout);
+  if (!reply) co_return reply.error();
+  const Result<XmlNode> root = ParseXml(reply->body, "ListObjectsV2");
+  if (!root) co_return root.error();
+  if (root->name != "ListBucketResult") co_return Fail("'ListObjectsV2' was answered by '" + root->name + "'");
+  co_return PageFrom(*root);
+}
+
+Task<Result<ObjectPart>> GetObjectPart(Client& client, Bucket bucket, std::string key, Range range, std::string etag,
+                                       Duration timeout) {
+  Call call = CallOf("GetObject", bucket, "GET", key, Effect::kReads);
+  call.headers = {{"Range", "bytes=" + std::to_string(range.offset) + "-" + std::to_string(range.offset + range.length - 1)}};
+  if (!etag.empty()) call.headers.emplace_back("If-Match", etag);
+  call.answers = {"PreconditionFailed", "InvalidObjectState"};
+  Result<Reply> reply = co_await client.Send(std::move(call), timeout);
+  if (!reply) co_return reply.error();
+  ObjectPart part;
+  part.code = reply->code;
+  if (!part.code.empty()) co_return part;
+  part.etag = reply->Header("etag");
+  // A store that knows no ranges answers the whole object, with 200.
+  const std::optional<std::uint64_t> total = reply->status == 206  ? TotalIn(reply->Header("content-range"), range.offset)
+                                             : range.offset == 0 ? std::optional<std::uint64_t>(reply->body.size())
+                                                                 : std::nullopt;
+  const std::uint64_t due = total && *total > range.offset ? std::min(range.length, *total - range.offset) : 0;
+  if (!total || (reply->status == 206 ? reply->body.size() != due : reply->body.size() < due)) {
+    co_return Fail("the answer to 'GetObject' is not the range of '" + key + "' that was asked for");
+  }
+  part.total = *total;
+  part.body = std::move(reply->body);
+  part.body.resize(due);
+  co_return part;
 }
 
 Task<Result<std::vector<ReplicationRule>>> GetBucketReplication(Client& client, Bucket bucket, Duration timeout) {

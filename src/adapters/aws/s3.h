@@ -1,9 +1,11 @@
 #pragma once
 
-// S3: small objects (canaries, the object that a health check looks at) and how a bucket is replicated.
+// S3: small objects (canaries, the object that a health check looks at), how a bucket is replicated, and what reading a large
+// one takes: its list, page by page, and ranges of its objects.
 // Thread rule: as Client.
 // @source S3 API reference, 2006-03-01
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,6 +42,36 @@ Task<Result<Object>> GetObject(Client& client, Bucket bucket, std::string key, D
 Task<Result<Object>> HeadObject(Client& client, Bucket bucket, std::string key, Duration timeout);
 /// Done when it is not there. In a bucket with versions: a marker is put over it.
 Task<Result<Unit>> DeleteObject(Client& client, Bucket bucket, std::string key, Duration timeout);
+
+struct ListedObject {
+  std::string key;
+  std::uint64_t size = 0;
+  std::string etag;
+  std::string storage_class;  ///< "STANDARD", "GLACIER", …; empty: the answer does not say
+};
+struct ListedPage {
+  std::vector<ListedObject> objects;  ///< at most 1000
+  std::string next;                   ///< what the next page is asked with; empty: this is the last one
+};
+/// One page of the objects whose keys begin with `prefix`, by key. Older versions and what a delete marker hides are not in it.
+/// @param next  ListedPage::next of the page before; empty: from the first
+/// @error kFail: an answer that cannot be read whole
+Task<Result<ListedPage>> ListObjects(Client& client, Bucket bucket, std::string prefix, std::string next, Duration timeout);
+
+struct Range {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 1;  ///< at least 1; as much of it as the object has comes
+};
+struct ObjectPart {
+  std::string body;
+  std::string etag;
+  std::uint64_t total = 0;   ///< bytes that the object has
+  std::string code;  ///< not empty: it cannot be read as it is ("PreconditionFailed": another etag, "InvalidObjectState": archived)
+};
+/// @param etag  of the object that is meant; empty: whatever stands there
+/// @error kNotFound; kFail: the answer is no answer to this range
+Task<Result<ObjectPart>> GetObjectPart(Client& client, Bucket bucket, std::string key, Range range, std::string etag,
+                                       Duration timeout);
 
 struct ReplicationRule {
   std::string id;

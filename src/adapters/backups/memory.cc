@@ -80,6 +80,7 @@ std::unique_ptr<SQLite::Database> OpenFile(const fs::path& file) {
 }  // namespace
 
 std::optional<StoredIdentity> IdentityOf(const fs::path& file, std::uint64_t offset, std::string expected) {
+  if (file.string().starts_with("s3://")) return std::nullopt;  // an object, whatever lies here under such a path
   struct stat about {};
   if (stat(file.c_str(), &about) != 0) return std::nullopt;
   StoredIdentity identity;

@@ -1,11 +1,10 @@
-// A pgBackRest repository on a file system: info files and their copies, manifests, files alone or in bundles, compressed,
+// A pgBackRest repository, on a file system or in a store of objects: info files and their copies, manifests, files alone or in bundles, compressed,
 // encrypted; the archive of each cluster that it served. Read natively: nothing of pgBackRest runs.
-
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <set>
 
+#include "adapters/backups/folder.h"
 #include "adapters/backups/source_internal.h"
 #include "backup/pgbackrest.h"
 
@@ -18,10 +17,7 @@ using pgbackrest::BackupInfo;
 using pgbackrest::ListedBackup;
 using pgbackrest::RepoManifest;
 
-bool Exists(const fs::path& path) {
-  std::error_code problem;
-  return fs::exists(path, problem);
-}
+constexpr std::size_t kLargestText = 256U << 20;  // a manifest of about a million files
 
 /// Where a file's stored bytes are.
 struct Place {
@@ -38,22 +34,26 @@ class RepoSetReader : public SetReader {
     std::uint64_t stored_size = 0;
     bool hashed = false;  ///< the manifest states a hash of its content
   };
-  RepoSetReader(std::vector<File> files, Compression compression, std::shared_ptr<Secret> pass)
-      : files_(std::move(files)), compression_(compression), pass_(std::move(pass)) {}
+  RepoSetReader(std::shared_ptr<Folder> folder, std::vector<File> files, Compression compression, std::shared_ptr<Secret> pass)
+      : folder_(std::move(folder)), files_(std::move(files)), compression_(compression), pass_(std::move(pass)) {}
 
   std::size_t Units() const override { return files_.size(); }
   std::uint64_t StoredBytes(std::size_t unit) const override { return files_[unit].stored_size; }
   std::string PathOf(std::size_t unit) const override { return files_[unit].path; }
-  std::optional<StoredPlace> PlaceOf(std::size_t unit) const override { return StoredPlace{files_[unit].place.file, files_[unit].place.offset}; }
+  std::optional<StoredPlace> PlaceOf(std::size_t unit) const override {
+    if (folder_->remote()) return std::nullopt;  // an object has no times of an inode to be known by
+    return StoredPlace{files_[unit].place.file, files_[unit].place.offset};
+  }
   void Read(std::size_t unit, FileSink& sink) override {
     const File& file = files_[unit];
-    StreamPtr stream = file.place.part ? OpenFilePart(file.place.file, file.place.offset, file.stored_size) : OpenFile(file.place.file);
+    StreamPtr stream = file.place.part ? folder_->OpenPart(file.place.file, file.place.offset, file.stored_size) : folder_->Open(file.place.file);
     if (pass_) stream = DecryptCbc(std::move(stream), *pass_);
     stream = Decompress(std::move(stream), compression_, file.hashed);
     Pump(*stream, file.path, sink);
   }
 
  private:
+  std::shared_ptr<Folder> folder_;
   std::vector<File> files_;
   Compression compression_;
   std::shared_ptr<Secret> pass_;
@@ -80,18 +80,22 @@ struct Pair {
   bool key_problem = false;
 };
 
-class PgBackRestRepo : public Source {
+class PgBackRestRepo : public FolderSource {
  public:
-  PgBackRestRepo(fs::path root, std::string stanza, std::shared_ptr<Secret> pass)
-      : root_(std::move(root)), stanza_(std::move(stanza)), pass_(std::move(pass)), name_(root_.string() + " stanza " + stanza_) {}
+  PgBackRestRepo(std::shared_ptr<Folder> folder, fs::path root, std::string stanza, std::shared_ptr<Secret> pass)
+      : FolderSource(std::move(folder)), root_(std::move(root)), stanza_(std::move(stanza)), pass_(std::move(pass)), name_(root_.string() + " stanza " + stanza_) {}
 
   const std::string& name() const override { return name_; }
-  std::optional<PgBackRestPlace> pgbackrest() const override { return PgBackRestPlace{root_, stanza_, pass_}; }
+  std::optional<PgBackRestPlace> pgbackrest() const override {
+    if (repo().remote()) return std::nullopt;
+    return PgBackRestPlace{root_, stanza_, pass_};
+  }
 
   Result<Inventory> Look() override {
     Inventory inventory;
     LookAtArchives(inventory);
     LookAtBackups(inventory);
+    if (const std::optional<Error> trouble = repo().Trouble()) return *trouble;
     return inventory;
   }
 
@@ -113,7 +117,7 @@ class PgBackRestRepo : public Source {
   }
 
   StreamPtr OpenWal(const WalFile& file) override {
-    StreamPtr stream = OpenFile(file.file);
+    StreamPtr stream = repo().Open(file.file);
     if (wal_pass_) stream = DecryptCbc(std::move(stream), *wal_pass_);
     return Decompress(std::move(stream), file.compression);
   }
@@ -123,7 +127,8 @@ class PgBackRestRepo : public Source {
   [[nodiscard]] fs::path Archives() const { return root_ / "archive" / stanza_; }
 
   std::optional<std::string> ReadPlain(const fs::path& file, const std::shared_ptr<Secret>& pass, ReadError& error) const {
-    std::optional<std::string> raw = ReadSmall(file, error);
+    const StreamPtr stored = repo().Open(file);
+    std::optional<std::string> raw = ReadAll(*stored, kLargestText, error);
     if (!raw) return std::nullopt;
     const bool encrypted = raw->starts_with("Salted__");
     if (!encrypted && !pass) return raw;
@@ -132,7 +137,7 @@ class PgBackRestRepo : public Source {
       return std::nullopt;
     }
     const StreamPtr stream = DecryptCbc(OpenText(std::move(*raw)), *pass);
-    return ReadAll(*stream, 256U << 20, error);
+    return ReadAll(*stream, kLargestText, error);
   }
 
   /// Reads `file` and its copy, tells what is wrong with them (F05, F06, F20), and hands out a text that `good` accepts.
@@ -217,7 +222,7 @@ class PgBackRestRepo : public Source {
       archive.system_id = cluster.system_id;
       std::vector<RawFile> files;
       const fs::path folder = Archives() / archive.name;
-      for (const StoredFile& file : ListTree(folder)) {
+      for (const StoredFile& file : repo().ListTree(folder)) {
         const fs::path path = folder / file.path;
         files.push_back({path.filename().string(), path, "", file.size});
       }
@@ -242,13 +247,10 @@ class PgBackRestRepo : public Source {
     std::set<std::string> labels;
     for (const ListedBackup& listed : info->backups) labels.insert(listed.label);
     for (const ListedBackup& listed : info->backups) inventory.sets.push_back(SetOf(listed, *info, labels, inventory));
-    std::error_code problem;
-    for (const fs::directory_entry& entry : fs::directory_iterator(Backups(), problem)) {
-      const std::string label = entry.path().filename().string();
-      std::error_code ignored;
-      if (!entry.is_directory(ignored) || entry.is_symlink(ignored) || !IsLabel(label) || labels.count(label) > 0) continue;
+    for (const std::string& label : repo().FoldersIn(Backups(), false)) {
+      if (!IsLabel(label) || labels.count(label) > 0) continue;
       // pgBackRest keeps the folder of a backup that is running, or was broken off, without a manifest that is whole.
-      if (!Exists(entry.path() / "backup.manifest")) continue;
+      if (!Exists(Backups() / label / "backup.manifest")) continue;
       inventory.findings.push_back(MakeFinding(7, label, label, "", "it is stored, and backup.info does not list it"));
     }
   }
@@ -350,14 +352,14 @@ class PgBackRestRepo : public Source {
     AddStray(set.label, own, stored);
     std::sort(stored.begin(), stored.end(), [](const StoredFile& a, const StoredFile& b) { return a.path < b.path; });
     CompareListing(set.label, listed, stored, findings);
-    content.reader = std::make_unique<RepoSetReader>(std::move(files), compression, pass);
+    content.reader = std::make_unique<RepoSetReader>(shared_repo(), std::move(files), compression, pass);
   }
 
   /// Files in the backup's own folder that its manifest does not know.
   void AddStray(const std::string& label, const std::set<fs::path>& own, std::vector<StoredFile>& stored) const {
     const fs::path folder = Backups() / label;
     for (const char* part : {"pg_data", "pg_tblspc"}) {
-      for (const StoredFile& file : ListTree(folder / part)) {
+      for (const StoredFile& file : repo().ListTree(folder / part)) {
         if (file.path.starts_with("pg_tblspc/")) continue;  // links to the folder beside this one
         if (own.count(folder / part / file.path) == 0) stored.push_back({std::string(part) + "/" + file.path, file.size});
       }
@@ -372,18 +374,15 @@ class PgBackRestRepo : public Source {
                                          : file.path == "tablespace_map"    ? &small.tablespace_map
                                                                             : nullptr;
     if (wanted == nullptr) return;
-    StreamPtr stream = place.part ? OpenFilePart(place.file, place.offset, file.stored_size) : OpenFile(place.file);
+    StreamPtr stream = place.part ? repo().OpenPart(place.file, place.offset, file.stored_size) : repo().Open(place.file);
     if (pass) stream = DecryptCbc(std::move(stream), *pass);
     stream = Decompress(std::move(stream), compression);
     ReadError error;
     *wanted = ReadAll(*stream, 1U << 20, error);
   }
 
-  static std::optional<std::uint64_t> SizeOf(const fs::path& file) {
-    struct stat about {};
-    if (stat(file.c_str(), &about) != 0) return std::nullopt;
-    return static_cast<std::uint64_t>(about.st_size);
-  }
+  [[nodiscard]] bool Exists(const fs::path& path) const { return repo().Exists(path); }
+  [[nodiscard]] std::optional<std::uint64_t> SizeOf(const fs::path& file) const { return repo().SizeOf(file); }
 
   fs::path root_;
   std::string stanza_;
@@ -394,22 +393,16 @@ class PgBackRestRepo : public Source {
   std::map<std::uint64_t, std::size_t> archive_of_;
 };
 
-std::vector<std::string> StanzasIn(const fs::path& root) {
+std::vector<std::string> StanzasIn(const Folder& folder, const fs::path& root) {
   std::set<std::string> names;
   for (const char* part : {"backup", "archive"}) {
-    std::error_code problem;
-    for (const fs::directory_entry& entry : fs::directory_iterator(root / part, problem)) {
-      std::error_code ignored;
-      if (entry.is_directory(ignored)) names.insert(entry.path().filename().string());
-    }
+    for (std::string& name : folder.FoldersIn(root / part, true)) names.insert(std::move(name));
   }
   return {names.begin(), names.end()};
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options) {
-  const std::vector<std::string> stanzas = StanzasIn(options.path);
+Result<std::unique_ptr<Source>> OpenIn(std::shared_ptr<Folder> folder, const SourceOptions& options) {
+  const std::vector<std::string> stanzas = StanzasIn(*folder, options.path);
   std::string known;
   for (const std::string& each : stanzas) known += (known.empty() ? "'" : ", '") + each + "'";
   std::string stanza = options.stanza;
@@ -419,7 +412,19 @@ Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options) {
   if (std::find(stanzas.begin(), stanzas.end(), stanza) == stanzas.end()) {
     return Fail("the repository '" + options.path.string() + "' holds no stanza '" + stanza + "'", "it holds " + known);
   }
-  return std::unique_ptr<Source>(std::make_unique<PgBackRestRepo>(options.path, stanza, options.cipher_pass));
+  return std::unique_ptr<Source>(std::make_unique<PgBackRestRepo>(std::move(folder), options.path, stanza, options.cipher_pass));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options) { return OpenIn(LocalFolder(), options); }
+
+Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options, std::shared_ptr<Blobs> blobs) {
+  SourceOptions at = options;
+  at.path = blobs->name();
+  Result<std::shared_ptr<Folder>> folder = BlobFolder(std::move(blobs));
+  if (!folder) return folder.error();
+  return OpenIn(std::move(*folder), at);
 }
 
 }  // namespace lifeboat::backup
