@@ -8,7 +8,8 @@ LossEstimate LossFromJson(const Json& json) {
   const std::string state = TextAt(json, "state");
   if (state == "proven zero") loss.kind = LossEstimate::Kind::kProvenZero;
   const Json& seconds = MemberAt(json, "seconds");
-  if (state != "bounded" || !seconds.is_number()) return loss;
+  // SAFETY: half a bound is none: what is not known is never taken for zero.
+  if (state != "bounded" || !seconds.is_number() || !MemberAt(json, "bytes").is_number()) return loss;
   loss.kind = LossEstimate::Kind::kBounded;
   loss.time = Duration(static_cast<std::int64_t>(seconds.get<double>() * 1e9));
   loss.bytes = {NumberAt(json, "bytes")};
