@@ -144,7 +144,7 @@ TEST_F(JournalTest, AnExecutionThatIsGoneWithAReplacedStoreIsLostAndNotWrittenFo
   const FakeStoreServer before = server_;
   Execution e = Some("x-1");
   ASSERT_TRUE(Await(journal_.Begin(e)).ok());
-  server_ = before;
+  server_.PutInPlace(before);
   EXPECT_EQ(Await(journal_.Write(e, false)), Journal::Written::kLost);
   EXPECT_EQ(Await(journal_.Write(e, true)), Journal::Written::kLost);
   EXPECT_FALSE(Stored("x-1"));

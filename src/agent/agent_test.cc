@@ -307,7 +307,7 @@ TEST_F(AgentTest, AnExecutionThatAnOldCopyOfTheStoreShowsAsRunningIsNotGoneOnWit
   const std::uint64_t promotions = static_cast<std::uint64_t>(East().promotions + West().promotions);
   // When: the copy is put in its place.
   sim_.KillAgent(sim_.witness);
-  sim_.store = *old;
+  sim_.store.PutInPlace(*old);
   ASSERT_TRUE(sim_.store.ValueOf("orders/current"));
   sim_.StartAgent(sim_.witness);
   // Then: the candidate's promises carry the lease, and nobody goes on with what the copy shows.

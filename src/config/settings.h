@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "config/aws_settings.h"
 #include "config/backup_settings.h"
 #include "model/policy.h"
 #include "model/region.h"
@@ -47,8 +48,8 @@ enum class StoreKind { kEmbedded, kEtcd, kDynamoDb };
 
 struct StoreSettings {
   StoreKind kind = StoreKind::kEmbedded;
-  RegionName host;   ///< embedded: the region whose agent hosts it
-  std::string file;  ///< embedded; default: <state_directory of host>/store.sqlite
+  RegionName host;                           ///< embedded: the region whose agent hosts it
+  std::string file;                          ///< embedded; default: <state_directory of host>/store.sqlite
   std::vector<std::string> endpoints;        ///< etcd: "https://10.0.0.1:2379", one a member; asked in turn
   std::string user;                          ///< etcd; empty: no login
   std::optional<std::string> password_file;  ///< etcd, 0600
@@ -81,8 +82,9 @@ struct Settings {
   LoginSettings login;
   DnsSettings dns;
   std::vector<BackupSourceSettings> backups;  ///< in the file's order; names are unique
-  std::string token_file;      ///< shared token of agents and command line, 0600
-  std::filesystem::path file;  ///< where it was read from
+  std::optional<AwsSettings> aws;             ///< parts that AWS runs; nothing: none
+  std::string token_file;                     ///< shared token of agents and command line, 0600
+  std::filesystem::path file;                 ///< where it was read from
 
   [[nodiscard]] const RegionSettings* Find(const RegionName& region) const;
   /// The backup source of that name, or null.

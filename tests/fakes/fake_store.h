@@ -47,6 +47,12 @@ class FakeStoreServer {
     RingAll();
     return incarnation_;
   }
+  /// An old copy of its file is put in its place. Who waits at the door stays who waits now, not who waited then.
+  void PutInPlace(const FakeStoreServer& copy) {
+    auto bells = std::move(bells_);
+    *this = copy;
+    bells_ = std::move(bells);
+  }
   bool up = true;
   bool full = false;  ///< its disk is full: durable changes fail
   std::uint64_t commits = 0;
