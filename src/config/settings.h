@@ -12,6 +12,7 @@
 #include "base/types.h"
 #include "config/aws_settings.h"
 #include "config/backup_settings.h"
+#include "config/fence_settings.h"
 #include "model/policy.h"
 #include "model/region.h"
 
@@ -33,6 +34,7 @@ struct RegionSettings {
   Endpoint agent;                            ///< where its agent listens
   std::string state_directory;               ///< absolute: the agent's durable record, journal, evidence, ledger, guard socket
   std::optional<DatabaseSettings> database;  ///< data regions only
+  std::optional<FenceSettings> fence;        ///< data regions only: how others stop its instance; nothing: they do not
 };
 
 /// How to log in to every database of the service.
