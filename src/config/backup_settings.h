@@ -45,13 +45,31 @@ struct BackupObjectives {
   Duration rpo{0};           ///< what a restore to the newest moment would lose
 };
 
+/// How a bucket is reached. "": as the environment says.
+struct BackupStore {
+  std::string region;
+  std::string endpoint;  ///< "https://host[:port]", asked by path; "": AWS's own
+  std::string ca_file;   ///< certificates that the endpoint's is checked by; "": AWS_CA_BUNDLE, else the system's
+  std::string profile;   ///< of AWS's shared files: a role that only reads; "": the usual chain
+};
+
+/// A second bucket in which every object of the first must lie.
+struct BackupReplica {
+  std::string path;  ///< "s3://bucket/prefix"; "": none is promised
+  BackupStore store;
+  Duration lag{0};   ///< how long an object may be on its way
+};
+
 /// One place where backups lie.
 struct BackupSourceSettings {
   std::string name;
   RegionName region;  ///< whose agent looks
   BackupKind kind = BackupKind::kAuto;
-  std::string path;  ///< absolute
-  std::string wal;   ///< archive folder beside base backups; may be empty
+  std::string path;  ///< absolute, or "s3://bucket/prefix"
+  std::string wal;   ///< archive folder beside base backups, written likewise; may be empty
+  BackupStore store;      ///< of what begins with s3://
+  BackupReplica replica;
+  bool locked = false;    ///< its buckets must keep versions and have Object Lock
   std::string stanza;            ///< pgBackRest; "": the only one
   std::string cipher_pass_file;  ///< pgBackRest, 0600; "": not encrypted
   unsigned threads = 2;

@@ -170,6 +170,74 @@ TEST(Backups, ARestoreNeverLiesWhereSomethingElseDoes) {
               HasSubstr("'schedule.restore_every' of backup source 'nightly' is given, and a restore needs a place"));
 }
 
+constexpr const char* kStore = R"(backups:
+  - name: nightly
+    region: us-east-1
+    kind: pgbackrest
+    path: s3://orders-backups/pgbackrest
+    s3_region: us-east-1
+    s3_endpoint: https://minio.example.net:9000
+    s3_ca_file: /etc/ca.pem
+    s3_profile: backup reader
+    replica: {path: s3://orders-west/pgbackrest, s3_region: us-west-2, lag: 30min}
+    locked: true
+    schedule: {every: 1d, restore_every: 7d}
+    scratch: {folder: /srv/scratch}
+  - {name: base, region: us-west-2, path: /srv/base, wal: s3://orders-backups/wal, s3_region: us-east-1}
+)";
+
+std::string StoreErrorOf(const std::string& piece, const std::string& replacement) {
+  std::string text = kStore;
+  const auto at = text.find(piece);
+  EXPECT_NE(at, std::string::npos) << "not in the good text: " << piece;
+  const auto settings = Parse(text.replace(at, piece.size(), replacement));
+  return settings.ok() ? "loaded" : settings.error().Text();
+}
+
+TEST(Backups, ASourceMayLieInS3) {
+  const auto settings = Parse(kStore);
+  ASSERT_TRUE(settings.ok()) << settings.error().Text();
+  const BackupSourceSettings& s = settings->backups[0];
+  EXPECT_EQ(s.path, "s3://orders-backups/pgbackrest");
+  EXPECT_EQ(s.store.region, "us-east-1");
+  EXPECT_EQ(s.store.endpoint, "https://minio.example.net:9000");
+  EXPECT_EQ(s.store.ca_file, "/etc/ca.pem");
+  EXPECT_EQ(s.store.profile, "backup reader");
+  EXPECT_EQ(s.replica.path, "s3://orders-west/pgbackrest");
+  EXPECT_EQ(s.replica.store.region, "us-west-2");
+  EXPECT_EQ(s.replica.store.endpoint, "");
+  EXPECT_EQ(s.replica.store.profile, "backup reader") << "one reader reads both";
+  EXPECT_EQ(s.replica.lag, 30min);
+  EXPECT_TRUE(s.locked);
+  EXPECT_EQ(settings->backups[1].wal, "s3://orders-backups/wal");
+  EXPECT_EQ(settings->backups[1].store.region, "us-east-1");
+  EXPECT_EQ(settings->backups[1].replica.path, "");
+  EXPECT_FALSE(settings->backups[1].locked);
+}
+
+TEST(Backups, WhatIsSaidOfS3MustFitIt) {
+  for (const char* path : {"s3://", "s3://ab", "s3://Orders/x", "s3://orders_x/y", "s3://orders//x", "s3:orders/x", "gs://orders/x",
+                           "orders/x"}) {
+    EXPECT_THAT(StoreErrorOf("s3://orders-backups/pgbackrest", path),
+                HasSubstr("'path' of backup source 'nightly' must be an absolute path or a folder in S3"))
+        << path;
+  }
+  EXPECT_EQ(StoreErrorOf("s3://orders-backups/pgbackrest", "s3://orders.backups-2"), "loaded") << "a whole bucket";
+  for (const char* url : {"minio.example.net", "https://", "https://a b", "https://host/path", "https://host:0", "ftp://host"}) {
+    EXPECT_THAT(StoreErrorOf("https://minio.example.net:9000", url), HasSubstr("'s3_endpoint' of backup source 'nightly' must be a URL")) << url;
+  }
+  for (const char* url : {"https://10.0.0.1", "https://[::1]:9000", "https://minio"}) {
+    EXPECT_EQ(StoreErrorOf("https://minio.example.net:9000", url), "loaded") << url;
+  }
+  EXPECT_THAT(StoreErrorOf("https://minio.example.net:9000", "http://minio:9000"), HasSubstr("pgBackRest restores by TLS alone"));
+  EXPECT_THAT(StoreErrorOf("path: s3://orders-west/pgbackrest", "path: /srv/west"),
+              HasSubstr("'replica.path' of backup source 'nightly' must be a folder in S3"));
+  EXPECT_THAT(StoreErrorOf("wal: s3://orders-backups/wal", "wal: /srv/wal"),
+              HasSubstr("'s3_region' of backup source 'base' is given, and nothing lies in S3"));
+  EXPECT_THAT(StoreErrorOf("wal: s3://orders-backups/wal", "wal: s3://orders-backups/wal, locked: true"),
+              HasSubstr("'locked' of backup source 'base' is given, and 'path' is no folder in S3"));
+}
+
 TEST(Backups, ValuesHoldTheirBounds) {
   EXPECT_THAT(ErrorOf("threads: 4", "threads: 0"),
               HasSubstr("'threads' of backup source 'nightly' must lie between 1 and 64, not '0'"));

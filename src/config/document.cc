@@ -65,6 +65,10 @@ std::optional<std::string> ElsewhereInList(const std::string& section, const std
   return std::nullopt;
 }
 
+bool IsPath(std::string_view text) {
+  return text.starts_with('/') && std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
 /// Whether `text` is a value of the key's type.
 bool HasType(const Key& key, const std::string& text) {
   switch (key.type) {
@@ -82,8 +86,10 @@ bool HasType(const Key& key, const std::string& text) {
     }
     case KeyType::kBytes: return ParseByteCount(text).has_value();
     case KeyType::kEndpoint: return ParseEndpoint(text).has_value();
-    case KeyType::kPath:
-      return text.starts_with('/') && std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+    case KeyType::kPath: return IsPath(text);
+    case KeyType::kFolder: return IsPath(text) || IsS3Folder(text);
+    case KeyType::kS3: return IsS3Folder(text);
+    case KeyType::kUrl: return IsHostUrl(text);
     case KeyType::kDnsName: return IsDnsName(text);
     case KeyType::kNumber: return ParseNumber(text).has_value();
     case KeyType::kShare: return ParseShare(text).has_value();

@@ -137,8 +137,27 @@ constexpr Key kKeys[] = {
      "Region whose agent looks; `path` is as it is seen there."},
     {"backups[].kind", kChoice, kOptional, "auto", "auto|pgbackrest|base-backup|wal|dump", "pgbackrest", "",
      "What lies there; `auto` tells by what is found."},
-    {"backups[].path", kPath, kRequired, "", "", "/var/lib/pgbackrest", "", "The repository or folder. It is only ever read."},
-    {"backups[].wal", kPath, kOptional, "", "", "/var/lib/postgresql/archive", "", "Folder of archived WAL beside base backups."},
+    {"backups[].path", kFolder, kRequired, "", "", "/var/lib/pgbackrest", "",
+     "The repository or folder, here or in S3 (`s3://orders-backups/pgbackrest`). It is only ever read."},
+    {"backups[].wal", kFolder, kOptional, "", "", "/var/lib/postgresql/archive", "",
+     "Folder of archived WAL beside base backups, here or in S3."},
+    {"backups[].s3_region", kLabel, kOptional, "", "", "us-west-2", "default: `AWS_REGION` of whoever looks",
+     "Region of the buckets in `path` and `wal`."},
+    {"backups[].s3_endpoint", kUrl, kOptional, "", "", "https://minio.example.net:9000", "default: AWS's own",
+     "What speaks like S3, asked by path."},
+    {"backups[].s3_ca_file", kPath, kOptional, "", "", "/etc/lifeboat/minio-ca.pem", "default: the system's certificates",
+     "Certificates that the endpoint's is checked by."},
+    {"backups[].s3_profile", kText, kOptional, "", "", "backup-reader", "default: the usual chain of AWS",
+     "Profile of AWS's shared files: best a role that may only read."},
+    {"backups[].replica", kSection, kOptional, "", "", "", "", "A second bucket in which every object of `path` must lie too."},
+    {"backups[].replica.path", kS3, kRequired, "", "", "s3://orders-backups-west/pgbackrest", "", "The bucket, and the same folder in it."},
+    {"backups[].replica.s3_region", kLabel, kOptional, "", "", "us-west-2", "default: `AWS_REGION` of whoever looks",
+     "Region of that bucket."},
+    {"backups[].replica.s3_endpoint", kUrl, kOptional, "", "", "https://minio-west.example.net:9000", "default: AWS's own",
+     "What speaks like S3 there."},
+    {"backups[].replica.lag", kDuration, kOptional, "15min", "", "15min", "", "How long an object may be on its way."},
+    {"backups[].locked", kChoice, kOptional, "false", "false|true", "false", "",
+     "`true`: the buckets must keep versions and have Object Lock, so that nobody can destroy what lies there."},
     {"backups[].stanza", kText, kOptional, "", "", "orders", "", "pgBackRest's stanza; needed only where there are several."},
     {"backups[].cipher_pass_file", kPath, kOptional, "", "", "/etc/lifeboat/backup-pass", "mode 0600",
      "File that holds pgBackRest's repository passphrase, one line."},
@@ -280,6 +299,9 @@ Json SchemaOf(const Key& key) {
     case kWholeSeconds: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(us|ms|s|min|h|d)|.*\\$\\{.*)$"; break;
     case kBytes: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)|.*\\$\\{.*)$"; break;
     case kPath: schema["pattern"] = "^(/|.*\\$\\{)"; break;
+    case kFolder: schema["pattern"] = "^(/|s3://|.*\\$\\{)"; break;
+    case kS3: schema["pattern"] = "^(s3://|.*\\$\\{)"; break;
+    case kUrl: schema["pattern"] = "^(https?://|.*\\$\\{)"; break;
     case kUrlList:
       schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}, {"pattern", "^(https?://|.*\\$\\{)"}}}};
       break;
@@ -351,6 +373,9 @@ const char* Describe(KeyType type) {
     case kBytes: return "a size";
     case kEndpoint: return "an IP address and port";
     case kPath: return "an absolute path";
+    case kFolder: return "an absolute path or a folder in S3";
+    case kS3: return "a folder in S3";
+    case kUrl: return "a URL";
     case kUrlList: return "a list of URLs";
     case kLabelList: return "a list of short names";
     case kDnsName: return "a DNS name";
@@ -374,6 +399,9 @@ const char* HowToWrite(KeyType type) {
     case kBytes: return "write a number and a unit: 512B, 64MiB, 1GB";
     case kEndpoint: return "write an address that the other regions reach, never a name: 10.0.1.5:5432 or [2001:db8::5]:5432";
     case kPath: return "begin it with '/'";
+    case kFolder: return "begin it with '/', or write s3://BUCKET/PREFIX";
+    case kS3: return "write s3://BUCKET/PREFIX";
+    case kUrl: return "write 'https://' and a host, with its port where it is another than 443: https://minio.example.net:9000";
     case kUrlList: return "write one URL a member, with its address and port: '- https://10.0.1.9:2379'";
     case kLabelList: return "write one name each: '- eu-west-1'";
     case kDnsName: return "write labels joined by dots: orders-db.example.net.";

@@ -24,6 +24,9 @@ enum class KeyType {
   kBytes,
   kEndpoint,
   kPath,
+  kFolder,  ///< an absolute path, or "s3://BUCKET/PREFIX"
+  kS3,      ///< "s3://BUCKET/PREFIX" alone
+  kUrl,     ///< "https://host[:port]"
   kUrlList,
   kLabelList,
   kDnsName,

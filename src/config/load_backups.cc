@@ -33,6 +33,11 @@ class SourceBuilder {
     s.kind = KindOf(Text("kind"));
     s.path = Text("path");
     s.wal = Text("wal");
+    s.store = {Text("s3_region"), Text("s3_endpoint"), Text("s3_ca_file"), Text("s3_profile")};
+    s.replica.path = Text("replica.path");
+    s.replica.store = {Text("replica.s3_region"), Text("replica.s3_endpoint"), s.store.ca_file, s.store.profile};
+    s.replica.lag = Time("replica.lag");
+    s.locked = Text("locked") == "true";
     s.stanza = Text("stanza");
     s.cipher_pass_file = Text("cipher_pass_file");
     s.threads = ParseNumber(Text("threads")).value_or(s.threads);
@@ -80,6 +85,7 @@ class SourceRules {
   void Check() {
     Region();
     Kind();
+    Store();
     Numbers();
     Schedule();
     Folders();
@@ -122,6 +128,27 @@ class SourceRules {
     }
     if (Given("stanza") && (s_.stanza.empty() || s_.stanza.find('/') != std::string::npos)) {
       Complain("stanza", "is no name of a stanza", "look at 'pgbackrest info'");
+    }
+  }
+
+  void Store() {
+    const bool in_s3 = IsS3Folder(s_.path);
+    if (Good("path") && !in_s3 && !IsS3Folder(s_.wal)) {
+      for (const char* key : {"s3_region", "s3_endpoint", "s3_ca_file", "s3_profile"}) {
+        if (Given(key)) Complain(key, "is given, and nothing lies in S3", "write 'path: s3://BUCKET/PREFIX', or remove it");
+      }
+    }
+    if (Good("path") && !in_s3) {
+      for (const char* key : {"replica", "locked"}) {
+        if (Given(key)) Complain(key, "is given, and 'path' is no folder in S3", "remove it");
+      }
+    }
+    if (Good("replica.path") && s_.replica.path == s_.path && s_.replica.store.endpoint == s_.store.endpoint) {
+      Complain("replica.path", "is 'path' itself", "name the bucket of the other region");
+    }
+    // It could never be kept: what pgBackRest cannot reach it does not restore.
+    if (in_s3 && s_.kind == BackupKind::kPgBackRest && Given("schedule.restore_every") && s_.store.endpoint.starts_with("http:")) {
+      Complain("s3_endpoint", "is without TLS, and pgBackRest restores by TLS alone", "write 'https://…'");
     }
   }
 

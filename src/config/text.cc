@@ -140,6 +140,29 @@ bool IsMemberUrl(std::string_view text) {
   return false;
 }
 
+bool IsS3Folder(std::string_view text) {
+  constexpr std::string_view kScheme = "s3://";
+  if (!text.starts_with(kScheme) || text.size() > 1024) return false;
+  text.remove_prefix(kScheme.size());
+  if (text.ends_with('/')) text.remove_suffix(1);
+  const std::string_view bucket = text.substr(0, text.find('/'));
+  const auto edge = [](char c) { return (c >= 'a' && c <= 'z') || IsDigit(c); };
+  const bool named = bucket.size() >= 3 && bucket.size() <= 63 && edge(bucket.front()) && edge(bucket.back()) &&
+                     std::all_of(bucket.begin(), bucket.end(), [&](char c) { return edge(c) || c == '.' || c == '-'; });
+  if (!named || std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; })) return false;
+  return text.size() == bucket.size() || (text.find("//") == std::string_view::npos && !text.ends_with('/'));
+}
+
+bool IsHostUrl(std::string_view text) {
+  const bool tls = text.starts_with("https://");
+  if (!tls && !text.starts_with("http://")) return false;
+  const std::string host(text.substr(tls ? 8 : 7));
+  if (ParseEndpoint(host) || ParseEndpoint(host + ":443")) return true;
+  const auto colon = host.find(':');
+  const bool port = colon == std::string::npos || ParseEndpoint("127.0.0.1" + host.substr(colon)).has_value();
+  return port && IsDnsName(std::string_view(host).substr(0, colon));
+}
+
 bool IsLabel(std::string_view text) { return IsLabelWith(text, ""); }
 
 bool IsDnsName(std::string_view text) {

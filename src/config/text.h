@@ -38,6 +38,13 @@ struct Share {
 /// "https://" or "http://" and what ParseEndpoint reads, nothing after it.
 [[nodiscard]] bool IsMemberUrl(std::string_view text);
 
+/// "s3://bucket/folder/folder": the bucket of 3 to 63 lower-case letters, digits, dots and hyphens; no folder without a name.
+/// @source S3 user guide, "General purpose bucket naming rules"
+[[nodiscard]] bool IsS3Folder(std::string_view text);
+
+/// "https://" or "http://", a DNS name or an address, and perhaps a port; nothing after it.
+[[nodiscard]] bool IsHostUrl(std::string_view text);
+
 /// Lower-case letters, digits and hyphens, 1 to 63, no hyphen at either end. @source RFC 1123, section 2.1
 [[nodiscard]] bool IsLabel(std::string_view text);
 
