@@ -12,6 +12,7 @@
 #include "base/task.h"
 #include "base/time.h"
 #include "base/types.h"
+#include "ports/readiness.h"
 
 namespace lifeboat {
 
@@ -37,6 +38,8 @@ class Alarms {
                                                                  Duration timeout) = 0;
   /// One of them. @error kNotFound: there is no such alarm
   virtual Task<Result<AlarmState>> State(RegionName region, std::string name, Duration timeout) = 0;
+  /// Lines for `lifeboat check`: whether each exists, and what it says.
+  virtual Task<Result<std::vector<Readiness>>> Check(RegionName region, std::vector<std::string> names, Duration timeout) = 0;
 };
 
 }  // namespace lifeboat

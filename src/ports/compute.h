@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "base/time.h"
 #include "base/types.h"
+#include "ports/readiness.h"
 
 namespace lifeboat {
 
@@ -63,9 +65,16 @@ class Compute {
   /// Until `wanted` serve: healthy targets where a target group is named, in service by the group's word else.
   /// @error kRetry: not within `timeout`, with the numbers seen last; kFail: it cannot be seen how many run
   virtual Task<Result<ComputeState>> Await(RegionName region, std::uint64_t wanted, Duration timeout) = 0;
-  /// Sets the sizes of before. Already so: done. The only call here that makes anything smaller.
-  /// @error kRefused: they are neither what the scaling up left nor what was before: somebody has changed them, and they stay
+  /// Sets the sizes of before. Already so: done. The only call here that makes anything smaller. Where bounds exist and the desired
+  /// count has moved within them since, that count stays.
+  /// @error kRefused: a bound is neither what the scaling up left nor what was before, or the old upper one would cut what runs
+  /// now: somebody has changed it, and everything stays as it is
   virtual Task<Result<Unit>> PutBack(ComputeNote note, Duration timeout) = 0;
+
+  /// Lines for `lifeboat check`: whether `region` could carry its share.
+  /// @param source_ran  what the serving region ran, as last known; nothing: not known
+  virtual Task<Result<std::vector<Readiness>>> Check(RegionName region, std::optional<std::uint64_t> source_ran,
+                                                     Duration timeout) = 0;
 };
 
 /// How many are wanted: `share` percent of what the source ran, rounded up, and never fewer than there are.

@@ -4,12 +4,14 @@
 // Thread rule: one executor that runs one thing at a time.
 
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "base/time.h"
 #include "base/types.h"
+#include "ports/readiness.h"
 
 namespace lifeboat {
 
@@ -28,6 +30,8 @@ class Hook {
   /// @return what it answered @error kFail: it ran and failed, with its own words; kNotFound: there is no such program in that
   /// region; kRetry: it was not called; kUnknownOutcome: called, and no answer: it may have run, or run still
   virtual Task<Result<Json>> Call(RegionName region, Json payload, Duration timeout) = 0;
+  /// Lines for `lifeboat check`: whether it could be called in `region`.
+  virtual Task<Result<std::vector<Readiness>>> Check(RegionName region, Duration timeout) = 0;
 };
 
 }  // namespace lifeboat

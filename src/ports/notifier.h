@@ -5,11 +5,13 @@
 // Thread rule: one executor that runs one thing at a time.
 
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "base/time.h"
+#include "ports/readiness.h"
 
 namespace lifeboat {
 
@@ -22,6 +24,8 @@ class Notifier {
   /// @param body     an object; at most 200 KiB as text
   /// @error kRetry: not taken; kUnknownOutcome: perhaps taken; kNotFound: nobody there; kFail: it will never be taken
   virtual Task<Result<Unit>> Tell(std::string subject, Json body, Duration timeout) = 0;
+  /// Lines for `lifeboat check`: whether it exists and leads to anybody.
+  virtual Task<Result<std::vector<Readiness>>> Check(Duration timeout) = 0;
 };
 
 }  // namespace lifeboat

@@ -13,6 +13,7 @@
 #include "base/task.h"
 #include "base/time.h"
 #include "base/types.h"
+#include "ports/readiness.h"
 
 namespace lifeboat {
 
@@ -90,6 +91,10 @@ class Objects {
   /// All of it to `to`, nothing to the others, in one change; then read until it says so. AWS: takes about two minutes to be felt.
   /// Never all off. Twice is as once. @error kUnknownOutcome: read Routes
   virtual Task<Result<Unit>> RouteTo(RegionName to, RegionName avoid, Duration timeout) = 0;
+
+  /// Lines for `lifeboat check`: whether what is written in `from` would be found in `to`.
+  /// @param canary_age  how old the newest canary that has arrived may be; 0: canaries are not looked at
+  virtual Task<Result<std::vector<Readiness>>> Check(RegionName from, RegionName to, Duration canary_age, Duration timeout) = 0;
 };
 
 }  // namespace lifeboat
