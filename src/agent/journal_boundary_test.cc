@@ -223,9 +223,13 @@ class JournalBoundary : public ::testing::TestWithParam<Fate> {
       const auto follows = [&] { return story.sim.Server(last.source).Streams() && story.sim.Item()->IsCandidate(last.source); };
       EXPECT_TRUE(story.sim.RunUntil(follows, 5s)) << story.sim.Picture();
     }
-    if (last.kind != PlanKind::kRejoin) EXPECT_LE(serving.promotions, 1) << story.sim.Picture();
+    if (last.kind != PlanKind::kRejoin) {
+      EXPECT_LE(serving.promotions, 1) << story.sim.Picture();
+    }
     // A failover's losses are those of the region that was lost; where nothing was lost but an agent, no row is.
-    if (last.kind != PlanKind::kFailover) EXPECT_EQ(Missing(story, serving), 0u) << story.sim.Picture();
+    if (last.kind != PlanKind::kFailover) {
+      EXPECT_EQ(Missing(story, serving), 0u) << story.sim.Picture();
+    }
     for (const auto& server : story.sim.servers.all()) EXPECT_FALSE(server->unsaved_loss) << story.sim.Picture();
   }
   /// Nobody may go on in its place: whoever asks is told what is waited for, and what ends the wait.

@@ -34,17 +34,17 @@ inline Task<> Pause(boost::asio::any_io_executor executor, Duration d) {
 template <typename Work>
 Task<std::invoke_result_t<Work>> Blocking(boost::asio::any_io_executor executor, boost::asio::thread_pool& pool, Work work,
                                           Deadline deadline) {
-  using Answer = std::invoke_result_t<Work>;
+  using Outcome = std::invoke_result_t<Work>;
   struct Pending {
     explicit Pending(const boost::asio::any_io_executor& ex) : done(ex) {}
     boost::asio::steady_timer done;
-    std::optional<Answer> answer;
+    std::optional<Outcome> answer;
   };
   // Shared: whoever comes last, the waiter that gave up or the work that took too long, frees it.
   auto pending = std::make_shared<Pending>(executor);
   pending->done.expires_at(deadline.at());
   boost::asio::post(pool, [pending, executor, work = std::move(work)]() mutable {
-    auto answer = std::make_shared<Answer>(work());
+    auto answer = std::make_shared<Outcome>(work());
     boost::asio::post(executor, [pending, answer] {
       pending->answer = std::move(*answer);
       pending->done.cancel();
