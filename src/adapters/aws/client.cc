@@ -84,6 +84,9 @@ Result<Sent> Client::State::Build(const Call& call, const Credentials& keys) con
   if (!endpoint) return endpoint.error();
   std::string url = call.endpoint.empty() ? endpoint->url : call.endpoint;
   std::string path = call.path;
+  if (!call.host_prefix.empty() && call.endpoint.empty() && !endpoint->by_hand) {
+    url.insert(url.find("://") + 3, call.host_prefix + ".");
+  }
   if (!call.bucket.empty()) {
     // Under an endpoint of AWS's own the bucket is part of the host; a name with dots would not fit the certificate.
     const bool in_host = call.endpoint.empty() && !endpoint->by_hand && call.bucket.find('.') == std::string::npos;

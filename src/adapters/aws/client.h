@@ -45,9 +45,10 @@ struct Call {
   Pairs headers;
   std::string body;
   Effect effect = Effect::kOnce;
-  std::string bucket;                ///< S3: part of the host or of the path, as the endpoint wants it
-  std::string endpoint;              ///< of this call alone ("https://host"); empty: the service's in that region
-  int attempts = 0;                  ///< at most; 0: as the client's limits say
+  std::string bucket;       ///< S3: part of the host or of the path, as the endpoint wants it
+  std::string host_prefix;  ///< "123456789012": stands before the host of AWS's own endpoints; one set by hand stays as it is
+  std::string endpoint;     ///< of this call alone ("https://host"); empty: the service's in that region
+  int attempts = 0;         ///< at most; 0: as the client's limits say
   std::vector<std::string> answers;  ///< error codes that are answers to this caller: they come as a Reply with `code`
 };
 

@@ -44,6 +44,7 @@ constexpr std::array kServiceIds{
     ServiceId{"s3-control", "S3_CONTROL"},
     ServiceId{"sts", "STS"},
     ServiceId{"dynamodb", "DYNAMODB"},
+    ServiceId{"application-autoscaling", "APPLICATION_AUTO_SCALING"},
     ServiceId{"autoscaling", "AUTO_SCALING"},
     ServiceId{"ec2", "EC2"},
     ServiceId{"ecs", "ECS"},
