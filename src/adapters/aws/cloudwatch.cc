@@ -12,6 +12,7 @@ namespace {
 constexpr QueryService kService{"monitoring", "2010-08-01"};
 constexpr std::size_t kMostMetrics = 500;
 constexpr int kMostPages = 100;
+constexpr int kMostAlarms = 100;
 
 std::string IsoTime(WallTime at) { return FormatWallTime(at).substr(0, 19) + "Z"; }
 
@@ -76,6 +77,29 @@ Task<Result<std::vector<std::optional<Datum>>>> Newest(Client& client, std::stri
     if (token.empty()) co_return newest;
   }
   co_return Fail("'GetMetricData' has more pages than can be");
+}
+
+Task<Result<std::vector<Alarm>>> DescribeAlarms(Client& client, std::string region, std::vector<std::string> names,
+                                                Duration timeout) {
+  std::vector<Alarm> alarms;
+  // Without a name it would be all alarms of the account.
+  if (names.empty()) co_return alarms;
+  if (names.size() > kMostAlarms) co_return Fail("more than 100 alarms at once");
+  QueryParameters parameters;
+  parameters.List("AlarmNames.member", names).List("AlarmTypes.member", {"MetricAlarm", "CompositeAlarm"});
+  parameters.Number("MaxRecords", kMostAlarms);
+  Call call = QueryCall(kService, std::move(region), "DescribeAlarms", parameters, Effect::kReads);
+  Result<Reply> reply = co_await client.Send(std::move(call), timeout);
+  if (!reply) co_return reply.error();
+  const Result<XmlNode> result = QueryResult(*reply, "DescribeAlarms");
+  if (!result) co_return result.error();
+  for (const char* kind : {"MetricAlarms", "CompositeAlarms"}) {
+    for (const XmlNode& node : (*result)[kind].children) {
+      alarms.push_back(Alarm{node["AlarmName"].text, node["StateValue"].text, node["StateReason"].text,
+                             ParseTimestamp(node["StateUpdatedTimestamp"].text)});
+    }
+  }
+  co_return alarms;
 }
 
 }  // namespace lifeboat::aws::cloudwatch

@@ -1,8 +1,10 @@
 #pragma once
 
-// CloudWatch: the newest value of metrics, as far as lag and readiness need them.
+// CloudWatch: the newest value of metrics, as far as lag and readiness need them, and what alarms say.
 // Thread rule: as Client.
 // @source CloudWatch API reference, 2010-08-01
+// @iam cloudwatch:GetMetricData
+// @iam cloudwatch:DescribeAlarms
 
 #include <optional>
 #include <string>
@@ -30,5 +32,15 @@ struct Datum {
 /// @error kFail: CloudWatch says that it may not be read
 Task<Result<std::vector<std::optional<Datum>>>> Newest(Client& client, std::string region, std::vector<Metric> metrics,
                                                        WallTime from, WallTime to, Duration timeout);
+
+struct Alarm {
+  std::string name;
+  std::string state;  ///< "OK", "ALARM", "INSUFFICIENT_DATA"
+  std::string reason;
+  std::optional<WallTime> since;
+};
+/// Alarms of metrics and composed ones, at most 100 names. What does not exist is not in the answer.
+Task<Result<std::vector<Alarm>>> DescribeAlarms(Client& client, std::string region, std::vector<std::string> names,
+                                                Duration timeout);
 
 }  // namespace lifeboat::aws::cloudwatch

@@ -52,6 +52,7 @@ ReplicationRule RuleFrom(const XmlNode& node) {
   rule.destination = node["Destination"]["Bucket"].text;
   rule.delete_markers = node["DeleteMarkerReplication"]["Status"].text == "Enabled";
   rule.time_control = node["Destination"]["ReplicationTime"]["Status"].text == "Enabled";
+  rule.metrics = node["Destination"]["Metrics"]["Status"].text == "Enabled";
   rule.kms_objects = node["SourceSelectionCriteria"]["SseKmsEncryptedObjects"]["Status"].text == "Enabled";
   rule.replica_kms_key = node["Destination"]["EncryptionConfiguration"]["ReplicaKmsKeyID"].text;
   return rule;
@@ -152,9 +153,9 @@ Task<Result<ObjectPart>> GetObjectPart(Client& client, Bucket bucket, std::strin
   if (!part.code.empty()) co_return part;
   part.etag = reply->Header("etag");
   // A store that knows no ranges answers the whole object, with 200.
-  const std::optional<std::uint64_t> total = reply->status == 206  ? TotalIn(reply->Header("content-range"), range.offset)
-                                             : range.offset == 0 ? std::optional<std::uint64_t>(reply->body.size())
-                                                                 : std::nullopt;
+  const std::optional<std::uint64_t> total = reply->status == 206 ? TotalIn(reply->Header("content-range"), range.offset)
+                                             : range.offset == 0  ? std::optional<std::uint64_t>(reply->body.size())
+                                                                  : std::nullopt;
   const std::uint64_t due = total && *total > range.offset ? std::min(range.length, *total - range.offset) : 0;
   if (!total || (reply->status == 206 ? reply->body.size() != due : reply->body.size() < due)) {
     co_return Fail("the answer to 'GetObject' is not the range of '" + key + "' that was asked for");
@@ -189,6 +190,24 @@ Task<Result<bool>> GetBucketVersioning(Client& client, Bucket bucket, Duration t
   if (!root) co_return root.error();
   // The root is not looked at: what stands in for S3 names it otherwise, and a bucket that never had versions answers it empty.
   co_return (*root)["Status"].text == "Enabled";
+}
+
+Task<Result<BucketEncryption>> GetBucketEncryption(Client& client, Bucket bucket, Duration timeout) {
+  Call call = CallOf("GetBucketEncryption", bucket, "GET", "", Effect::kReads);
+  call.query = {{"encryption", ""}};
+  call.answers = {"ServerSideEncryptionConfigurationNotFoundError"};
+  Result<Reply> reply = co_await client.Send(std::move(call), timeout);
+  if (!reply) co_return reply.error();
+  BucketEncryption encryption;
+  if (!reply->code.empty()) co_return encryption;
+  const Result<XmlNode> root = ParseXml(reply->body, "GetBucketEncryption");
+  if (!root) co_return root.error();
+  if (root->name != "ServerSideEncryptionConfiguration")
+    co_return Fail("'GetBucketEncryption' was answered by '" + root->name + "'");
+  const XmlNode& way = (*root)["Rule"]["ApplyServerSideEncryptionByDefault"];
+  encryption.algorithm = way["SSEAlgorithm"].text;
+  encryption.kms_key = way["KMSMasterKeyID"].text;
+  co_return encryption;
 }
 
 }  // namespace lifeboat::aws::s3

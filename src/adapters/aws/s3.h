@@ -4,6 +4,13 @@
 // one takes: its list, page by page, and ranges of its objects.
 // Thread rule: as Client.
 // @source S3 API reference, 2006-03-01
+// @iam s3:PutObject
+// @iam s3:GetObject
+// @iam s3:DeleteObject
+// @iam s3:ListBucket
+// @iam s3:GetReplicationConfiguration
+// @iam s3:GetBucketVersioning
+// @iam s3:GetEncryptionConfiguration
 
 #include <cstdint>
 #include <optional>
@@ -65,7 +72,7 @@ struct Range {
 struct ObjectPart {
   std::string body;
   std::string etag;
-  std::uint64_t total = 0;   ///< bytes that the object has
+  std::uint64_t total = 0;  ///< bytes that the object has
   std::string code;  ///< not empty: it cannot be read as it is ("PreconditionFailed": another etag, "InvalidObjectState": archived)
 };
 /// @param etag  of the object that is meant; empty: whatever stands there
@@ -81,6 +88,7 @@ struct ReplicationRule {
   std::string destination;  ///< bucket ARN
   bool delete_markers = false;
   bool time_control = false;
+  bool metrics = false;      ///< pending and failed operations are counted in CloudWatch
   bool kms_objects = false;  ///< objects under a key of KMS too
   std::string replica_kms_key;
 };
@@ -88,5 +96,12 @@ struct ReplicationRule {
 Task<Result<std::vector<ReplicationRule>>> GetBucketReplication(Client& client, Bucket bucket, Duration timeout);
 /// True: versioning is on.
 Task<Result<bool>> GetBucketVersioning(Client& client, Bucket bucket, Duration timeout);
+
+struct BucketEncryption {
+  std::string algorithm;  ///< "AES256", "aws:kms", "aws:kms:dsse"; empty: none is set
+  std::string kms_key;    ///< empty: S3's own, or the account's default key for S3
+};
+/// What objects are written under that do not say it themselves.
+Task<Result<BucketEncryption>> GetBucketEncryption(Client& client, Bucket bucket, Duration timeout);
 
 }  // namespace lifeboat::aws::s3
