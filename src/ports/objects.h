@@ -38,7 +38,7 @@ struct ReplicationLook {
 struct CanaryObject {
   RegionName from;
   std::string key;
-  std::string version;
+  std::string id;  ///< stands in it: which of the canaries of that key it is
   WallTime put;
 };
 
