@@ -71,6 +71,7 @@ HealthCheck HealthCheckFrom(const XmlNode& node) {
   check.address = config["IPAddress"].text;
   check.port = NumberIn(config["Port"]).value_or(0);
   check.path = config["ResourcePath"].text;
+  check.search = config["SearchString"].text;
   check.interval_s = NumberIn(config["RequestInterval"]).value_or(30);
   check.threshold = NumberIn(config["FailureThreshold"]).value_or(3);
   check.inverted = config["Inverted"].text == "true";

@@ -52,6 +52,7 @@ struct HealthCheck {
   std::string address;
   std::uint64_t port = 0;
   std::string path;
+  std::string search;  ///< HTTPS_STR_MATCH: what must be in the body
   std::uint64_t interval_s = 30;
   std::uint64_t threshold = 3;
   bool inverted = false;

@@ -42,6 +42,8 @@ ldns_rr_type LdnsType(RecordType type) {
     case RecordType::kA: return LDNS_RR_TYPE_A;
     case RecordType::kAaaa: return LDNS_RR_TYPE_AAAA;
     case RecordType::kTxt: return LDNS_RR_TYPE_TXT;
+    case RecordType::kCname: return LDNS_RR_TYPE_CNAME;
+    case RecordType::kNs: return LDNS_RR_TYPE_NS;
   }
   return LDNS_RR_TYPE_A;
 }
@@ -204,6 +206,8 @@ const char* ToString(RecordType type) {
     case RecordType::kA: return "A";
     case RecordType::kAaaa: return "AAAA";
     case RecordType::kTxt: return "TXT";
+    case RecordType::kCname: return "CNAME";
+    case RecordType::kNs: return "NS";
   }
   return "?";
 }
@@ -242,10 +246,11 @@ Result<Unit> CheckTsigKey(const TsigKey& key) {
   return Done();
 }
 
-Result<Request> BuildQuestion(const std::string& name, RecordType type) {
+Result<Request> BuildQuestion(const std::string& name, RecordType type, bool recursive) {
   Rdata owner = ParseName(name);
   if (!owner) return Fail("'" + name + "' is not a domain name");
-  const Packet packet(ldns_pkt_query_new(owner.release(), LdnsType(type), LDNS_RR_CLASS_IN, 0));
+  const Packet packet(ldns_pkt_query_new(owner.release(), LdnsType(type), LDNS_RR_CLASS_IN,
+                                         static_cast<std::uint16_t>(recursive ? LDNS_RD : 0)));
   if (!packet) return Fail("a question for '" + name + "' cannot be built");
   ldns_pkt_set_random_id(packet.get());
   ldns_pkt_set_edns_udp_size(packet.get(), kUdpSize);

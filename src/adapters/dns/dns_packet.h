@@ -19,7 +19,7 @@ namespace lifeboat {
 
 using Bytes = std::vector<std::uint8_t>;
 
-enum class RecordType { kA, kAaaa, kTxt };
+enum class RecordType { kA, kAaaa, kTxt, kCname, kNs };
 [[nodiscard]] const char* ToString(RecordType type);
 
 /// All records of one type at a name. Empty values: the set does not exist.
@@ -69,8 +69,9 @@ struct Request {
   Bytes mac;  ///< of its signature; the answer is signed over it. Empty: not signed
 };
 
-/// A question to an authoritative server (no recursion), with a random id. @error kFail: `name` is no domain name
-[[nodiscard]] Result<Request> BuildQuestion(const std::string& name, RecordType type);
+/// A question with a random id. @param recursive  to a resolver; else to an authoritative server
+/// @error kFail: `name` is no domain name
+[[nodiscard]] Result<Request> BuildQuestion(const std::string& name, RecordType type, bool recursive = false);
 /// @error kFail: a name or the address is none, or the key cannot sign
 [[nodiscard]] Result<Request> BuildUpdate(const UpdatePlan& plan, const TsigKey& key);
 
