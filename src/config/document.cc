@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <set>
 
 namespace lifeboat {
 
@@ -76,7 +77,9 @@ bool HasType(const Key& key, const std::string& text) {
     case KeyType::kRegionList:
     case KeyType::kItemList:
     case KeyType::kUrlList:
-    case KeyType::kLabelList: return false;
+    case KeyType::kLabelList:
+    case KeyType::kTextList:
+    case KeyType::kTextMap: return false;
     case KeyType::kLabel: return IsLabel(text);
     case KeyType::kIdentifier: return IsIdentifier(text);
     case KeyType::kDuration: return ParseDuration(text).has_value();
@@ -100,6 +103,12 @@ bool HasType(const Key& key, const std::string& text) {
     }
   }
   return false;
+}
+
+/// Not empty, and without anything that would break a line.
+bool FitsALine(const std::string& text) {
+  return !text.empty() && text.size() <= kLongestText &&
+         std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
 std::string JoinWords(const std::vector<std::string>& words) {
@@ -176,7 +185,10 @@ class Document::Walk {
     } else if (key.type == KeyType::kRegionList || key.type == KeyType::kItemList) {
       if (!node.IsSequence()) return WrongShape(key, node, path, line);
       Items(key, node, path);
-    } else if (key.type == KeyType::kUrlList || key.type == KeyType::kLabelList) {
+    } else if (key.type == KeyType::kTextMap) {
+      if (!node.IsMap()) return WrongShape(key, node, path, line);
+      Pairs(key, node, path, line);
+    } else if (key.type == KeyType::kUrlList || key.type == KeyType::kLabelList || key.type == KeyType::kTextList) {
       if (!node.IsSequence()) return WrongShape(key, node, path, line);
       Words(key, node, path, line);
     } else if (!node.IsScalar()) {
@@ -212,6 +224,7 @@ class Document::Walk {
   /// A list of scalars, kept as one value, an item a line: none holds a line break.
   void Words(const Key& key, const YAML::Node& list, const std::string& path, int line) {
     const bool urls = key.type == KeyType::kUrlList;
+    const bool texts = key.type == KeyType::kTextList;
     std::string all;
     bool valid = true;
     const auto complain = [&](const YAML::Node& item, const std::string& what) {
@@ -229,12 +242,45 @@ class Document::Walk {
       if (!expanded) {
         problems_.Add(LineOf(item), document_.Label(path) + ": " + expanded.error().message, expanded.error().hint);
         valid = false;
-      } else if (!urls && !IsLabel(*expanded)) {
+      } else if (texts && !FitsALine(*expanded)) {
+        complain(item, "must be a text of one line");
+      } else if (!urls && !texts && !IsLabel(*expanded)) {
         complain(item, "must be a short name, not '" + item.Scalar().substr(0, 80) + "'");
       } else if (urls && !IsMemberUrl(*expanded)) {
         complain(item, "must be 'https://' or 'http://' with an IP address and port, not '" + item.Scalar().substr(0, 80) + "'");
       } else {
         all += (all.empty() ? "" : "\n") + *expanded;
+      }
+    }
+    document_.values_[path] = {all, valid};
+  }
+
+  /// A section of texts under short names, kept as one value: "name<tab>text", a pair a line.
+  void Pairs(const Key& key, const YAML::Node& map, const std::string& path, int line) {
+    std::string all;
+    bool valid = true;
+    const auto complain = [&](const YAML::Node& at, const std::string& what) {
+      valid = false;
+      problems_.Add(LineOf(at) > 0 ? LineOf(at) : line, document_.Label(path) + " " + what, HowToWrite(key.type));
+    };
+    if (map.size() == 0) complain(map, "is empty");
+    if (map.size() > kMostItems) complain(map, "has " + std::to_string(map.size()) + " entries, more than " + std::to_string(kMostItems));
+    std::set<std::string> seen;
+    for (const auto& entry : map) {
+      if (!entry.first.IsScalar() || !entry.second.IsScalar() || !IsLabel(entry.first.Scalar())) {
+        complain(entry.first, "holds something other than 'region: text'");
+        continue;
+      }
+      const std::string name = entry.first.Scalar();
+      if (!seen.insert(name).second) complain(entry.first, "names '" + name + "' twice");
+      const auto expanded = ExpandEnvironment(entry.second.Scalar(), environment_);
+      if (!expanded) {
+        problems_.Add(LineOf(entry.second), document_.Label(path) + ": " + expanded.error().message, expanded.error().hint);
+        valid = false;
+      } else if (!FitsALine(*expanded)) {
+        complain(entry.second, "holds no text of one line for '" + name + "'");
+      } else {
+        all += (all.empty() ? "" : "\n") + name + "\t" + *expanded;
       }
     }
     document_.values_[path] = {all, valid};

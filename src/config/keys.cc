@@ -22,12 +22,15 @@ constexpr Key kKeys[] = {
      "`observe` decides and says so but changes nothing; `act` fails over by itself."},
     {"policy.loss_limit", kSection, kOptional, "", "", "", "required where `policy.automation` is `act`",
      "The most that an automatic failover may lose; above it, or where the loss is unknown, it asks."},
-    {"policy.loss_limit.time", kDuration, kRequired, "", "", "10s", "at least `lease.length`",
-     "Loss limit as time: a region that is cut off can write unseen until its lease ends, so less than a lease is refused."},
-    {"policy.loss_limit.bytes", kBytes, kRequired, "", "", "64MiB", "", "Loss limit as bytes of write-ahead log."},
+    {"policy.loss_limit.time", kDuration, kRequired, "", "", "10s", "at least `lease.length`; with `aws.database` 1min",
+     "Loss limit as time: a region that is cut off can write unseen until its lease ends, so less than a lease is refused. AWS tells "
+     "the lag once a minute."},
+    {"policy.loss_limit.bytes", kBytes, kOptional, "", "", "64MiB", "required, but refused beside `aws.database`",
+     "Loss limit as bytes of write-ahead log."},
     {"policy.cool_down", kDuration, kOptional, "1h", "", "1h", "", "After a takeover, how long no other automatic one may begin."},
-    {"policy.failover_after", kDuration, kOptional, "0s", "", "0s", "",
-     "How long a region must stay lost beyond the lease before the takeover."},
+    {"policy.failover_after", kDuration, kOptional, "0s", "", "0s", "at least 10s with `aws.database` and `act`",
+     "How long a region must stay lost beyond the lease before the takeover; with `aws.database`, how long a majority of all agents must "
+     "find it silent."},
     {"policy.database_failure", kChoice, kOptional, "restart", "restart|failover", "restart", "",
      "When only the database is dead: `restart` it locally first, or `failover` at once when the loss is proven zero."},
     {"policy.restart_budget", kDuration, kOptional, "10s", "", "10s", "",
@@ -83,7 +86,8 @@ constexpr Key kKeys[] = {
      "Address and port on which the region's agent listens."},
     {"regions[].state_directory", kPath, kRequired, "", "", "/var/lib/lifeboat", "outside `database.data_directory`",
      "The agent's durable record, journal, evidence and ledger."},
-    {"regions[].database", kSection, kOptional, "", "", "", "required where `kind` is `data`, refused where it is `witness`",
+    {"regions[].database", kSection, kOptional, "", "", "",
+     "required where `kind` is `data`, refused where it is `witness` and beside `aws.database`",
      "The region's PostgreSQL server."},
     {"regions[].database.address", kEndpoint, kRequired, "", "", "127.77.1.1:5432", "unique",
      "Where clients and standbys reach the server."},
@@ -97,6 +101,16 @@ constexpr Key kKeys[] = {
     {"regions[].database.gate_file", kPath, kOptional, "", "", "/run/lifeboat/gate", "in tmpfs, outside `data_directory`",
      "The same as the server's setting `lifeboat.gate_file` (docs/formats/gate.md). Without it there is no gate: the guard alone "
      "stops writes, by killing the server at the deadline."},
+    {"regions[].fence", kSection, kOptional, "", "", "", "refused where there is no `database`",
+     "An external fence: how the region that takes over stops this one's instance, on top of the lease ([fencing.md](fencing.md))."},
+    {"regions[].fence.command", kTextList, kRequired, "", "", "[/usr/local/sbin/stop-instance, i-0123456789abcdef0]",
+     "the program by its whole path",
+     "Run without a shell by the agent of the region that takes over, after its claim and before it opens its database. Exit code 0 "
+     "only when the instance is proven to be stopped."},
+    {"regions[].fence.timeout", kDuration, kOptional, "30s", "", "30s", "1s to 10min", "After which a run is ended, without proof."},
+    {"regions[].fence.on_failure", kChoice, kOptional, "go-on", "go-on|wait", "go-on", "",
+     "Without proof: `go-on` says so and takes over all the same, since the lease has ended; `wait` tries again, and waits for proof or "
+     "for a person's word."},
 
     {"peers", kSection, kOptional, "", "", "", "", "How agents and command line speak to each other."},
     {"peers.allow_plaintext", kChoice, kOptional, "false", "false|true", "false", "",
@@ -104,7 +118,7 @@ constexpr Key kKeys[] = {
      "100.64/10, fc00::/7) without encryption, and whoever can read that network can give orders. For a lab, or inside a tunnel "
      "that encrypts. Public addresses are refused all the same."},
 
-    {"first_primary", kLabel, kRequired, "", "", "us-east-1", "a data region",
+    {"first_primary", kLabel, kOptional, "", "", "us-east-1", "required, but refused beside `aws.database`; a data region",
      "Region that takes epoch 1 of a service that has no lease yet; ignored ever after."},
 
     {"login", kSection, kOptional, "", "", "", "", "How Lifeboat logs in to every database of the service."},
@@ -118,7 +132,8 @@ constexpr Key kKeys[] = {
     {"login.password_file", kPath, kOptional, "", "", "/etc/lifeboat/passfile", "mode 0600",
      "libpq password file for every connection."},
 
-    {"dns", kSection, kRequired, "", "", "", "", "The name that clients follow, kept by DNS updates (RFC 2136)."},
+    {"dns", kSection, kOptional, "", "", "", "required, but refused beside `aws.database`",
+     "The name that clients follow, kept by DNS updates (RFC 2136)."},
     {"dns.name", kDnsName, kRequired, "", "", "orders-db.example.net.", "ends in `dns.zone`", "The service's name."},
     {"dns.zone", kDnsName, kRequired, "", "", "example.net.", "", "Zone in which it stands."},
     {"dns.server", kEndpoint, kRequired, "", "", "127.77.3.1:53", "", "The zone's authoritative primary server."},
@@ -201,6 +216,81 @@ constexpr Key kKeys[] = {
     {"backups[].checks[].sql", kText, kRequired, "", "", "select count(*) > 1000 from orders", "",
      "One statement that only reads."},
     {"backups[].checks[].expect", kText, kRequired, "", "", "t", "", "The first column of its first row, as text."},
+
+    {"aws", kSection, kOptional, "", "", "", "", "A service whose database AWS runs ([aws.md](aws.md), [managed.md](managed.md))."},
+    {"aws.database", kSection, kRequired, "", "", "", "", "The database, in place of the regions' own servers."},
+    {"aws.database.kind", kChoice, kOptional, "aurora-global", "aurora-global|rds-replica", "aurora-global", "",
+     "`aurora-global`: an Aurora global database. `rds-replica`: an RDS for PostgreSQL instance with a replica in each other region."},
+    {"aws.database.global_cluster", kText, kOptional, "", "", "orders", "required where `kind` is `aurora-global`",
+     "Identifier of the global database."},
+    {"aws.database.members", kTextMap, kRequired, "", "",
+     "{us-east-1: \"arn:aws:rds:us-east-1:123456789012:cluster:orders-1\", …}", "every data region",
+     "Of each region the ARN of its cluster; with `rds-replica` the identifier of its instance. A region is named as AWS names it."},
+    {"aws.database.detach_when_needed", kChoice, kOptional, "false", "false|true", "false", "`aurora-global` alone",
+     "`true`: where Aurora refuses the failover since versions have drifted apart, the secondary is cut out of the global database by "
+     "itself. That ends the global database, and nothing stops the old writer."},
+    {"aws.database.backup_days", kNumber, kOptional, "7", "", "7", "`rds-replica` alone; 1 to 35",
+     "How long a promoted replica keeps its automated backups."},
+    {"aws.traffic", kSection, kOptional, "", "", "",
+     "required where `aws.database.kind` is `rds-replica`: an Aurora global database has a writer endpoint that follows",
+     "The name that clients follow, in Route 53."},
+    {"aws.traffic.kind", kChoice, kOptional, "standby-takes-over", "standby-takes-over|routing-control|records",
+     "standby-takes-over", "",
+     "`standby-takes-over`: an object in the standby's region under an inverted health check. `routing-control`: ARC routing controls. "
+     "`records`: a change of records, which depends on us-east-1."},
+    {"aws.traffic.zone", kText, kRequired, "", "", "Z0123456789ABCDEFGHIJ", "", "Id of the hosted zone."},
+    {"aws.traffic.name", kDnsName, kRequired, "", "", "db.example.net.", "", "The service's name."},
+    {"aws.traffic.type", kChoice, kOptional, "CNAME", "CNAME|A|AAAA", "CNAME", "", "Type of its records."},
+    {"aws.traffic.targets", kTextMap, kRequired, "", "", "{us-east-1: orders-1.cluster-x.us-east-1.rds.amazonaws.com, …}",
+     "every data region", "What the name answers when that region serves."},
+    {"aws.traffic.name_servers", kTextList, kOptional, "", "", "[\"205.251.192.1:53\"]", "default: those that the zone names",
+     "Name servers that are asked whether a change is there, by address and port."},
+    {"aws.traffic.markers", kTextMap, kOptional, "", "", "{us-west-2: \"s3://orders-west/initiate-failover\", …}",
+     "every data region, where `kind` is `standby-takes-over`",
+     "Of each region the object whose presence sends clients to it: it lies in that region, and the health check of the others' "
+     "record asks for it."},
+    {"aws.traffic.control_endpoints", kTextMap, kOptional, "", "",
+     "{us-east-1: \"https://….route53-recovery-cluster.us-east-1.amazonaws.com/v1\", …}",
+     "all five, where `kind` is `routing-control`", "Endpoints of the cluster, by their AWS region."},
+    {"aws.traffic.controls", kTextMap, kOptional, "", "", "{us-east-1: \"arn:aws:route53-recovery-control::…\", …}",
+     "every data region, where `kind` is `routing-control`", "ARN of each region's routing control."},
+    {"aws.compute", kItemList, kOptional, "", "", "", "", "What is scaled up in the region that takes over; never down."},
+    {"aws.compute[].name", kLabel, kRequired, "", "", "web", "unique", "Name in messages and reports."},
+    {"aws.compute[].kind", kChoice, kOptional, "auto-scaling", "auto-scaling|ecs|eks", "auto-scaling", "",
+     "An EC2 Auto Scaling group, an ECS service, or an EKS node group."},
+    {"aws.compute[].groups", kTextMap, kRequired, "", "", "{us-east-1: web-east, us-west-2: web-west}", "every data region",
+     "The group; `cluster/service` or `cluster/nodegroup`."},
+    {"aws.compute[].target_groups", kTextMap, kOptional, "", "", "{us-west-2: \"arn:aws:elasticloadbalancing:…\"}", "",
+     "ARN of the load balancer's target group, whose word counts: as many targets healthy as are wanted."},
+    {"aws.compute[].share", kNumber, kOptional, "100", "", "100", "1 to 1000", "Percent of what the old region ran."},
+    {"aws.compute[].timeout", kDuration, kOptional, "10min", "", "10min", "at least 10s",
+     "How long it is waited for before clients are sent there all the same."},
+    {"aws.objects", kItemList, kOptional, "", "", "", "", "Buckets that S3 replicates."},
+    {"aws.objects[].name", kLabel, kRequired, "", "", "invoices", "unique", "Name in messages and reports."},
+    {"aws.objects[].buckets", kTextMap, kRequired, "", "", "{us-east-1: invoices-east, us-west-2: invoices-west}",
+     "every data region", "The bucket of each region."},
+    {"aws.objects[].prefix", kText, kOptional, "", "", "pdf/", "default: the whole bucket", "Only keys that begin with it."},
+    {"aws.objects[].access_point", kText, kOptional, "", "", "arn:aws:s3::123456789012:accesspoint/abcdef.mrap", "",
+     "ARN of the multi-region access point whose routes move with the service."},
+    {"aws.objects[].canary_every", kDuration, kOptional, "", "", "1min", "at least 10s; default: never",
+     "How often a small object is written to see it arrive."},
+    {"aws.notify", kItemList, kOptional, "", "", "", "", "Who is told."},
+    {"aws.notify[].kind", kChoice, kOptional, "sns", "sns|event-bridge", "sns", "", "A topic or an event bus."},
+    {"aws.notify[].region", kLabel, kRequired, "", "", "eu-west-1", "", "AWS region of it: better none that may be lost."},
+    {"aws.notify[].target", kText, kRequired, "", "", "arn:aws:sns:eu-west-1:123456789012:orders", "",
+     "ARN of the topic, or name of the event bus."},
+    {"aws.alarms", kItemList, kOptional, "", "", "", "", "CloudWatch alarms that count as signs of trouble."},
+    {"aws.alarms[].region", kLabel, kRequired, "", "", "us-west-2", "a region", "Region whose agent looks, at alarms of that region."},
+    {"aws.alarms[].about", kLabel, kRequired, "", "", "us-east-1", "a data region", "Region that it tells of."},
+    {"aws.alarms[].alarm", kText, kRequired, "", "", "orders-errors-seen-from-west", "", "Name of the alarm."},
+    {"aws.hooks", kItemList, kOptional, "", "", "", "", "Lambda functions that are called at a point of a plan."},
+    {"aws.hooks[].name", kLabel, kRequired, "", "", "drain-queues", "unique", "Name in messages and reports."},
+    {"aws.hooks[].when", kChoice, kRequired, "", "before-promote|after-promote|after-route", "after-promote", "", "The point."},
+    {"aws.hooks[].functions", kTextMap, kRequired, "", "", "{us-east-1: drain, us-west-2: drain}", "every data region",
+     "Name or ARN of the function in the region that takes over."},
+    {"aws.hooks[].required", kChoice, kOptional, "true", "true|false", "true", "",
+     "`false`: where it fails that is noted, and the plan goes on."},
+    {"aws.hooks[].timeout", kDuration, kOptional, "60s", "", "60s", "1s to 15min", "How long it is waited for."},
 
     {"token_file", kPath, kRequired, "", "", "/etc/lifeboat/token", "mode 0600",
      "File that holds the token that agents and command line share."},
@@ -306,7 +396,9 @@ Json SchemaOf(const Key& key) {
       schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}, {"pattern", "^(https?://|.*\\$\\{)"}}}};
       break;
     case kLabelList:
-      schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}}}};
+    case kTextList: schema = {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "string"}}}}; break;
+    case kTextMap:
+      schema = {{"type", "object"}, {"minProperties", 1}, {"additionalProperties", {{"type", {"string", "number"}}}}};
       break;
     case kLabel:
     case kIdentifier:
@@ -342,6 +434,11 @@ std::vector<const Key*> KeysIn(std::string_view section) {
 const char* ItemNoun(std::string_view list) {
   if (list == "regions") return "region";
   if (list == "backups") return "backup source";
+  if (list == "aws.compute") return "compute";
+  if (list == "aws.objects") return "objects";
+  if (list == "aws.notify") return "receiver";
+  if (list == "aws.alarms") return "alarm";
+  if (list == "aws.hooks") return "hook";
   return "check";
 }
 
@@ -378,6 +475,8 @@ const char* Describe(KeyType type) {
     case kUrl: return "a URL";
     case kUrlList: return "a list of URLs";
     case kLabelList: return "a list of short names";
+    case kTextList: return "a list of texts";
+    case kTextMap: return "a section of texts by region";
     case kDnsName: return "a DNS name";
     case kChoice: return "a choice";
     case kNumber: return "a whole number";
@@ -404,6 +503,8 @@ const char* HowToWrite(KeyType type) {
     case kUrl: return "write 'https://' and a host, with its port where it is another than 443: https://minio.example.net:9000";
     case kUrlList: return "write one URL a member, with its address and port: '- https://10.0.1.9:2379'";
     case kLabelList: return "write one name each: '- eu-west-1'";
+    case kTextList: return "write one each, begun with '- '";
+    case kTextMap: return "write 'region: text' lines, or '{us-east-1: …, us-west-2: …}'";
     case kDnsName: return "write labels joined by dots: orders-db.example.net.";
     case kChoice: return "write one of its words";
     case kNumber: return "write digits alone: 4";

@@ -29,6 +29,8 @@ enum class KeyType {
   kUrl,     ///< "https://host[:port]"
   kUrlList,
   kLabelList,
+  kTextList,
+  kTextMap,  ///< short name → text
   kDnsName,
   kChoice,
   kNumber,  ///< a whole number

@@ -9,7 +9,9 @@
 
 #include "base/address_reach.h"
 #include "config/document.h"
+#include "config/load_aws.h"
 #include "config/load_backups.h"
+#include "config/load_fence.h"
 
 namespace lifeboat {
 
@@ -44,6 +46,7 @@ class Builder {
     s.login.password_file = document_.Valid("login.password_file");
     BuildDns(s.dns);
     s.backups = BuildBackups(document_, s);
+    s.aws = BuildAws(document_);
     s.token_file = Text("token_file");
     return s;
   }
@@ -59,7 +62,10 @@ class Builder {
     CheckPlaces(s);
     CheckStore(s);
     CheckDns(s);
+    CheckNeeded();
+    CheckFences(document_, s, problems_);
     CheckBackups(document_, s, problems_);
+    CheckAws(document_, s, problems_);
   }
 
  private:
@@ -67,15 +73,18 @@ class Builder {
   [[nodiscard]] Duration Time(const std::string& path) const { return ParseDuration(Text(path)).value_or(Duration{0}); }
   [[nodiscard]] Endpoint Address(const std::string& path) const { return ParseEndpoint(Text(path)).value_or(Endpoint{}); }
   [[nodiscard]] bool Good(const std::string& path) const { return document_.Valid(path).has_value(); }
+  /// AWS runs the database.
+  [[nodiscard]] bool Managed() const { return document_.Given("aws"); }
   void Complain(const std::string& path, const std::string& what, std::string hint = {}) {
     problems_.Add(document_.Line(path), document_.Label(path) + " " + what, std::move(hint));
   }
 
   void BuildPolicy(Policy& policy) {
     policy.automation = Text("policy.automation") == "act" ? Automation::kAct : Automation::kObserve;
-    if (Good("policy.loss_limit.time") && Good("policy.loss_limit.bytes")) {
-      policy.loss_limit =
-          LossLimit{Time("policy.loss_limit.time"), ParseByteCount(Text("policy.loss_limit.bytes")).value_or(ByteCount{})};
+    if (Good("policy.loss_limit.time") && (Good("policy.loss_limit.bytes") || Managed())) {
+      // AWS tells a lag as time alone: its bytes are not limited.
+      const ByteCount bytes = Managed() ? ByteCount{UINT64_MAX} : ParseByteCount(Text("policy.loss_limit.bytes")).value_or(ByteCount{});
+      policy.loss_limit = LossLimit{Time("policy.loss_limit.time"), bytes};
     }
     policy.cool_down = Time("policy.cool_down");
     policy.failover_after = Time("policy.failover_after");
@@ -108,6 +117,7 @@ class Builder {
       database.gate_file = Text(At(region, "database.gate_file"));
       r.database = database;
     }
+    r.fence = BuildFence(document_, region);
     return r;
   }
 
@@ -140,6 +150,16 @@ class Builder {
     dns.key_name = Text("dns.key_name");
     dns.key_algorithm = Text("dns.key_algorithm");
     dns.key_file = Text("dns.key_file");
+  }
+
+  /// What every service needs whose database Lifeboat runs itself.
+  void CheckNeeded() {
+    const bool read = Good("store.kind") || document_.Given("store");  // defaults stand where there are sections at all
+    if (Managed() || !read) return;
+    if (!document_.Given("first_primary")) Complain("first_primary", "is missing", "for example 'first_primary: us-east-1'");
+    if (!document_.Given("dns")) Complain("dns", "is missing", std::string(FindKey("dns")->help));
+    if (document_.Given("policy.loss_limit") && !document_.Given("policy.loss_limit.bytes"))
+      Complain("policy.loss_limit.bytes", "is missing", "for example 'bytes: 64MiB'");
   }
 
   void CheckObjectives(const Settings& s) {
@@ -175,9 +195,10 @@ class Builder {
     // SAFETY: an automatic failover without a stated limit could lose anything (promise G5).
     if (s.policy.automation == Automation::kAct && !document_.Given("policy.loss_limit")) {
       Complain("policy.loss_limit", "is missing, and 'automation: act' needs it",
-               "state the most that an automatic failover may lose: 'loss_limit: {time: 10s, bytes: 64MiB}'");
+               Managed() ? "state the most that an automatic failover may lose: 'loss_limit: {time: 3min}'"
+                         : "state the most that an automatic failover may lose: 'loss_limit: {time: 10s, bytes: 64MiB}'");
     }
-    if (s.policy.loss_limit && Good("lease.length") && s.policy.loss_limit->time < s.lease.length) {
+    if (!Managed() && s.policy.loss_limit && Good("lease.length") && s.policy.loss_limit->time < s.lease.length) {
       Complain("policy.loss_limit.time",
                "('" + Text("policy.loss_limit.time") + "') is shorter than 'lease.length' ('" + Text("lease.length") + "')",
                "a region that is cut off can write unseen until its lease ends, so no automatic failover could ever happen: "
@@ -207,7 +228,7 @@ class Builder {
       if (r.database) Unique(databases, r.database->address, At(region, "database.address"));
       if (!Good(At(region, "kind"))) continue;
       data_regions += r.kind == RegionKind::kData ? 1 : 0;
-      if (r.kind == RegionKind::kData && !r.database)
+      if (r.kind == RegionKind::kData && !r.database && !Managed())
         Complain(At(region, "database"), "is missing, and a data region needs it",
                  "a region without a database is 'kind: witness'");
       if (r.kind == RegionKind::kWitness && r.database)

@@ -13,7 +13,6 @@
 // goal holds, or the cloud works on it, nothing is sent. Behind it: adapters/aws/managed_*; before it: act/managed_plans, the agent.
 // Thread rule: the agent's executor.
 
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,39 +21,10 @@
 #include "base/task.h"
 #include "base/time.h"
 #include "base/types.h"
+#include "model/managed.h"
 #include "ports/readiness.h"
 
 namespace lifeboat {
-
-/// What a region's copy is, as the cloud shows it.
-enum class ManagedRole {
-  kUnknown,    ///< not looked at, or no answer
-  kWriter,     ///< it takes writes of the service
-  kSecondary,  ///< it follows the writer
-  kApart,      ///< it is there and follows nobody: a copy that went its own way, or was detached
-  kAbsent,     ///< the cloud knows no such database
-};
-
-/// The copy of one region.
-struct ManagedCopy {
-  ManagedRole role = ManagedRole::kUnknown;
-  std::string id;                        ///< ARN or identifier, as configured
-  std::string status;                    ///< the cloud's own word ("available"); empty: that region was not asked
-  std::string version;                   ///< of the engine; empty: unknown
-  std::optional<std::size_t> instances;  ///< that could take connections; 0: headless, nobody can connect after a failover
-  RegionName follows;                    ///< secondary: the region that it follows, where the cloud says so
-  std::string problem;                   ///< why it could not be looked at; empty: it could
-  [[nodiscard]] bool Available() const { return status == "available"; }
-};
-
-/// The database as the API of one region shows it.
-struct ManagedView {
-  RegionName asked;
-  RegionName writer;     ///< empty: the cloud shows none, or another one than the service's regions
-  RegionName moving_to;  ///< a change of the writer is under way to here; empty: none is
-  std::string under_way; ///< the cloud's own words about it
-  std::map<RegionName, ManagedCopy> copies;  ///< that of `asked` with its state; of the others what the cloud tells here
-};
 
 /// How far a secondary is behind: what would be lost if the writer had gone at `at`.
 struct ManagedLag {
