@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <set>
 
+#include "act/fence_step.h"
 #include "base/seeded_bug.h"
 #include "base/spawn.h"
 #include "ports/bell.h"
@@ -15,8 +16,8 @@ namespace lifeboat {
 namespace asio = boost::asio;
 
 struct Executor::RunState {
-  RunState(asio::any_io_executor io, Execution e)
-      : execution(std::move(e)), plan(PlanOf(execution.kind)), changed(io), nudged(io), writing(io) {
+  RunState(asio::any_io_executor io, Execution e, const Plan& (*plans)(PlanKind))
+      : execution(std::move(e)), plan(plans(execution.kind)), changed(io), nudged(io), writing(io) {
     changed.expires_at(asio::steady_timer::time_point::max());
     writing.expires_at(asio::steady_timer::time_point::max());
   }
@@ -50,7 +51,9 @@ struct Executor::RunState {
     }
     for (const std::string& before : step.after) {
       const StepRecord* other = execution.Find(before);
-      if (!other || other->state != StepState::kDone) return false;
+      // An optional step that this execution was not drafted with, or one that an older program did not know.
+      if (!other) continue;
+      if (other->state != StepState::kDone) return false;
     }
     return true;
   }
@@ -76,8 +79,14 @@ struct Executor::RunState {
 };
 
 Executor::Executor(asio::any_io_executor io, ActDoors& doors, LeaseDoor& lease, Journal& journal, Log log,
-                   std::function<void(const Execution&)> on_change)
-    : io_(std::move(io)), doors_(doors), lease_(lease), journal_(journal), log_(std::move(log)), on_change_(std::move(on_change)) {}
+                   std::function<void(const Execution&)> on_change, const Plan& (*plans)(PlanKind))
+    : io_(std::move(io)),
+      doors_(doors),
+      lease_(lease),
+      journal_(journal),
+      log_(std::move(log)),
+      on_change_(std::move(on_change)),
+      plans_(plans) {}
 
 void Executor::Publish(const RunState& run) {
   current_ = run.execution;
@@ -103,7 +112,7 @@ Task<bool> Executor::Write(std::shared_ptr<RunState> run) {
 }
 
 Task<> Executor::Run(Execution execution) {
-  auto run = std::make_shared<RunState>(io_, std::move(execution));
+  auto run = std::make_shared<RunState>(io_, std::move(execution), plans_);
   run_ = run;
   const Log log = log_.With({{"execution", run->execution.id.text}});
   log.Info("execution runs", {{"plan", ToString(run->execution.kind)}, {"reason", run->execution.reason}});
@@ -181,7 +190,7 @@ Task<> Executor::RunStep(std::shared_ptr<RunState> run, const Step& step) {
       co_await Write(run);
     }
     co_await Pause(run, pause);
-    pause = std::min<Duration>(pause * 2, 1s);
+    pause = std::min<Duration>(pause * 2, step.longest_pause);
   }
   run->running.erase(step.name);
   run->changed.cancel();
@@ -301,9 +310,24 @@ Result<Unit> Executor::RequestAbort(const ExecutionId& id) {
     return Refused("execution '" + id.text + "' is past its point of no return: it can only go forward",
                    run_->execution.waiting_for.empty() ? "lifeboat executions show " + id.text : run_->execution.waiting_for);
   }
+  // SAFETY: the lease is held here already, so a failover that ends now is followed by a start of the database here (rule 250).
+  if (WaitsForFence(run_->execution)) {
+    return Refused("execution '" + id.text + "' waits for proof that the old primary's instance is stopped: aborted, the database here "
+                   "would be opened without it",
+                   "stop that instance yourself and say so: lifeboat executions resume " + id.text + " --attest \"who and how\"");
+  }
   run_->abort_requested = true;
   run_->nudged.Ring();
   run_->changed.cancel();
+  return Done();
+}
+
+Result<Unit> Executor::Attest(const ExecutionId& id, const std::string& who) {
+  if (!run_ || run_->execution.id != id) return NotFound("execution '" + id.text + "' does not run here");
+  auto attested = AttestFence(run_->execution, who);
+  if (!attested.ok()) return attested;
+  log_.Warn("a person's word stands in for the external fence", {{"execution", id.text}, {"who", who}});
+  run_->nudged.Ring();
   return Done();
 }
 

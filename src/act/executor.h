@@ -20,18 +20,22 @@ namespace lifeboat {
 class Executor {
  public:
   /// `on_change` is called after each journal write (and once at the end) with the execution as it stands.
+  /// `plans`: the plan of a kind; another table for a database that a cloud runs (act/managed_plans.h).
   Executor(boost::asio::any_io_executor io, ActDoors& doors, LeaseDoor& lease, Journal& journal, Log log,
-           std::function<void(const Execution&)> on_change);
+           std::function<void(const Execution&)> on_change, const Plan& (*plans)(PlanKind) = PlanOf);
 
   /// Runs an execution that was begun or adopted by this run of the agent, until it has ended or is lost to another.
   Task<> Run(Execution execution);
 
   /// The one that runs here now, if any.
   [[nodiscard]] const std::optional<Execution>& current() const { return current_; }
-  /// Asks the running execution to end. @error kRefused: past the point of no return; kNotFound: it does not run here
+  /// Asks the running execution to end. @error kRefused: past the point of no return, or it waits for an external fence;
+  /// kNotFound: it does not run here
   Result<Unit> RequestAbort(const ExecutionId& id);
   /// The execution that runs here was ended by a transaction of this agent's own (a takeover): its run stops at once.
   void Abandon();
+  /// A person's word in place of an external fence's proof (act/fence_step.h). @error kNotFound: it does not run here; kRefused: it waits for none
+  Result<Unit> Attest(const ExecutionId& id, const std::string& who);
   /// Makes a waiting execution try again now. @error kNotFound: it does not run here
   Result<Unit> Nudge(const ExecutionId& id);
 
@@ -50,6 +54,7 @@ class Executor {
   Journal& journal_;
   Log log_;
   std::function<void(const Execution&)> on_change_;
+  const Plan& (*plans_)(PlanKind);
   std::optional<Execution> current_;
   std::shared_ptr<RunState> run_;
 };

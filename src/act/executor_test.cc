@@ -50,7 +50,10 @@ Execution Plan(ActProcess& process, PlanKind kind) {
 RegionName OwnerOf(PlanKind kind) { return kind == PlanKind::kRejoin ? kEast : kWest; }
 
 void Prepare(ActWorld& world, PlanKind kind) {
-  if (kind == PlanKind::kFailover) LoseEast(world);
+  if (kind == PlanKind::kFailover) {
+    LoseEast(world);
+    world.fence_waits = true;
+  }
   if (kind == PlanKind::kRejoin) DivergeEast(world);
 }
 
@@ -299,6 +302,122 @@ TEST_F(ExecutorTest, AStopWhoseAnswerWasLostIsTriedAgainAndEndsTheSame) {
   ASSERT_TRUE(Ends());
   EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone) << Stored(world_)->reason;
   EXPECT_EQ(world_.east.stops, 1);
+}
+
+// ---- the external fence ----
+
+TEST_F(ExecutorTest, AnExternalFenceIsRunAfterTheClaimAndBeforeAnythingElse) {
+  ActProcess& process = Begin(PlanKind::kFailover);
+  world_.fences.on_order = [&](const FenceOrder& order) {
+    EXPECT_EQ(order.region, kEast);
+    EXPECT_EQ(order.epoch, Epoch{2});
+    EXPECT_EQ(world_.shared.item.holder, kWest);
+    EXPECT_EQ(process.Count("freeze@us-west-2") + process.Count("promote@us-west-2"), 0);
+  };
+  ASSERT_TRUE(Ends());
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone);
+  EXPECT_EQ(world_.fences.orders.size(), 1u);
+  EXPECT_EQ(Step("stop-instance").outcome, "'us-east-1' is proven to be stopped: the instance is stopped");
+  EXPECT_EQ(TextAt(Stored(world_)->facts["external_fence"]["us-east-1"], "state"), "proven");
+}
+
+TEST_F(ExecutorTest, WithoutAnExternalFenceAFailoverHasNoSuchStep) {
+  LoseEast(world_);
+  process_ = std::make_unique<ActProcess>(world_, kWest, "run-1");
+  process_->Spawn(process_->BeginAndRun(Plan(*process_, PlanKind::kFailover)));
+  ASSERT_TRUE(Ends());
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone);
+  EXPECT_FALSE(Stored(world_)->Find("stop-instance"));
+  EXPECT_TRUE(world_.fences.orders.empty());
+}
+
+TEST_F(ExecutorTest, AFenceThatGivesNoProofIsSaidAndNotWaitedForWhereThePolicySaysSo) {
+  world_.fences.proves = false;
+  world_.fence_waits = false;
+  LoseEast(world_);
+  process_ = std::make_unique<ActProcess>(world_, kWest, "run-1");
+  process_->Spawn(process_->BeginAndRun(Plan(*process_, PlanKind::kFailover)));
+  ASSERT_TRUE(Ends());
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone);
+  EXPECT_EQ(world_.fences.orders.size(), 1u);
+  EXPECT_EQ(world_.west.promotions, 1);
+  EXPECT_THAT(Step("stop-instance").outcome, HasSubstr("is not proven to be stopped (its fence command ended with 1: the cloud does not answer)"));
+  EXPECT_EQ(TextAt(Stored(world_)->facts["external_fence"]["us-east-1"], "state"), "not proven");
+}
+
+TEST_F(ExecutorTest, AFenceThatIsWaitedForHoldsEverythingUntilItGivesProof) {
+  world_.fences.proves = false;
+  ActProcess& process = Begin(PlanKind::kFailover);
+  ASSERT_FALSE(Ends(10min));
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kWaiting);
+  EXPECT_THAT(Stored(world_)->waiting_for, HasSubstr("step 'stop-instance': 'us-east-1' is not proven to be stopped: its fence command ended with 1"));
+  EXPECT_THAT(Stored(world_)->waiting_for, HasSubstr("lifeboat executions resume"));
+  EXPECT_EQ(world_.west.promotions, 0);
+  EXPECT_EQ(process.Count("freeze@us-west-2"), 0);
+  // Tried again and again, but not all the time.
+  EXPECT_GE(world_.fences.orders.size(), 50u);
+  EXPECT_LE(world_.fences.orders.size(), 70u);
+  world_.fences.proves = true;
+  ASSERT_TRUE(Ends(30s));
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone);
+  EXPECT_EQ(world_.west.promotions, 1);
+}
+
+TEST_F(ExecutorTest, APersonsWordStandsInForTheProofAndIsOnRecord) {
+  world_.fences.proves = false;
+  ActProcess& process = Begin(PlanKind::kFailover);
+  ASSERT_FALSE(Ends(30s));
+  EXPECT_EQ(process.executor.Attest(ExecutionId("x-2"), "ops").error().retry, Retry::kNotFound);
+  ASSERT_TRUE(process.executor.Attest(ExecutionId("x-1"), "ops: I pulled the plug").ok());
+  ASSERT_TRUE(Ends(30s));
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone);
+  EXPECT_EQ(Step("stop-instance").outcome, "'us-east-1' is stopped by the word of ops: I pulled the plug");
+  EXPECT_EQ(TextAt(Stored(world_)->facts, "attested_by"), "ops: I pulled the plug");
+}
+
+TEST_F(ExecutorTest, AWordThatComesWhileTheFenceIsRunIsKept) {
+  world_.fences.proves = false;
+  world_.fences.takes = 20s;
+  ActProcess& process = Begin(PlanKind::kFailover);
+  ASSERT_FALSE(Ends(10s));
+  ASSERT_TRUE(process.executor.Attest(ExecutionId("x-1"), "ops").ok());
+  ASSERT_TRUE(Ends(30s));
+  EXPECT_EQ(world_.fences.orders.size(), 1u);
+  EXPECT_EQ(TextAt(Stored(world_)->facts["external_fence"]["us-east-1"], "state"), "attested");
+}
+
+TEST_F(ExecutorTest, WhatWaitsForAFenceIsNotAbortedSinceTheDatabaseWouldBeOpenedWithoutIt) {
+  world_.fences.proves = false;
+  ActProcess& process = Begin(PlanKind::kFailover);
+  ASSERT_FALSE(Ends(30s));
+  const auto aborted = process.executor.RequestAbort(ExecutionId("x-1"));
+  ASSERT_FALSE(aborted.ok());
+  EXPECT_EQ(aborted.error().retry, Retry::kRefused);
+  EXPECT_THAT(aborted.error().message, HasSubstr("waits for proof that the old primary's instance is stopped"));
+  EXPECT_THAT(aborted.error().hint, HasSubstr("--attest"));
+  EXPECT_FALSE(Ends(30s));
+}
+
+TEST_F(ExecutorTest, AWordIsRefusedWhereNoFenceIsWaitedFor) {
+  ActProcess& process = Begin(PlanKind::kSwitchover);
+  process.scripts["ready@us-west-2"] = [](const Json&) -> std::optional<Error> { return RetryLater("holds WAL up to 0/1 of 0/2"); };
+  ASSERT_TRUE(world_.time.RunUntil([&] { return process.executor.current().has_value(); }, 1s));
+  const auto attested = process.executor.Attest(ExecutionId("x-1"), "ops");
+  ASSERT_FALSE(attested.ok());
+  EXPECT_EQ(attested.error().retry, Retry::kRefused);
+  ASSERT_TRUE(Ends());
+}
+
+TEST_F(ExecutorTest, AHigherEpochEndsAFailoverThatWaitsForItsFence) {
+  world_.fences.proves = false;
+  Begin(PlanKind::kFailover);
+  ASSERT_FALSE(Ends(30s));
+  world_.shared.item.epoch = {3};
+  world_.shared.item.holder = kEast;
+  world_.fences.proves = true;
+  ASSERT_TRUE(Ends(60s));
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kFailed);
+  EXPECT_EQ(world_.west.promotions, 0);
 }
 
 // ---- before the point of no return ----

@@ -13,6 +13,7 @@
 #include "ports/canary.h"
 #include "ports/clock.h"
 #include "ports/hands.h"
+#include "ports/instance_fence.h"
 #include "ports/traffic.h"
 
 namespace lifeboat {
@@ -26,6 +27,7 @@ struct ActDoors {
   std::map<RegionName, Endpoint> databases;  ///< of all data regions
   /// Whether a region's agent answered lately: a silent one is asked too, but hardly waited for. Empty: all are waited for.
   std::function<bool(const RegionName&)> answers;
+  InstanceFence* fence = nullptr;  ///< external fences; nothing: there are none
 };
 
 struct StepContext {
@@ -47,6 +49,8 @@ struct Step {
   bool point_of_no_return = false;
   /// The service is moved without it: given up after this long (0: never), named in the outcome, the execution still ends done.
   Duration give_up_after{0};
+  Duration longest_pause = std::chrono::seconds(1);  ///< between two attempts
+  bool optional = false;                             ///< only in executions that were drafted with it; else it counts as done
   /// True: its goal already holds.
   Task<Result<bool>> (*check)(StepContext) = nullptr;
   Task<Result<Unit>> (*act)(StepContext) = nullptr;
@@ -73,7 +77,7 @@ struct Plan {
 /// True while the lease item does not stand against going on with `execution` (its epoch, or the one that it takes).
 [[nodiscard]] bool EpochAllows(const Execution& execution, const LeaseItem& item);
 
-/// The step records of a fresh execution, in the plan's order.
+/// The step records of a fresh execution, in the plan's order, without the optional ones.
 [[nodiscard]] std::vector<StepRecord> FreshRecords(PlanKind kind);
 
 }  // namespace lifeboat

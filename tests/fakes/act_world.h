@@ -6,9 +6,11 @@
 #include <set>
 
 #include "act/executor.h"
+#include "act/fence_step.h"
 #include "act/region_hand.h"
 #include "fakes/fake_canary.h"
 #include "fakes/fake_database.h"
+#include "fakes/fake_fence.h"
 #include "fakes/fake_files.h"
 #include "fakes/fake_lease.h"
 #include "fakes/fake_store.h"
@@ -77,6 +79,8 @@ struct ActWorld {
   SharedLease shared;
   FakeStoreServer store;
   FakeNameServer names;
+  FakeFences fences;
+  std::optional<bool> fence_waits;  ///< the east has an external fence, whose failure is waited for or not; empty: it has none
   std::map<RegionName, FakeFiles> files;
 };
 
@@ -91,11 +95,14 @@ class ActProcess final : public Hands {
         store(io.get_executor(), world.clock, world.store, 2ms),
         traffic(world.clock, world.names, 2ms),
         canary(world.clock, world.names, world.servers, self),
+        fence(world.clock, world.fences),
         leases(MakeLeases(w)),
         doors{world.clock, *this, traffic, canary, {{kEast, {kEastHost, 5432}}, {kWest, {kWestHost, 5432}}}},
         journal(world.clock, store, world.files[self], "orders", "/state/journal", Log()),
         executor(io.get_executor(), doors, lease(), journal, Log(), [this](const Execution& e) { seen.push_back(e); }) {
     world.time.Attach(io);
+    doors.fence = &fence;
+    world.fences.on_order = [this](const FenceOrder&) { Point("at the external fence"); };
     world.shared.store = &store;
     for (FakeServer* server : {&world.east, &world.west}) {
       databases[server->region] = std::make_unique<FakeDatabase>(io.get_executor(), world.clock, *server);
@@ -122,6 +129,7 @@ class ActProcess final : public Hands {
   ~ActProcess() override {
     world.time.Detach(io);
     world.shared.claimed = nullptr;
+    world.fences.on_order = nullptr;
   }
 
   FakeLease& lease() { return *leases.at(self); }
@@ -159,6 +167,7 @@ class ActProcess final : public Hands {
     e.reason = "a test";
     e.began = world.clock.Wall();
     e.steps = FreshRecords(kind);
+    if (kind == PlanKind::kFailover && world.fence_waits) AskForFence(e, kEast, *world.fence_waits);
     return e;
   }
   /// As the agent does it: a failover's record goes with the claim, the others' alone; what is not merged yet is adopted.
@@ -226,6 +235,7 @@ class ActProcess final : public Hands {
   FakeStore store;
   FakeTraffic traffic;
   FakeCanary canary;
+  FakeFence fence;
   std::map<RegionName, std::unique_ptr<FakeLease>> leases;
   std::map<RegionName, std::unique_ptr<FakeDatabase>> databases;
   std::map<RegionName, QuietGuard> guards;
