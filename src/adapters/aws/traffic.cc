@@ -13,7 +13,8 @@ Result<Unit> CheckTargets(const AwsTrafficSettings& settings) {
   if (settings.type != "CNAME" && settings.type != "A" && settings.type != "AAAA") {
     return Fail("traffic of type '" + settings.type + "' is not known", "one of CNAME, A and AAAA");
   }
-  if (!settings.name.ends_with('.')) return Fail("the name '" + settings.name + "' has no dot at its end", "write it fully qualified");
+  if (!settings.name.ends_with('.'))
+    return Fail("the name '" + settings.name + "' has no dot at its end", "write it fully qualified");
   for (const auto& [region, target] : settings.targets) {
     boost::system::error_code problem;
     const auto address = boost::asio::ip::make_address(target, problem);

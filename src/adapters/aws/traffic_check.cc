@@ -50,7 +50,8 @@ Task<std::map<RegionName, MarkerLook>> LookAtMarkers(TrafficCheckDoors doors, co
     s3::Bucket bucket{region.text, place->bucket};
     Result<s3::Object> object = co_await s3::GetObject(*doors.client, std::move(bucket), place->key, kOneLook);
     if (!object) {
-      const bool no_object = object.error().retry == Retry::kNotFound && object.error().message.find("NoSuchBucket") == std::string::npos;
+      const bool no_object =
+          object.error().retry == Retry::kNotFound && object.error().message.find("NoSuchBucket") == std::string::npos;
       if (!no_object) look.problem = object.error().message;
       continue;
     }
@@ -70,8 +71,9 @@ Task<std::map<RegionName, MarkerLook>> LookAtMarkers(TrafficCheckDoors doors, co
 Task<Lines> LookAtEndpoints(TrafficCheckDoors doors, const AwsTrafficSettings& settings) {
   Lines lines;
   if (settings.control_endpoints.size() < kEndpoints) {
-    lines.push_back({"fault", "only " + std::to_string(settings.control_endpoints.size()) + " of 5 routing control endpoints are written down",
-                     "write all five: which of them answer in a disaster is not known before"});
+    lines.push_back(
+        {"fault", "only " + std::to_string(settings.control_endpoints.size()) + " of 5 routing control endpoints are written down",
+         "write all five: which of them answer in a disaster is not known before"});
   }
   std::map<RegionName, bool> on;
   std::size_t answered = 0;
@@ -110,7 +112,8 @@ Task<Lines> LookAtNames(TrafficCheckDoors doors, const AwsTrafficSettings& setti
   ZoneNames zone(doors.names, settings, doors.clock);
   Result<std::vector<ServerAnswer>> answers = co_await zone.AskAll(settings.name, settings.type, kOneLook);
   if (!answers) {
-    lines.push_back({"fault", "the name servers of '" + settings.name + "' cannot be asked: " + answers.error().message, answers.error().hint});
+    lines.push_back(
+        {"fault", "the name servers of '" + settings.name + "' cannot be asked: " + answers.error().message, answers.error().hint});
     co_return lines;
   }
   for (const ServerAnswer& each : *answers) {
@@ -122,7 +125,9 @@ Task<Lines> LookAtNames(TrafficCheckDoors doors, const AwsTrafficSettings& setti
   if (!record) {
     lines.push_back({"fault", record.error().message, record.error().hint});
   } else if (const std::optional<RegionName> region = RegionOfTarget(settings, record->address)) {
-    lines.push_back({"ok", "'" + settings.name + "' leads to '" + region->text + "' at " + std::to_string(answers->size()) + " name servers", ""});
+    lines.push_back(
+        {"ok", "'" + settings.name + "' leads to '" + region->text + "' at " + std::to_string(answers->size()) + " name servers",
+         ""});
   } else {
     lines.push_back({"fault", "'" + settings.name + "' answers '" + record->address + "', which is the target of no region",
                      "look at the zone, and at 'targets' in lifeboat.yaml"});
@@ -146,12 +151,14 @@ Task<Result<std::vector<Readiness>>> CheckAwsTraffic(TrafficCheckDoors doors, Aw
                                                      Duration timeout) {
   Lines lines = co_await LookAtNames(doors, settings);
   ZoneView view;
-  Result<std::vector<route53::RecordSet>> records = co_await route53::ListRecordSets(*doors.client, kGlobal, settings.zone, "", timeout);
+  Result<std::vector<route53::RecordSet>> records =
+      co_await route53::ListRecordSets(*doors.client, kGlobal, settings.zone, "", timeout);
   if (records.ok()) {
     view.records = std::move(*records);
     co_await ReadChecks(doors, settings, view, lines);
   } else {
-    lines.push_back({"unknown", "the records of zone '" + settings.zone + "' cannot be read: " + records.error().message, records.error().hint});
+    lines.push_back({"unknown", "the records of zone '" + settings.zone + "' cannot be read: " + records.error().message,
+                     records.error().hint});
   }
   switch (settings.kind) {
     case AwsTrafficKind::kStandbyTakesOver: {

@@ -1,8 +1,7 @@
 #pragma once
 
-// Lines of `lifeboat check` about what clients follow: records, health checks, markers, routing controls and name servers, looked at
-// now, with numbers, while nothing is lost. Reads only; the zone is read through us-east-1.
-// Thread rule: as Client.
+// Lines of `lifeboat check` about what clients follow: records, health checks, markers, routing controls and name servers, looked
+// at now, with numbers, while nothing is lost. Reads only; the zone is read through us-east-1. Thread rule: as Client.
 
 #include <functional>
 #include <memory>

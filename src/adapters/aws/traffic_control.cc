@@ -1,5 +1,5 @@
-// Routing controls. They have no conditional change and keep no epoch, so that the only guard against a late writer is the lease; the
-// markers of 'standby takes over' are the stronger kind.
+// Routing controls. They have no conditional change and keep no epoch, so that the only guard against a late writer is the lease;
+// the markers of 'standby takes over' are the stronger kind.
 
 #include <algorithm>
 
@@ -19,7 +19,8 @@ Result<routing_control::Cluster> ParseCluster(const std::vector<std::string>& en
     const std::size_t equals = text.find('=');
     const std::string url = equals == std::string::npos ? std::string() : text.substr(equals + 1);
     if (equals == 0 || !(url.starts_with("https://") || url.starts_with("http://"))) {
-      return Fail("routing control endpoint '" + text + "' is not understood", "write region=https://…, as DescribeCluster shows them");
+      return Fail("routing control endpoint '" + text + "' is not understood",
+                  "write region=https://…, as DescribeCluster shows them");
     }
     cluster.endpoints.push_back({text.substr(0, equals), url});
   }

@@ -100,8 +100,8 @@ class RecordTraffic final : public ZoneTraffic {
 [[nodiscard]] std::string EpochRecordOf(const std::string& name);
 /// @error kFail: the values are no epoch
 [[nodiscard]] Result<std::optional<Epoch>> EpochInTexts(const std::vector<std::string>& values);
-/// The batch that points the name to `target`: what stands is deleted by its exact values and made anew, so that it fails as a whole
-/// where anything else stands there by now. Empty: it stands so already.
+/// The batch that points the name to `target`: what stands is deleted by its exact values and made anew, so that it fails as a
+/// whole where anything else stands there by now. Empty: it stands so already.
 /// @param standing  the record sets of the name and of its epoch
 /// @error kRefused: a newer epoch; kFail: the name has no record, several, or one of a routing policy
 [[nodiscard]] Result<std::vector<route53::Change>> RecordBatch(const AwsTrafficSettings& settings,

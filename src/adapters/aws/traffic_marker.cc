@@ -16,7 +16,8 @@ std::string MarkerText(const Marker& marker) {
 
 Result<Marker> ParseMarker(const std::string& text, const std::string& name, const RegionName& region) {
   const std::string what = "the marker of '" + name + "' in '" + region.text + "'";
-  // SAFETY: a marker that cannot be read may be of a higher epoch: it is never overwritten (AwsTrafficMarker.WhatIsNoMarkerOfThisNameAndRegionIsNeverWrittenOver).
+  // SAFETY: a marker that cannot be read may be of a higher epoch: it is never overwritten
+  // (AwsTrafficMarker.WhatIsNoMarkerOfThisNameAndRegionIsNeverWrittenOver).
   const char* const hint = "look at the object, and remove it by hand once you know which region serves";
   const Result<Json> json = ParseJson(text, what);
   if (!json) return Fail(json.error().message, hint);
@@ -31,7 +32,8 @@ Result<Marker> ParseMarker(const std::string& text, const std::string& name, con
     return Fail(what + " is no marker of Lifeboat's", hint);
   }
   if (marker.name != name || marker.region != region) {
-    return Fail(what + " is that of '" + marker.name + "' in '" + marker.region.text + "'", "give each name and region a key of its own");
+    return Fail(what + " is that of '" + marker.name + "' in '" + marker.region.text + "'",
+                "give each name and region a key of its own");
   }
   return marker;
 }
@@ -56,8 +58,9 @@ Result<std::optional<Marker>> MarkerFor(const std::optional<Marker>& stands, boo
   }
   const bool same_epoch = stands && stands->epoch == epoch;
   if (same_epoch && stands->serves != target) {
-    return Refused("epoch '" + std::to_string(epoch.number) + "' is that of '" + stands->serves.text + "', not of '" + target.text + "'",
-                   "run 'lifeboat status'");
+    return Refused(
+        "epoch '" + std::to_string(epoch.number) + "' is that of '" + stands->serves.text + "', not of '" + target.text + "'",
+        "run 'lifeboat status'");
   }
   if (same_epoch && (stands->takes_over || leads_there)) return std::optional<Marker>();
   Marker marker{true, name, target, target, epoch};

@@ -18,9 +18,9 @@ inline constexpr const char* kStandsBackWord = "lifeboat-stands-back";
 
 struct Marker {
   bool takes_over = false;
-  std::string name;    ///< the service's name in DNS
-  RegionName region;   ///< whose marker it is
-  RegionName serves;   ///< who has the primaryship of `epoch`
+  std::string name;   ///< the service's name in DNS
+  RegionName region;  ///< whose marker it is
+  RegionName serves;  ///< who has the primaryship of `epoch`
   Epoch epoch;
   friend bool operator==(const Marker&, const Marker&) = default;
 };
@@ -40,7 +40,7 @@ struct MarkerPlace {
 /// @param stands      in the target's region; nothing: none
 /// @param leads_there every name server answers the target already
 /// @error kRefused: a newer epoch stands there, or this epoch is another region's
-[[nodiscard]] Result<std::optional<Marker>> MarkerFor(const std::optional<Marker>& stands, bool leads_there, const std::string& name,
-                                                      const RegionName& target, Epoch epoch);
+[[nodiscard]] Result<std::optional<Marker>> MarkerFor(const std::optional<Marker>& stands, bool leads_there,
+                                                      const std::string& name, const RegionName& target, Epoch epoch);
 
 }  // namespace lifeboat::aws

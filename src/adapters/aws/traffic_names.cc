@@ -140,7 +140,8 @@ Task<Result<std::vector<ServerAnswer>>> ZoneNames::AskAll(std::string name, std:
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   using Asked = decltype(asio::co_spawn(executor, AskOne(question, 0), asio::deferred));
   std::vector<Asked> asked;
-  for (std::size_t at = 0; at < servers->size(); ++at) asked.push_back(asio::co_spawn(executor, AskOne(question, at), asio::deferred));
+  for (std::size_t at = 0; at < servers->size(); ++at)
+    asked.push_back(asio::co_spawn(executor, AskOne(question, at), asio::deferred));
   auto group = asio::experimental::make_parallel_group(std::move(asked));
   co_await group.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
   co_return *question.answers;

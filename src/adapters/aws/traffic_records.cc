@@ -1,5 +1,5 @@
-// A change of the record itself: the last resort, since Route 53 takes changes in us-east-1 alone. What stands is deleted by its exact
-// values in the same batch that makes the new, so that a batch from an old reading fails as a whole.
+// A change of the record itself: the last resort, since Route 53 takes changes in us-east-1 alone. What stands is deleted by its
+// exact values in the same batch that makes the new, so that a batch from an old reading fails as a whole.
 
 #include <charconv>
 
@@ -40,8 +40,9 @@ Result<std::optional<Epoch>> EpochInTexts(const std::vector<std::string>& values
   return std::optional<Epoch>(epoch);
 }
 
-Result<std::vector<route53::Change>> RecordBatch(const AwsTrafficSettings& settings, const std::vector<route53::RecordSet>& standing,
-                                                 const std::string& target, Epoch epoch) {
+Result<std::vector<route53::Change>> RecordBatch(const AwsTrafficSettings& settings,
+                                                 const std::vector<route53::RecordSet>& standing, const std::string& target,
+                                                 Epoch epoch) {
   const route53::RecordSet* record = nullptr;
   const route53::RecordSet* text = nullptr;
   for (const route53::RecordSet& each : standing) {
@@ -55,10 +56,11 @@ Result<std::vector<route53::Change>> RecordBatch(const AwsTrafficSettings& setti
     (is_name ? record : text) = &each;
   }
   if (record == nullptr) return Fail("zone '" + settings.zone + "' has no record '" + settings.name + "'", "make it, with its TTL");
-  if (record->type != settings.type) return Fail("'" + settings.name + "' is of type '" + record->type + "', not '" + settings.type + "'");
+  if (record->type != settings.type)
+    return Fail("'" + settings.name + "' is of type '" + record->type + "', not '" + settings.type + "'");
   const Result<std::optional<Epoch>> found = EpochInTexts(text == nullptr ? std::vector<std::string>() : text->values);
   if (!found) return found.error();
-  // SAFETY: a late writer never undoes a newer primaryship (AwsTrafficTest.ALateChangeOfARecordIsRefused…).
+  // SAFETY: a late writer never undoes a newer primaryship (AwsRecordsTest.ALateChangeOfARecordIsRefusedAndChangesNothing).
   if (*found && **found > epoch) {
     return Refused("'" + settings.name + "' already stands under epoch '" + std::to_string((*found)->number) + "', ours is '" +
                        std::to_string(epoch.number) + "'",
@@ -126,16 +128,16 @@ Task<Result<Unit>> RecordTraffic::Point(std::string address, Epoch epoch, Durati
     Result<std::vector<route53::RecordSet>> standing = co_await Standing(std::min(Left(end), kOneCall));
     if (!standing && doubt) co_return UnknownOutcome(doubt->message + "; then: " + standing.error().message, kDependsHint);
     if (!standing) co_return WithDependency(standing.error());
-    Result<std::vector<route53::Change>> batch = RecordBatch(doors_.settings, *standing, doors_.settings.targets.at(*target), epoch);
+    Result<std::vector<route53::Change>> batch =
+        RecordBatch(doors_.settings, *standing, doors_.settings.targets.at(*target), epoch);
     if (!batch) co_return batch.error();
     if (batch->empty()) break;
     if (tries == kMostTries || (doubt && TimeLeft(end, doors_.clock.Now()) <= Duration::zero())) {
       co_return UnknownOutcome("the record '" + doors_.settings.name + "' could not be changed: " + doubt->message, kDependsHint);
     }
     std::string comment = "Lifeboat: '" + target->text + "' serves under epoch '" + std::to_string(epoch.number) + "'";
-    Result<route53::ChangeInfo> changed =
-        co_await route53::ChangeRecordSets(*doors_.client, kGlobal, doors_.settings.zone, std::move(*batch), std::move(comment),
-                                           std::min(Left(end), kOneCall));
+    Result<route53::ChangeInfo> changed = co_await route53::ChangeRecordSets(
+        *doors_.client, kGlobal, doors_.settings.zone, std::move(*batch), std::move(comment), std::min(Left(end), kOneCall));
     if (changed.ok()) break;
     if (changed.error().retry == Retry::kFail) co_return WithDependency(changed.error());
     doubt = changed.error();  // overtaken, or not known: what stands there now says which

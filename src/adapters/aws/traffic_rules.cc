@@ -61,25 +61,28 @@ void JudgeMarkerCheck(const AwsTrafficSettings& settings, const HealthCheck& che
   const std::string which = "health check '" + check.id + "' of the record of '" + region.text + "'";
   const std::string other = OtherRegion(settings, region);
   if (check.disabled) {
-    lines.push_back(Fault(which + " is disabled: it counts as " + (check.inverted ? "unhealthy" : "healthy") + " whatever the marker says",
-                          "enable it"));
+    lines.push_back(
+        Fault(which + " is disabled: it counts as " + (check.inverted ? "unhealthy" : "healthy") + " whatever the marker says",
+              "enable it"));
   }
   if (!check.inverted) {
     lines.push_back(Fault(which + " is not inverted: the record would be answered only while '" + other + "' has taken over",
                           "invert it (UpdateHealthCheck)"));
   }
   if (check.type != "HTTPS_STR_MATCH" && check.type != "HTTP_STR_MATCH") {
-    lines.push_back(Fault(which + " is of type '" + check.type + "', which does not search: a marker at rest looks as one that has taken over",
-                          "make one of type HTTPS_STR_MATCH that searches '" + std::string(kTakesOverWord) +
-                              "' (the type of a check cannot be changed)"));
+    lines.push_back(
+        Fault(which + " is of type '" + check.type + "', which does not search: a marker at rest looks as one that has taken over",
+              "make one of type HTTPS_STR_MATCH that searches '" + std::string(kTakesOverWord) +
+                  "' (the type of a check cannot be changed)"));
   } else if (check.search != kTakesOverWord) {
     lines.push_back(Fault(which + " searches '" + check.search + "'", "let it search '" + std::string(kTakesOverWord) + "'"));
   }
   const auto marker = settings.markers.find(RegionName(other));
   if (marker == settings.markers.end() || !LooksAt(check, marker->second, RegionName(other))) {
     const std::string wanted = marker == settings.markers.end() ? "none is configured" : "'" + marker->second + "'";
-    lines.push_back(Fault(which + " looks at 'https://" + check.host + check.path + "', not at the marker of '" + other + "' (" + wanted + ")",
-                          "let it look at the other region's marker, or correct the markers in lifeboat.yaml"));
+    lines.push_back(
+        Fault(which + " looks at 'https://" + check.host + check.path + "', not at the marker of '" + other + "' (" + wanted + ")",
+              "let it look at the other region's marker, or correct the markers in lifeboat.yaml"));
   }
 }
 
@@ -87,22 +90,25 @@ void JudgeMarkerCheck(const AwsTrafficSettings& settings, const HealthCheck& che
 void JudgeHalf(const AwsTrafficSettings& settings, const ZoneView& view, const std::string& which, Lines& lines) {
   const RecordSet* record = HalfOf(settings, view, which);
   if (record == nullptr) {
-    lines.push_back(Fault("'" + settings.name + "' has no " + which + " record of type '" + settings.type + "'", "make the failover pair"));
+    lines.push_back(
+        Fault("'" + settings.name + "' has no " + which + " record of type '" + settings.type + "'", "make the failover pair"));
     return;
   }
   const std::optional<RegionName> region = RegionOf(settings, *record);
   if (!region) {
-    const std::string value = record->values.empty() ? "an alias to '" + record->alias_name + "'" : "'" + record->values.front() + "'";
+    const std::string value =
+        record->values.empty() ? "an alias to '" + record->alias_name + "'" : "'" + record->values.front() + "'";
     lines.push_back(Fault("the " + which + " record of '" + settings.name + "' is " + value + ", which is the target of no region",
                           "let it be one of the targets in lifeboat.yaml"));
     return;
   }
   if (record->health_check.empty()) {
     const bool primary = which == "PRIMARY";
-    lines.push_back(Fault("the " + which + " record of '" + settings.name + "' has no health check and is always healthy: " +
-                              (primary ? "the name never leaves '" + region->text + "'"
-                                       : "once it has taken over, '" + OtherRegion(settings, *region) + "' cannot take the name back alone"),
-                          "give it an inverted check on the marker of '" + OtherRegion(settings, *region) + "'"));
+    lines.push_back(
+        Fault("the " + which + " record of '" + settings.name + "' has no health check and is always healthy: " +
+                  (primary ? "the name never leaves '" + region->text + "'"
+                           : "once it has taken over, '" + OtherRegion(settings, *region) + "' cannot take the name back alone"),
+              "give it an inverted check on the marker of '" + OtherRegion(settings, *region) + "'"));
     return;
   }
   const auto check = view.checks.find(record->health_check);
@@ -126,7 +132,8 @@ Lines JudgePair(const AwsTrafficSettings& settings, const ZoneView& view) {
   Lines lines;
   const std::vector<const RecordSet*> records = RecordsOfName(settings, view);
   if (records.size() == 1 && records.front()->failover.empty()) {
-    lines.push_back(Fault("'" + settings.name + "' is one simple record: no health check moves it", "make the failover pair of docs/aws.md"));
+    lines.push_back(
+        Fault("'" + settings.name + "' is one simple record: no health check moves it", "make the failover pair of docs/aws.md"));
     return lines;
   }
   JudgeHalf(settings, view, "PRIMARY", lines);
@@ -148,7 +155,8 @@ Lines JudgePair(const AwsTrafficSettings& settings, const ZoneView& view) {
   }
   if (lines.empty()) {
     lines.push_back(Ok("'" + settings.name + "' leads to '" + RegionOf(settings, *primary)->text + "', and to '" +
-                       RegionOf(settings, *secondary)->text + "' once that has taken over; both checks are inverted, each on the other's marker"));
+                       RegionOf(settings, *secondary)->text +
+                       "' once that has taken over; both checks are inverted, each on the other's marker"));
   }
   return lines;
 }
@@ -160,7 +168,8 @@ Lines JudgeMarkers(const AwsTrafficSettings& settings, const ZoneView& view, con
   for (const auto& [region, look] : markers) {
     const std::string which = "the marker of '" + region.text + "' (" + settings.markers.at(region) + ")";
     if (!look.problem.empty()) {
-      lines.push_back(Fault(which + " cannot be read: " + look.problem, "without it '" + region.text + "' cannot take over: look at bucket and permissions"));
+      lines.push_back(Fault(which + " cannot be read: " + look.problem,
+                            "without it '" + region.text + "' cannot take over: look at bucket and permissions"));
       continue;
     }
     if (!look.marker) {
@@ -169,19 +178,22 @@ Lines JudgeMarkers(const AwsTrafficSettings& settings, const ZoneView& view, con
       continue;
     }
     if (look.public_status != 200) {
-      lines.push_back(Fault(which + " is not readable by everyone: an unsigned look at '" + look.public_url + "' got " +
-                                (look.public_status == 0 ? std::string("no answer") : "status " + std::to_string(look.public_status)),
-                            "health checks sign nothing: allow s3:GetObject on this one key to everyone in the bucket's policy"));
+      lines.push_back(
+          Fault(which + " is not readable by everyone: an unsigned look at '" + look.public_url + "' got " +
+                    (look.public_status == 0 ? std::string("no answer") : "status " + std::to_string(look.public_status)),
+                "health checks sign nothing: allow s3:GetObject on this one key to everyone in the bucket's policy"));
       continue;
     }
     const std::string epoch = "'" + std::to_string(look.marker->epoch.number) + "' of '" + look.marker->serves.text + "'";
     if (look.marker->takes_over && first && region == *first) {
-      lines.push_back(Fault(which + " still has taken over, under epoch " + epoch + ": while it says so, '" + OtherRegion(settings, region) +
-                                "' cannot take the name",
-                            "the agent of '" + region.text + "' puts it to rest by itself, some minutes after the other region answers again"));
+      lines.push_back(
+          Fault(which + " still has taken over, under epoch " + epoch + ": while it says so, '" + OtherRegion(settings, region) +
+                    "' cannot take the name",
+                "the agent of '" + region.text + "' puts it to rest by itself, some minutes after the other region answers again"));
       continue;
     }
-    lines.push_back(Ok(which + " is public and " + (look.marker->takes_over ? "has taken over" : "rests") + " under epoch " + epoch));
+    lines.push_back(
+        Ok(which + " is public and " + (look.marker->takes_over ? "has taken over" : "rests") + " under epoch " + epoch));
   }
   return lines;
 }
@@ -195,22 +207,26 @@ Lines JudgeControls(const AwsTrafficSettings& settings, const ZoneView& view) {
       if (RegionOf(settings, *record) == region) found = record;
     }
     if (found == nullptr) {
-      lines.push_back(Fault("no record of '" + settings.name + "' leads to '" + region.text + "'", "make one, with a check on its control"));
+      lines.push_back(
+          Fault("no record of '" + settings.name + "' leads to '" + region.text + "'", "make one, with a check on its control"));
       continue;
     }
     const auto check = view.checks.find(found->health_check);
     if (check == view.checks.end()) {
-      lines.push_back(Fault("the record of '" + region.text + "' has no health check that could be read: no routing control moves it",
-                            "give it a check of type RECOVERY_CONTROL"));
+      lines.push_back(
+          Fault("the record of '" + region.text + "' has no health check that could be read: no routing control moves it",
+                "give it a check of type RECOVERY_CONTROL"));
       continue;
     }
     const HealthCheck& seen = check->second;
     const std::string which = "health check '" + seen.id + "' of the record of '" + region.text + "'";
     if (seen.disabled || seen.inverted) {
-      lines.push_back(Fault(which + " is " + (seen.disabled ? "disabled" : "inverted"), seen.disabled ? "enable it" : "let it not be inverted"));
+      lines.push_back(Fault(which + " is " + (seen.disabled ? "disabled" : "inverted"),
+                            seen.disabled ? "enable it" : "let it not be inverted"));
     } else if (seen.type != "RECOVERY_CONTROL" || control == settings.controls.end() || seen.routing_control != control->second) {
-      lines.push_back(Fault(which + " is of type '" + seen.type + "' on '" + seen.routing_control + "', not on the region's routing control",
-                            "let it be of type RECOVERY_CONTROL on the control that lifeboat.yaml names"));
+      lines.push_back(
+          Fault(which + " is of type '" + seen.type + "' on '" + seen.routing_control + "', not on the region's routing control",
+                "let it be of type RECOVERY_CONTROL on the control that lifeboat.yaml names"));
     } else {
       lines.push_back(Ok(which + " follows its routing control"));
     }
@@ -220,8 +236,9 @@ Lines JudgeControls(const AwsTrafficSettings& settings, const ZoneView& view) {
 
 Lines JudgeRecord(const AwsTrafficSettings& settings, const ZoneView& view) {
   Lines lines;
-  lines.push_back(Fault("'" + settings.name + "' is moved by a change of its record, which goes through us-east-1 whatever region is lost",
-                        "choose 'standby takes over' or routing control; or take it as the last resort that it is"));
+  lines.push_back(
+      Fault("'" + settings.name + "' is moved by a change of its record, which goes through us-east-1 whatever region is lost",
+            "choose 'standby takes over' or routing control; or take it as the last resort that it is"));
   const Result<std::vector<route53::Change>> batch =
       RecordBatch(settings, view.records, settings.targets.begin()->second, Epoch{std::numeric_limits<std::uint64_t>::max()});
   if (!batch) lines.push_back(Fault(batch.error().message, batch.error().hint));
@@ -255,7 +272,8 @@ Lines JudgeTime(const AwsTrafficSettings& settings, const ZoneView& view, Durati
                            (by.empty() ? "" : by + ", ") + "TTL " + std::to_string(ttl) + " s); the RTO is " + FormatDuration(rto);
   if (all < rto) return {Ok(what)};
   const bool ttl_is_more = std::chrono::seconds(ttl) >= notice;
-  return {Fault(what, ttl_is_more ? "a TTL of 60 s or less" + (slow.empty() ? "" : "; then " + slow) : slow + "; then a TTL of 60 s or less")};
+  return {Fault(what, ttl_is_more ? "a TTL of 60 s or less" + (slow.empty() ? "" : "; then " + slow)
+                                  : slow + "; then a TTL of 60 s or less")};
 }
 
 Lines JudgeOthers(const AwsTrafficSettings& settings, const ZoneView& view) {

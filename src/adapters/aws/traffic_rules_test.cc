@@ -93,7 +93,8 @@ TEST(AwsTrafficMarker, ARegionThatTakesOverSaysSoAndOneThatServesOnlyWritesDownI
 TEST(AwsTrafficMarker, APlaceIsABucketAndAKey) {
   EXPECT_EQ(ParseMarkerPlace("s3://b/a/key")->bucket, "b");
   EXPECT_EQ(ParseMarkerPlace("s3://b/a/key")->key, "a/key");
-  for (const char* wrong : {"", "s3://", "s3://b", "s3://b/", "s3:///k", "https://b/k"}) EXPECT_FALSE(ParseMarkerPlace(wrong).ok()) << wrong;
+  for (const char* wrong : {"", "s3://", "s3://b", "s3://b/", "s3:///k", "https://b/k"})
+    EXPECT_FALSE(ParseMarkerPlace(wrong).ok()) << wrong;
 }
 
 // ---- name servers ----
@@ -152,27 +153,30 @@ route53::RecordSet Simple(const std::string& name, const std::string& type, cons
 
 TEST(AwsTrafficRecords, WhatStandsIsDeletedByItsValuesInTheBatchThatMakesTheNew) {
   const AwsTrafficSettings settings = SettingsOf(AwsTrafficKind::kRecords);
-  const auto batch = RecordBatch(settings,
-                                 {Simple(kName, "CNAME", "db.eu.example.net"), Simple("_lifeboat." + std::string(kName), "TXT", "\"epoch=3\"")},
-                                 "db.us.example.net", Epoch{4});
+  const auto batch = RecordBatch(
+      settings, {Simple(kName, "CNAME", "db.eu.example.net"), Simple("_lifeboat." + std::string(kName), "TXT", "\"epoch=3\"")},
+      "db.us.example.net", Epoch{4});
   ASSERT_TRUE(batch.ok()) << batch.error().Text();
   std::vector<std::string> said;
-  for (const route53::Change& change : *batch) said.push_back(change.action + " " + change.record.type + " " + change.record.values.at(0));
-  EXPECT_THAT(said, ::testing::ElementsAre("DELETE CNAME db.eu.example.net", "DELETE TXT \"epoch=3\"", "CREATE CNAME db.us.example.net",
-                                           "CREATE TXT \"epoch=4\""));
+  for (const route53::Change& change : *batch)
+    said.push_back(change.action + " " + change.record.type + " " + change.record.values.at(0));
+  EXPECT_THAT(said, ::testing::ElementsAre("DELETE CNAME db.eu.example.net", "DELETE TXT \"epoch=3\"",
+                                           "CREATE CNAME db.us.example.net", "CREATE TXT \"epoch=4\""));
   EXPECT_EQ(batch->at(2).record.ttl, 60u);
 }
 
 TEST(AwsTrafficRecords, ANewerEpochStopsTheChange) {
-  const auto batch = RecordBatch(SettingsOf(AwsTrafficKind::kRecords),
-                                 {Simple(kName, "CNAME", "db.eu.example.net"), Simple("_lifeboat." + std::string(kName), "TXT", "\"epoch=9\"")},
-                                 "db.us.example.net", Epoch{8});
+  const auto batch =
+      RecordBatch(SettingsOf(AwsTrafficKind::kRecords),
+                  {Simple(kName, "CNAME", "db.eu.example.net"), Simple("_lifeboat." + std::string(kName), "TXT", "\"epoch=9\"")},
+                  "db.us.example.net", Epoch{8});
   ASSERT_FALSE(batch.ok());
   EXPECT_EQ(batch.error().retry, Retry::kRefused);
 }
 
 TEST(AwsTrafficRecords, AnEpochThatCannotBeReadStopsTheChange) {
-  for (const char* text : {"\"v=spf1\"", "\"epoch=\"", "\"epoch=7", "epoch=7", "\"epoch=7x\"", "\"epoch=99999999999999999999999\""}) {
+  for (const char* text :
+       {"\"v=spf1\"", "\"epoch=\"", "\"epoch=7", "epoch=7", "\"epoch=7x\"", "\"epoch=99999999999999999999999\""}) {
     const auto batch =
         RecordBatch(SettingsOf(AwsTrafficKind::kRecords),
                     {Simple(kName, "CNAME", "db.eu.example.net"), Simple("_lifeboat." + std::string(kName), "TXT", text)},
@@ -253,13 +257,15 @@ TEST_F(AwsTrafficFindings, EachThingThatIsWrongWithACheckIsNamed) {
   EXPECT_THAT(JudgePair(settings_, view_), Contains(Fault("is disabled: it counts as unhealthy whatever the marker says")));
   view_.checks["check-1"].disabled = false;
   view_.checks["check-2"].type = "HTTPS";
-  EXPECT_THAT(JudgePair(settings_, view_), Contains(Fault("'check-2' of the record of 'us-west-2' is of type 'HTTPS', which does not search")));
+  EXPECT_THAT(JudgePair(settings_, view_),
+              Contains(Fault("'check-2' of the record of 'us-west-2' is of type 'HTTPS', which does not search")));
   view_.checks["check-2"].type = "HTTPS_STR_MATCH";
   view_.checks["check-2"].search = "lifeboat";
   EXPECT_THAT(JudgePair(settings_, view_), Contains(Fault("searches 'lifeboat'"))) << "that word is in every marker";
   view_.checks["check-2"].search = kTakesOverWord;
   std::swap(view_.checks["check-1"].host, view_.checks["check-2"].host);
-  EXPECT_THAT(JudgePair(settings_, view_), Contains(Fault("not at the marker of 'us-west-2' ('s3://marks-us/orders')"))) << "its own marker";
+  EXPECT_THAT(JudgePair(settings_, view_), Contains(Fault("not at the marker of 'us-west-2' ('s3://marks-us/orders')")))
+      << "its own marker";
 }
 
 TEST_F(AwsTrafficFindings, RecordsThatNoCheckMovesAreNamed) {
@@ -303,7 +309,8 @@ TEST_F(AwsTrafficFindings, AMarkerMustBePublicAndThePrimarysAtRest) {
   looks[kSecond] = {MarkerOf(false, kSecond, kFirst, 7), "", "https://x", 200};
   EXPECT_THAT(JudgeMarkers(settings_, view_, looks), AllOk());
   looks[kSecond].public_status = 403;
-  EXPECT_THAT(JudgeMarkers(settings_, view_, looks), Contains(Fault("is not readable by everyone: an unsigned look at 'https://x' got status 403")));
+  EXPECT_THAT(JudgeMarkers(settings_, view_, looks),
+              Contains(Fault("is not readable by everyone: an unsigned look at 'https://x' got status 403")));
   looks[kSecond] = {std::nullopt, "'AccessDenied'", "https://x", 0};
   EXPECT_THAT(JudgeMarkers(settings_, view_, looks), Contains(Fault("cannot be read: 'AccessDenied'")));
   looks[kSecond] = {std::nullopt, "", "https://x", 0};

@@ -1,5 +1,6 @@
-// Standby takes over. Of a pair of failover records, each has an inverted check on the marker of the OTHER region: a region's record
-// is healthy while the other has not taken over. So the region that takes over acts alone, in its own region, in both directions:
+// Standby takes over. Of a pair of failover records, each has an inverted check on the marker of the OTHER region: a region's
+// record is healthy while the other has not taken over. So the region that takes over acts alone, in its own region, in both
+// directions:
 //
 //   marker of the primary record's region   of the secondary's   answered
 //   rests or is not there                   rests or is not there   primary
@@ -43,12 +44,12 @@ Task<Result<StandbyTraffic::Standing>> StandbyTraffic::ReadMarker(RegionName reg
 Task<Result<Unit>> StandbyTraffic::WriteMarker(Marker marker, Standing over, Duration timeout) {
   const MarkerPlace& place = places_.at(marker.region);
   s3::Bucket bucket{marker.region.text, place.bucket};
-  // SAFETY: whoever wrote after our look makes this fail (AwsTrafficTest.OfTwoWritersFromOneReadingOneIsTaken).
+  // SAFETY: whoever wrote after our look makes this fail (StandbyTest.OfTwoWritersFromOneReadingOneIsTaken).
   s3::OnlyIf only_if;
   only_if.absent = !over.marker.has_value();
   only_if.etag = over.etag;
-  Result<s3::Object> put = co_await s3::PutObject(*doors_.client, std::move(bucket), place.key, MarkerText(marker), "application/json",
-                                                  std::move(only_if), std::min(timeout, kOneCall));
+  Result<s3::Object> put = co_await s3::PutObject(*doors_.client, std::move(bucket), place.key, MarkerText(marker),
+                                                  "application/json", std::move(only_if), std::min(timeout, kOneCall));
   if (!put) co_return put.error().Within("the marker of '" + marker.region.text + "'");
   doors_.log.Info("marker written", Json{{"region", marker.region.text},
                                          {"takes_over", marker.takes_over},
@@ -75,8 +76,9 @@ Task<Result<Unit>> StandbyTraffic::Claim(RegionName target, bool leads_there, Ep
     doubt = written.error();
     if (TimeLeft(end, doors_.clock.Now()) <= Duration::zero()) break;
   }
-  co_return UnknownOutcome("the marker of '" + target.text + "' could not be written: " + (doubt ? doubt->message : "no time was left"),
-                           "look at who else writes it, and at S3 in '" + target.text + "'");
+  co_return UnknownOutcome(
+      "the marker of '" + target.text + "' could not be written: " + (doubt ? doubt->message : "no time was left"),
+      "look at who else writes it, and at S3 in '" + target.text + "'");
 }
 
 Task<Result<Unit>> StandbyTraffic::Point(std::string address, Epoch epoch, Duration timeout) {
@@ -107,8 +109,9 @@ Task<Result<std::string>> StandbyTraffic::PutToRest(RegionName region, Marker ow
   if (!theirs) co_return theirs.error();
   const Marker rest{false, doors_.settings.name, region, own.region, own.epoch};
   if (theirs->marker && theirs->marker->epoch > own.epoch) {
-    co_return Refused("the marker of '" + region.text + "' is of the newer epoch '" + std::to_string(theirs->marker->epoch.number) + "'",
-                      "another region has taken over since; run 'lifeboat status'");
+    co_return Refused(
+        "the marker of '" + region.text + "' is of the newer epoch '" + std::to_string(theirs->marker->epoch.number) + "'",
+        "another region has taken over since; run 'lifeboat status'");
   }
   if (theirs->marker == rest) {
     at_rest_.try_emplace(region, doors_.clock.Now());

@@ -108,7 +108,9 @@ class StandbyTest : public TrafficUnderTest {
     if (std::exchange(lose_answer, false)) return FakeAws::Silence();
     return Said{200, "", {{"etag", objects_[seen.region].second}}, {}};
   }
-  void Store(const std::string& region, const std::string& body) { objects_[region] = {body, "\"" + std::to_string(++versions_) + "\""}; }
+  void Store(const std::string& region, const std::string& body) {
+    objects_[region] = {body, "\"" + std::to_string(++versions_) + "\""};
+  }
   Marker Standing(const RegionName& region) { return *ParseMarker(objects_.at(region.text).first, kName, region); }
   std::string Answered() { return names_->target({}); }
 

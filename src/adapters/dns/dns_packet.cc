@@ -249,8 +249,8 @@ Result<Unit> CheckTsigKey(const TsigKey& key) {
 Result<Request> BuildQuestion(const std::string& name, RecordType type, bool recursive) {
   Rdata owner = ParseName(name);
   if (!owner) return Fail("'" + name + "' is not a domain name");
-  const Packet packet(ldns_pkt_query_new(owner.release(), LdnsType(type), LDNS_RR_CLASS_IN,
-                                         static_cast<std::uint16_t>(recursive ? LDNS_RD : 0)));
+  const Packet packet(
+      ldns_pkt_query_new(owner.release(), LdnsType(type), LDNS_RR_CLASS_IN, static_cast<std::uint16_t>(recursive ? LDNS_RD : 0)));
   if (!packet) return Fail("a question for '" + name + "' cannot be built");
   ldns_pkt_set_random_id(packet.get());
   ldns_pkt_set_edns_udp_size(packet.get(), kUdpSize);
