@@ -64,6 +64,7 @@ struct Executor::RunState {
       for (const std::string& before : step.after) {
         if (before != name || given_up.contains(step.name)) continue;
         StepRecord* record = execution.Find(step.name);
+        if (!record) continue;
         record->state = StepState::kFailed;
         record->outcome = "not tried: step '" + name + "' did not get on";
         GiveUp(step.name);
@@ -272,6 +273,7 @@ Task<> Executor::Abort(std::shared_ptr<RunState> run) {
   execution.reason += "; aborted: " + why;
   co_await Write(run);
   for (auto step = run->plan.steps.rbegin(); step != run->plan.steps.rend() && !run->lost; ++step) {
+    if (!execution.Find(step->name)) continue;  // an optional step that it was not drafted with
     StepRecord& record = *execution.Find(step->name);
     const bool touched = record.state == StepState::kDone || record.state == StepState::kIntended ||
                          (record.state == StepState::kFailed && record.attempts > 0);

@@ -331,6 +331,17 @@ TEST_F(ExecutorTest, WithoutAnExternalFenceAFailoverHasNoSuchStep) {
   EXPECT_TRUE(world_.fences.orders.empty());
 }
 
+TEST_F(ExecutorTest, AFailoverWithoutAnExternalFenceIsAbortedLikeAnyOther) {
+  LoseEast(world_);
+  process_ = std::make_unique<ActProcess>(world_, kWest, "run-1");
+  process_->scripts["freeze@us-west-2"] = [](const Json&) -> std::optional<Error> { return RetryLater("the standby does not answer"); };
+  process_->Spawn(process_->BeginAndRun(Plan(*process_, PlanKind::kFailover)));
+  ASSERT_FALSE(Ends(3s));
+  ASSERT_TRUE(process_->executor.RequestAbort(ExecutionId("x-1")).ok());
+  ASSERT_TRUE(Ends(60s));
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kAborted);
+}
+
 TEST_F(ExecutorTest, AFenceThatGivesNoProofIsSaidAndNotWaitedForWhereThePolicySaysSo) {
   world_.fences.proves = false;
   world_.fence_waits = false;

@@ -36,7 +36,8 @@ std::string Summary(const Execution& execution) {
     if (state == kProven) text += "is proven to be stopped: " + TextAt(fence, "said");
     if (state == kAttested) text += "is stopped by the word of " + TextAt(fence, "said");
     if (state == kPending) text += "is not proven to be stopped: " + TextAt(fence, "said", "its fence was not run yet");
-    if (state == kNotProven) text += "is not proven to be stopped (" + TextAt(fence, "said") + "), and that is not waited for: its lease has ended";
+    if (state == kNotProven)
+      text += "is not proven to be stopped (" + TextAt(fence, "said") + "), and that is not waited for: its lease has ended";
   }
   return text;
 }
@@ -91,7 +92,8 @@ bool WaitsForFence(const Execution& execution) {
 
 Result<Unit> AttestFence(Execution& execution, const std::string& who) {
   if (!WaitsForFence(execution)) {
-    return Refused("execution '" + execution.id.text + "' does not wait for an external fence", "lifeboat executions show " + execution.id.text);
+    return Refused("execution '" + execution.id.text + "' does not wait for an external fence",
+                   "lifeboat executions show " + execution.id.text);
   }
   for (Json& fence : execution.facts[kFacts]) {
     if (IsPending(fence)) fence.update({{"state", kAttested}, {"said", who}});
