@@ -1,5 +1,6 @@
 #include "adapters/aws/alarms.h"
 
+#include "adapters/aws/check_lines.h"
 #include "adapters/aws/cloudwatch.h"
 
 namespace lifeboat::aws {
@@ -14,12 +15,12 @@ AlarmSign SignOf(const std::string& state) {
 
 Readiness LineOf(const std::string& words, const AlarmState& state) {
   const std::string since = state.since ? " since " + FormatWallTime(*state.since) : "";
-  if (state.sign == AlarmSign::kOk) return Readiness{"ok", words + " is ok" + since, {}};
+  if (state.sign == AlarmSign::kOk) return Ok(words + " is ok" + since);
   if (state.sign == AlarmSign::kAlarm) {
-    return Readiness{"fault", words + " is in alarm" + since + ": " + state.reason, "it counts as a sign of trouble: see to it"};
+    return Fault(words + " is in alarm" + since + ": " + state.reason, "it counts as a sign of trouble: see to it");
   }
-  return Readiness{"unknown", words + " has no data" + since + ": it would not see trouble",
-                   "see that its metric arrives in that region, also after a failover"};
+  return Unknown(words + " has no data" + since + ": it would not see trouble",
+                 "see that its metric arrives in that region, also after a failover");
 }
 
 }  // namespace
@@ -51,12 +52,12 @@ Task<Result<std::vector<Readiness>>> AwsAlarms::Check(RegionName region, std::ve
   for (const std::string& name : names) {
     const std::string words = "alarm '" + name + "' in '" + region.text + "'";
     if (!states) {
-      lines.push_back(Readiness{"unknown", words + " cannot be looked at: " + states.error().message, states.error().hint});
+      lines.push_back(Unseen(words + " cannot be looked at", states.error()));
       continue;
     }
     const auto found = states->find(name);
     lines.push_back(found != states->end() ? LineOf(words, found->second)
-                                           : Readiness{"fault", words + " does not exist", "create it, or write its name right"});
+                                           : Fault(words + " does not exist", "create it, or write its name right"));
   }
   co_return lines;
 }

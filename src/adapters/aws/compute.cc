@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "adapters/aws/check_lines.h"
 #include "adapters/aws/elbv2.h"
 
 namespace lifeboat::aws {
@@ -23,10 +24,6 @@ bool IsOurs(const std::optional<std::uint64_t>& now, const std::optional<std::ui
             const std::optional<std::uint64_t>& after) {
   return now == before || now == after;
 }
-
-Readiness Ok(std::string what) { return Readiness{"ok", std::move(what), {}}; }
-Readiness Fault(std::string what, std::string hint) { return Readiness{"fault", std::move(what), std::move(hint)}; }
-Readiness Unknown(std::string what, std::string hint) { return Readiness{"unknown", std::move(what), std::move(hint)}; }
 
 }  // namespace
 
@@ -152,26 +149,32 @@ Task<Result<ComputeState>> AwsCompute::Await(RegionName region, std::uint64_t wa
   const Instant began = clock_.Now();
   const bool by_targets = settings_.target_groups.contains(region);
   std::string last = "nothing was seen yet";
+  std::string last_problem;
   std::string words = "compute '" + settings_.name + "' in '" + region.text + "'";
   std::unique_ptr<ComputeGroup> group;
   while (true) {
     Result<Seen> seen = co_await LookWhole(region, Left(clock_, began, timeout));
     if (!seen && seen.error().retry != Retry::kRetry) co_return seen.error();
+    std::optional<Error> problem;
     if (seen.ok()) {
       group = std::move(seen->group);
       words = group->words();
       if (!by_targets && !seen->state.running) {
         co_return Fail("how many run in " + words + " cannot be seen", "name the target group of its load balancer");
       }
-      if (seen->problem && seen->problem->retry != Retry::kRetry) co_return *seen->problem;
+      problem = seen->problem;
+      if (problem && problem->retry != Retry::kRetry) co_return *problem;
       // A load balancer's word counts over the group's: a machine that runs is not yet one that answers.
       const std::optional<std::uint64_t> serving = by_targets ? seen->state.healthy : seen->state.running;
       if (serving && *serving >= wanted) co_return seen->state;
+    } else {
+      problem = seen.error();
+    }
+    last_problem = problem ? "; the last look: " + problem->message : std::string();
+    if (!problem) {
       last = WordsOf(seen->state.sizes) + " wanted by it";
       if (seen->state.running) last += ", " + std::to_string(*seen->state.running) + " in service";
       if (by_targets) last += ", targets: " + seen->balancer;
-    } else {
-      last = seen.error().message;
     }
     if (AgeAt(began, clock_.Now()) + poll_ >= timeout) break;
     co_await clock_.Sleep(poll_);
@@ -179,7 +182,7 @@ Task<Result<ComputeState>> AwsCompute::Await(RegionName region, std::uint64_t wa
   std::string why;
   if (group) why = co_await group->WhyNot(5s);
   co_return RetryLater("fewer than " + std::to_string(wanted) + " of " + words + " serve after " + FormatDuration(timeout) + ": " +
-                           last + (why.empty() ? "" : "; AWS says '" + why + "'"),
+                           last + last_problem + (why.empty() ? "" : "; AWS says '" + why + "'"),
                        "look at its events; go on without, if what serves is enough");
 }
 
@@ -245,9 +248,8 @@ Task<Result<std::vector<Readiness>>> AwsCompute::Check(RegionName region, std::o
   Result<Seen> seen = co_await LookWhole(region, timeout);
   if (!seen) {
     const bool missing = seen.error().retry == Retry::kNotFound;
-    const std::string hint = missing ? "create it, or write its name right" : seen.error().hint;
-    lines.push_back(missing ? Fault(words + " does not exist", hint)
-                            : Unknown(words + " cannot be looked at: " + seen.error().message, hint));
+    lines.push_back(missing ? Fault(words + " does not exist", "create it, or write its name right")
+                            : Unseen(words + " cannot be looked at", seen.error()));
     co_return lines;
   }
   lines = LinesOf(words, seen->look, seen->state, source_ran, settings_.share);
@@ -257,9 +259,8 @@ Task<Result<std::vector<Readiness>>> AwsCompute::Check(RegionName region, std::o
                             "write target_groups: the scaling call's word is no proof"));
   } else if (seen->problem) {
     const bool missing = seen->problem->retry == Retry::kNotFound;
-    lines.push_back(missing
-                        ? Fault("target group '" + named->second + "' does not exist", "write its ARN right")
-                        : Unknown("the targets of " + words + " cannot be seen: " + seen->problem->message, seen->problem->hint));
+    lines.push_back(missing ? Fault("target group '" + named->second + "' does not exist", "write its ARN right")
+                            : Unseen("the targets of " + words + " cannot be seen", *seen->problem));
   } else if (seen->state.healthy.value_or(0) < seen->state.running.value_or(0)) {
     lines.push_back(Fault("the load balancer sends clients to " + std::to_string(*seen->state.healthy) + " of the " +
                               std::to_string(*seen->state.running) + " that run in " + words + " (" + seen->balancer + ")",
@@ -283,7 +284,7 @@ Task<Readiness> AwsCompute::CheckQuota(RegionName region, bool fargate, Duration
     const Duration share = Left(clock_, began, timeout) / static_cast<int>(settings_.groups.size());
     Result<double> value = co_await quotas::ValueOf(client_, other.text, quota, share);
     if (!value && other == region) {
-      co_return Unknown(what + "of '" + region.text + "' cannot be read: " + value.error().message, value.error().hint);
+      co_return Unseen(what + "of '" + region.text + "' cannot be read", value.error());
     }
     if (!value) continue;
     if (other == region) {

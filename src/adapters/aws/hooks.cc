@@ -1,5 +1,6 @@
 #include "adapters/aws/hooks.h"
 
+#include "adapters/aws/check_lines.h"
 #include "adapters/aws/lambda.h"
 
 namespace lifeboat::aws {
@@ -55,28 +56,28 @@ Task<Result<std::vector<Readiness>>> AwsHook::Check(RegionName region, Duration 
   const std::string words = "function '" + *function + "' of hook '" + settings_.name + "' in '" + region.text + "'";
   Result<lambda::Function> found = co_await lambda::GetFunction(client_, region.text, *function, timeout);
   if (!found && found.error().retry == Retry::kNotFound) {
-    lines.push_back(Readiness{"fault", words + " does not exist", "deploy it in that region too"});
+    lines.push_back(Fault(words + " does not exist", "deploy it in that region too"));
     co_return lines;
   }
   if (!found) {
-    lines.push_back(Readiness{"unknown", words + " cannot be looked at: " + found.error().message, found.error().hint});
+    lines.push_back(Unseen(words + " cannot be looked at", found.error()));
     co_return lines;
   }
   const std::string state = found->state.empty() ? "Active" : found->state;  // functions older than states have none
   if (state != "Active" && state != "Inactive") {
     const std::string reason = found->reason.empty() ? "" : ": " + found->reason;
-    lines.push_back(Readiness{"fault", words + " is '" + state + "'" + reason, "deploy it again"});
+    lines.push_back(Fault(words + " is '" + state + "'" + reason, "deploy it again"));
   }
   if (found->last_update == "Failed") {
-    lines.push_back(Readiness{"fault", words + " still runs what was before its last update, which failed", "deploy it again"});
+    lines.push_back(Fault(words + " still runs what was before its last update, which failed", "deploy it again"));
   }
   const Duration longest = std::chrono::seconds(found->timeout_s);
   if (longest > settings_.timeout) {
-    lines.push_back(Readiness{
-        "fault", words + " may run for " + FormatDuration(longest) + ", and the plan waits " + FormatDuration(settings_.timeout),
-        "raise the hook's timeout, or lower the function's"});
+    lines.push_back(
+        Fault(words + " may run for " + FormatDuration(longest) + ", and the plan waits " + FormatDuration(settings_.timeout),
+              "raise the hook's timeout, or lower the function's"));
   }
-  if (lines.empty()) lines.push_back(Readiness{"ok", words + " is there and may run for " + FormatDuration(longest), {}});
+  if (lines.empty()) lines.push_back(Ok(words + " is there and may run for " + FormatDuration(longest)));
   co_return lines;
 }
 

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "adapters/aws/check_lines.h"
 #include "adapters/aws/eventbridge.h"
 #include "adapters/aws/sns.h"
 
@@ -11,9 +12,6 @@ namespace {
 
 constexpr std::size_t kLongestSubject = 100;     // @source SNS Publish
 constexpr std::size_t kLongestBody = 200 << 10;  // both services: 256 KiB with everything around it
-
-Readiness Ok(std::string what) { return Readiness{"ok", std::move(what), {}}; }
-Readiness Fault(std::string what, std::string hint) { return Readiness{"fault", std::move(what), std::move(hint)}; }
 
 }  // namespace
 
@@ -80,9 +78,9 @@ Task<Result<std::vector<Readiness>>> AwsNotifier::Check(Duration timeout) {
   if (problem && problem->retry == Retry::kNotFound) {
     lines.push_back(Fault(name() + " does not exist", "create it, or write its name right"));
   } else if (problem) {
-    lines.push_back(Readiness{"unknown", name() + " cannot be looked at: " + problem->message, problem->hint});
+    lines.push_back(Unseen(name() + " cannot be looked at", *problem));
   } else if (!listeners) {
-    lines.push_back(Readiness{"unknown", name() + " does not say who listens", "look at its subscriptions"});
+    lines.push_back(Unknown(name() + " does not say who listens", "look at its subscriptions"));
   } else if (*listeners == 0) {
     const std::string waiting = pending > 0 ? " (" + std::to_string(pending) + " wait to be confirmed)" : "";
     lines.push_back(Fault(name() + " has no" + kind + waiting + ": nobody hears what it is told",

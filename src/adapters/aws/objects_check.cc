@@ -1,14 +1,11 @@
 // What `lifeboat check` says of objects: apart from the door itself, which it only asks.
 
+#include "adapters/aws/check_lines.h"
 #include "adapters/aws/objects.h"
 
 namespace lifeboat::aws {
 
 namespace {
-
-Readiness Ok(std::string what) { return Readiness{"ok", std::move(what), {}}; }
-Readiness Fault(std::string what, std::string hint) { return Readiness{"fault", std::move(what), std::move(hint)}; }
-Readiness Unknown(std::string what, std::string hint) { return Readiness{"unknown", std::move(what), std::move(hint)}; }
 
 /// "eu-west-1" of "arn:aws:kms:eu-west-1:1:key/k"; empty: an alias, an id, or S3's own.
 std::string RegionOfKey(const std::string& key) {
@@ -107,8 +104,7 @@ Task<std::vector<Readiness>> AwsObjects::CheckArrivals(RegionName from, RegionNa
   std::vector<Readiness> lines;
   Result<std::optional<WallTime>> put = co_await NewestArrival(from, to, timeout);
   if (!put) {
-    lines.push_back(
-        Unknown("whether a canary of " + words + " has arrived could not be seen: " + put.error().message, put.error().hint));
+    lines.push_back(Unseen("whether a canary of " + words + " has arrived could not be seen", put.error()));
     co_return lines;
   }
   if (!*put) {
@@ -132,8 +128,7 @@ Task<std::vector<Readiness>> AwsObjects::CheckBacklog(RegionName from, RegionNam
   std::vector<Readiness> lines;
   Result<ReplicationBacklog> backlog = co_await Backlog(from, to, timeout);
   if (!backlog) {
-    lines.push_back(
-        Unknown("what is pending of " + words + " could not be seen: " + backlog.error().message, backlog.error().hint));
+    lines.push_back(Unseen("what is pending of " + words + " could not be seen", backlog.error()));
     co_return lines;
   }
   if (backlog->failed_operations.value_or(0) > 0) {
@@ -158,9 +153,8 @@ Task<std::vector<Readiness>> AwsObjects::CheckRoutes(RegionName from, RegionName
   Result<std::vector<ObjectRoute>> routes = co_await Routes(RegionName(), timeout);
   if (!routes) {
     const bool missing = routes.error().retry == Retry::kNotFound;
-    lines.push_back(
-        missing ? Fault("the " + words + " does not exist", "write its ARN right")
-                : Unknown("the routes of the " + words + " could not be read: " + routes.error().message, routes.error().hint));
+    lines.push_back(missing ? Fault("the " + words + " does not exist", "write its ARN right")
+                            : Unseen("the routes of the " + words + " could not be read", routes.error()));
     co_return lines;
   }
   bool leads_there = false;
