@@ -143,7 +143,8 @@ Task<Result<CanaryArrival>> AwsObjects::AwaitCanary(CanaryObject canary, RegionN
   const Result<s3::Bucket> target = BucketOf(to);
   if (!target) co_return target.error();
   CanaryArrival arrival;
-  std::optional<Error> nobody;
+  bool asked = false;  // one of the two regions has answered once
+  std::optional<Error> problem;
   while (true) {
     // What stands in the target is the proof; the source's status is its word, and says why where there is none.
     Duration share = std::min(Left(clock_, began, timeout), kOneLook);
@@ -155,13 +156,12 @@ Task<Result<CanaryArrival>> AwsObjects::AwaitCanary(CanaryObject canary, RegionN
     if (here.ok()) arrival.status = here->replication;
     arrival.took = std::max<Duration>(Duration(clock_.Wall().ns - canary.put.ns), 0ns);
     if (arrival.arrived || arrival.status == "FAILED") co_return arrival;
-    const bool asked = here.ok() || there.ok() || there.error().retry == Retry::kNotFound;
-    nobody.reset();
-    if (!asked) nobody = there.error();
+    asked = asked || here.ok() || there.ok() || there.error().retry == Retry::kNotFound;
+    if (!there) problem = there.error();
     if (AgeAt(began, clock_.Now()) + poll_ >= timeout) break;
     co_await clock_.Sleep(poll_);
   }
-  if (nobody) co_return *nobody;
+  if (!asked) co_return *problem;
   co_return arrival;
 }
 
