@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "decide/managed.h"
 #include "decide/rules.h"
 
 namespace lifeboat {
@@ -19,6 +20,7 @@ std::string Ago(const Json& milliseconds) {
 std::string DatabaseText(const Json& region) {
   const Json& database = MemberAt(region, "database");
   if (TextAt(region, "kind") == "witness") return "-";
+  if (MemberAt(region, "managed").is_string()) return TextAt(region, "managed");
   if (!database.is_object()) return "unknown";
   if (!FlagAt(database, "process_alive")) return FlagAt(region, "detached") ? "stopped, must be rejoined" : "stopped";
   if (!FlagAt(database, "accepting")) return "does not answer";
@@ -36,6 +38,7 @@ std::string BehindText(const Json& region) {
   if (TextAt(region, "role") != "standby") return "-";
   const Json& rpo = MemberAt(region, "rpo_ms");
   if (!rpo.is_number()) return "unknown";
+  if (!MemberAt(region, "backlog_bytes").is_number()) return "at most " + FormatDuration(Milliseconds(rpo));
   return FormatDuration(Milliseconds(rpo)) + ", " + FormatBytes({NumberAt(region, "backlog_bytes")});
 }
 
@@ -96,7 +99,25 @@ std::string VotesText(const Json& status) {
   return text;
 }
 
+/// Where AWS runs the database: what stands in the place of a lease.
+std::string WriterText(const Json& status) {
+  const Json& lease = MemberAt(status, "lease");
+  if (!MemberAt(lease, "epoch").is_number()) return "none is noted";
+  std::string text = "in " + TextAt(lease, "holder") + ", epoch " + std::to_string(NumberAt(lease, "epoch"));
+  if (!TextAt(lease, "moving_to").empty()) text += ", moving to " + TextAt(lease, "moving_to");
+  return text + "; nothing but AWS stops an old writer, as best it can";
+}
+
+std::string SilenceText(const Json& status) {
+  const Json& votes = MemberAt(status, "silence");
+  std::string text = std::to_string(NumberAt(votes, "degraded")) + " of " + std::to_string(NumberAt(votes, "agents")) +
+                     " agents find the region of the writer silent";
+  if (MemberAt(votes, "majority_ms").is_number()) text += "; a majority for " + FormatDuration(Milliseconds(MemberAt(votes, "majority_ms")));
+  return text + (TextAt(votes, "why").empty() ? "" : " (" + TextAt(votes, "why") + ")");
+}
+
 int PrintStatus(const Json& status, const Settings& settings) {
+  const bool managed = MemberAt(status, "managed").is_string();
   std::printf("%s: %s\n%s\n\n", TextAt(status, "service").c_str(), TextAt(status, "verdict").c_str(),
               TextAt(status, "sentence").c_str());
   Table table({"REGION", "ROLE", "VERDICT", "DATABASE", "BEHIND", "AGENT"});
@@ -136,7 +157,10 @@ int PrintStatus(const Json& status, const Settings& settings) {
   if (ok.is_boolean()) writes = ok.get<bool>() ? "writes through the public name" : "cannot write: " + TextAt(canary, "problem");
   const Json& decision = MemberAt(status, "decision");
   const bool store = FlagAt(MemberAt(status, "lease"), "store_reachable");
-  std::printf("  lease     %s\n", LeaseText(status).c_str());
+  if (managed)
+    std::printf("  writer    %s\n", WriterText(status).c_str());
+  else
+    std::printf("  lease     %s\n", LeaseText(status).c_str());
   if (const std::string unfenced = UnfencedText(status); !unfenced.empty()) std::printf("  fence     %s\n", unfenced.c_str());
   std::string kind = "embedded in " + settings.store.host.text;
   if (settings.store.kind == StoreKind::kEtcd) kind = "etcd, " + std::to_string(settings.store.endpoints.size()) + " members";
@@ -146,8 +170,12 @@ int PrintStatus(const Json& status, const Settings& settings) {
   }
   std::printf("  store     %s, %s\n", kind.c_str(),
               store ? "answers" : ("silent: " + TextAt(MemberAt(status, "lease"), "store_problem")).c_str());
+  if (managed && !MemberAt(traffic, "name").is_string()) name = "the database's own writer endpoint";
   std::printf("  name      %s\n", name.c_str());
-  std::printf("  canary    %s\n", writes.c_str());
+  if (managed)
+    std::printf("  silence   %s\n", SilenceText(status).c_str());
+  else
+    std::printf("  canary    %s\n", writes.c_str());
   std::printf("  votes     %s\n", VotesText(status).c_str());
   if (const Json& latch = MemberAt(status, "cool_down"); latch.is_object()) {
     std::printf("  cool-down votes moved the service from %s to %s at %s (%s), and move it no second time before: %s\n",
@@ -172,12 +200,14 @@ int ShowExplain(const CommonOptions& options, bool rules) {
   if (rules && options.json) {
     Json all = Json::array();
     for (const Rule& rule : AllRules()) all.push_back({{"number", rule.number}, {"sentence", rule.sentence}});
+    for (const Rule& rule : AllManagedRules()) all.push_back({{"number", rule.number}, {"sentence", rule.sentence}});
     std::printf("%s\n", all.dump(2).c_str());
     return 0;
   }
   if (rules) {
     std::printf("| rule | sentence |\n| --- | --- |\n");
     for (const Rule& rule : AllRules()) std::printf("| %d | %s |\n", rule.number, rule.sentence);
+    for (const Rule& rule : AllManagedRules()) std::printf("| %d | %s |\n", rule.number, rule.sentence);
     return 0;
   }
   return AskAndShow(options, "explain", Json::object(), [&](const Json& answer, const Settings&) {
@@ -223,7 +253,7 @@ int ShowCheck(const CommonOptions& options) {
       }
     }
     return static_cast<int>(ready ? Exit::kDone : Exit::kNotMet);
-  });
+  }, std::chrono::seconds(40));
 }
 
 }  // namespace lifeboat

@@ -524,6 +524,8 @@ Json ConfigurationSchema() {
   Json schema = SchemaOfSection("");
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "lifeboat.yaml";
+  // A database that AWS runs needs neither.
+  schema["anyOf"] = {{{"required", {"aws"}}}, {{"required", {"first_primary", "dns"}}}};
   return schema;
 }
 

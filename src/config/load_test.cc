@@ -442,7 +442,8 @@ TEST(Reference, EveryKeyIsExplainedAndEveryDefaultIsAValue) {
 TEST(Schema, RefusesUnknownKeysAndNamesTheRequiredOnes) {
   const Json schema = ConfigurationSchema();
   EXPECT_EQ(schema["additionalProperties"], false);
-  EXPECT_EQ(schema["required"], Json::parse(R"(["service","objectives","store","regions","first_primary","dns","token_file"])"));
+  EXPECT_EQ(schema["required"], Json::parse(R"(["service","objectives","store","regions","token_file"])"));
+  EXPECT_EQ(schema["anyOf"], Json::parse(R"([{"required":["aws"]},{"required":["first_primary","dns"]}])"));
   EXPECT_EQ(schema["properties"]["policy"]["properties"]["automation"]["enum"], Json::parse(R"(["observe","act"])"));
   EXPECT_EQ(schema["properties"]["policy"]["properties"]["automation"]["default"], "observe");
   EXPECT_EQ(schema["properties"]["regions"]["items"]["additionalProperties"], false);

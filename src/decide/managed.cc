@@ -320,6 +320,12 @@ LossEstimate LossByLag(std::optional<Duration> lag, Duration age, std::optional<
   return loss;
 }
 
+Json LossJson(const LossEstimate& loss) {
+  Json json = ToJson(loss);
+  json["bytes"] = nullptr;
+  return json;
+}
+
 std::string TakeoverObjection(const ManagedFacts& facts) {
   if (!facts.copy || !facts.copy_age) return "its copy has not been looked at";
   if (*facts.copy_age > kFreshCopy) return "its copy was last seen " + FormatDuration(*facts.copy_age) + " ago";

@@ -85,6 +85,9 @@ struct ManagedDecision {
 /// SAFETY: what was written between the measurement and the silence is not known, so all of that time counts as lost.
 [[nodiscard]] LossEstimate LossByLag(std::optional<Duration> lag, Duration age, std::optional<Duration> silent_for);
 
+/// As ToJson, but for the bytes, which nobody measures here: null.
+[[nodiscard]] Json LossJson(const LossEstimate& loss);
+
 /// Why this copy could not take over; empty: it could.
 [[nodiscard]] std::string TakeoverObjection(const ManagedFacts& facts);
 /// The region that should take over: its agent answers, its copy could, its loss is the least; the first in the file of equals. Empty:

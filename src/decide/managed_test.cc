@@ -83,7 +83,7 @@ TEST(ManagedRules, ALostWriterIsReplacedByItsSecondaryWithinTheLimit) {
   EXPECT_EQ(d.rule, 650);
   EXPECT_EQ(d.proposal, ManagedProposal::kFailover);
   EXPECT_THAT(d.reason, HasSubstr("2 of 3 agents"));
-  EXPECT_THAT(d.reason, HasSubstr("at most 35 s"));
+  EXPECT_THAT(d.reason, HasSubstr("at most 35.4 s"));
   EXPECT_EQ(d.verdicts.at(kEast), Verdict::kLost);
 }
 

@@ -36,6 +36,7 @@ struct PhaseReport {
 ///  - switchover: nothing is detected; fence (last good write, or where unknown "outage_began_ns" → claimed), promote, route, first
 ///    good write
 ///  - rejoin: no outage, so no phases and no RTO
+/// Without "first_good_write_ns", "seen_serving_ns" ends the last phase, which is then called "seen serving": nobody wrote a row.
 /// Times out of order (the first write may come before the route is verified): no phase begins before the one before it has
 /// ended, and none outlasts the first good write, so that lengths are never negative and add up to the RTO.
 [[nodiscard]] PhaseReport ComputePhases(const Execution& execution);

@@ -134,6 +134,17 @@ TEST(MeetsRpo, SaysUnknownWhereItIsNotKnown) {
   EXPECT_EQ(meets(Json()), std::nullopt);
 }
 
+TEST(Phases, WhereNobodyWritesTheEndIsWhatWasSeenAndIsCalledSo) {
+  Execution execution = Failover(Facts());
+  const auto written = ComputePhases(execution);
+  execution.facts["seen_serving_ns"] = execution.facts["first_good_write_ns"];
+  EXPECT_EQ(ComputePhases(execution).phases.back().name, "first good write");  // a row beats a look
+  execution.facts.erase("first_good_write_ns");
+  const auto seen = ComputePhases(execution);
+  EXPECT_EQ(seen.phases.back().name, "seen serving");
+  EXPECT_EQ(seen.rto, written.rto);
+}
+
 TEST(ReportRun, CarriesUnknownsAsNull) {
   Execution execution = Failover(Facts());
   execution.facts.erase("routed_ns");

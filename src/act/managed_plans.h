@@ -1,0 +1,51 @@
+#pragma once
+
+// The plans for a database that a cloud runs, beside those of plans.cc, for the same executor and journal. The cloud decides who writes:
+// steps ask it, look until it has done so, and say what it said about the old writer. docs/managed.md prints the graphs.
+// Thread rule: the agent's executor.
+
+#include <map>
+#include <vector>
+
+#include "act/plan.h"
+#include "model/managed.h"
+#include "ports/compute.h"
+#include "ports/hook.h"
+#include "ports/managed_database.h"
+#include "ports/notifier.h"
+#include "ports/objects.h"
+
+namespace lifeboat {
+
+/// The item in the store that says where the writer is, as the plans change it.
+class WriterDoor {
+ public:
+  virtual ~WriterDoor() = default;
+  /// Ends the move of `epoch`: the writer is in `writer` now. Already so, or a later epoch has begun: done.
+  /// @error kRetry, kUnknownOutcome: the store did not answer
+  virtual Task<Result<Unit>> Record(Epoch epoch, RegionName writer) = 0;
+};
+
+/// What these steps act through; handed to the executor as its ActDoors. All of it outlives every execution.
+struct ManagedDoors : ActDoors {
+  ManagedDoors(ActDoors base, ManagedDatabase& d, WriterDoor& w) : ActDoors(std::move(base)), database(d), writer(w) {}
+
+  ManagedDatabase& database;
+  WriterDoor& writer;
+  bool has_traffic = false;                  ///< else the database's own endpoint follows, and `traffic` is not asked
+  bool has_canary = false;                   ///< else no row is written, and what was seen is named as seen
+  std::map<RegionName, std::string> targets; ///< what the name answers when the region serves
+  std::vector<Compute*> compute;
+  std::vector<Objects*> objects;
+  std::vector<Hook*> hooks;
+  std::vector<Notifier*> notifiers;
+  bool detach_when_needed = false;
+  Duration word_patience = std::chrono::minutes(2);  ///< for the word about the old writer, and for the snapshot of the lost writes
+  Duration word_call = std::chrono::seconds(20);     ///< for one question about them: the old region may be silent
+  Duration word_pause = std::chrono::seconds(10);    ///< between two questions about them
+};
+
+[[nodiscard]] const Plan& ManagedPlanOf(PlanKind kind);
+[[nodiscard]] std::vector<StepRecord> FreshManagedRecords(PlanKind kind);
+
+}  // namespace lifeboat

@@ -1,0 +1,228 @@
+#include "cli/run_managed.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "adapters/aws/alarms.h"
+#include "adapters/aws/compute.h"
+#include "adapters/aws/hooks.h"
+#include "adapters/aws/managed_database.h"
+#include "adapters/aws/notices.h"
+#include "adapters/aws/objects.h"
+#include "adapters/aws/open.h"
+#include "adapters/aws/permission_check.h"
+#include "adapters/aws/traffic.h"
+#include "adapters/aws/traffic_check.h"
+#include "adapters/dns/name_servers.h"
+#include "adapters/peers/peer_client.h"
+#include "adapters/peers/token.h"
+#include "adapters/store/remote_store.h"
+#include "adapters/system/clock.h"
+#include "adapters/system/files.h"
+#include "adapters/system/pool_files.h"
+#include "agent/managed_agent.h"
+#include "base/spawn.h"
+#include "cli/agent_store.h"
+#include "cli/backup_desk.h"
+#include "cli/version.h"
+#include "prove/evidence_pool.h"
+#include "serve/http_server.h"
+#include "serve/metrics.h"
+
+namespace lifeboat {
+
+namespace {
+
+using OpenedClient = std::optional<Result<std::shared_ptr<aws::Client>>>;
+
+Task<> KeepClient(Task<Result<std::shared_ptr<aws::Client>>> opening, OpenedClient* into) { into->emplace(co_await std::move(opening)); }
+
+/// Drives `context`, in which nothing else runs yet, until the shared files of AWS have been read. Nobody is asked.
+Result<std::shared_ptr<aws::Client>> OpenClient(boost::asio::io_context& context, const RegionName& self, Clock& clock, Files& files, const Log& log) {
+  aws::OpenOptions how;
+  // A witness is in a region of AWS or not; STS is asked where the agent is, never at the global endpoint.
+  how.credentials.region = self.text;
+  OpenedClient client;
+  Spawn(context.get_executor(),
+        KeepClient(aws::Open(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
+  while (!client) context.run_one();
+  context.restart();
+  return *std::move(client);
+}
+
+Task<Result<std::vector<Readiness>>> PermissionLines(aws::Client& client, std::string region, const Settings& settings, Duration timeout) {
+  co_return co_await aws::CheckPermissions(client, std::move(region), settings, timeout);
+}
+
+/// Everything of AWS but the database and the name.
+struct Neighbours {
+  Neighbours(aws::Client& client, const AwsSettings& settings, Clock& clock, const Log& log)
+      : compute(aws::OpenAwsCompute(client, settings.compute, clock, log)),
+        objects(aws::OpenAwsObjects(client, settings.objects, clock, log)),
+        hooks(aws::OpenAwsHooks(client, settings.hooks)),
+        notifiers(aws::OpenAwsNotifiers(client, settings.notify)),
+        alarms(client) {}
+  std::vector<std::unique_ptr<Compute>> compute;
+  std::vector<std::unique_ptr<Objects>> objects;
+  std::vector<std::unique_ptr<Hook>> hooks;
+  std::vector<std::unique_ptr<Notifier>> notifiers;
+  aws::AwsAlarms alarms;
+};
+
+template <typename Door>
+std::vector<Door*> Pointers(const std::vector<std::unique_ptr<Door>>& doors) {
+  std::vector<Door*> all;
+  for (const auto& door : doors) all.push_back(door.get());
+  return all;
+}
+
+void UpdateMetrics(const ManagedAgent& agent, Metrics& metrics, int& last_rule) {
+  const ManagedSnapshot& s = agent.snapshot();
+  metrics.SetLeaseEpoch(s.item ? std::optional(s.item->epoch) : std::nullopt);
+  metrics.SetStoreReachable(s.store_answers);
+  for (const auto& [region, facts] : s.regions) {
+    const bool writer = s.item && s.item->writer == region;
+    std::optional<Role> role = Role::kNone;
+    if (facts.kind == RegionKind::kWitness) role = Role::kWitness;
+    if (writer) role = Role::kPrimary;
+    if (!writer && facts.copy && facts.copy->role == ManagedRole::kSecondary) role = Role::kStandby;
+    metrics.SetRole(region, role);
+    const auto verdict = agent.decision().verdicts.find(region);
+    metrics.SetVerdict(region, verdict == agent.decision().verdicts.end() ? std::nullopt : std::optional(verdict->second));
+    const bool bounded = !writer && facts.loss && facts.loss->kind == LossEstimate::Kind::kBounded;
+    metrics.SetReplicationLag(region, bounded ? std::optional(facts.loss->time) : std::nullopt);
+  }
+  metrics.SetVotes(s.votes.degraded, s.votes.agents, s.votes.majority_for && *s.votes.majority_for >= s.policy.degraded_after);
+  metrics.SetCoolDownLatched(s.cool_down_read ? std::optional(s.cool_down.has_value()) : std::nullopt);
+  if (agent.decision().rule != last_rule) {
+    last_rule = agent.decision().rule;
+    metrics.CountDecision(last_rule);
+  }
+}
+
+/// Brings markers to rest after a move: by the region that serves, while nothing runs.
+Task<> TendName(aws::AwsTraffic& traffic, const ManagedAgent& agent, RegionName self, Clock& clock, Log log) {
+  while (true) {
+    co_await clock.Sleep(1min);
+    const ManagedSnapshot& s = agent.snapshot();
+    if (!s.journal_read || s.execution || !s.item || s.item->writer != self || !s.item->moving_to.empty()) continue;
+    auto settled = co_await traffic.Settle(30s);
+    if (settled.ok() && !settled->empty()) log.Info("the name's markers were brought to rest", {{"what", *settled}});
+    if (!settled.ok()) log.Warn("the name's markers could not be brought to rest", {{"problem", settled.error().message}});
+  }
+}
+
+Task<Result<Json>> AnswerBackups(Json results) { co_return results; }
+
+int Complain(const Error& error) {
+  std::fprintf(stderr, "lifeboat agent: %s\n", error.Text().c_str());
+  return error.retry == Retry::kRefused ? 3 : 1;
+}
+
+}  // namespace
+
+int RunManagedProcess(const Settings& settings, const RegionName& name, const std::string& log_file) {
+  const RegionSettings* region = settings.Find(name);
+  if (!region) {
+    std::fprintf(stderr, "lifeboat agent: '%s' is no region of '%s'\n", name.text.c_str(), settings.file.c_str());
+    return 2;
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error to report, not a reason to die
+  mallopt(M_ARENA_MAX, 2);
+  for (const char* folder : {"", "/journal"}) {
+    const auto made = EnsureDirectory(region->state_directory + folder);
+    if (!made.ok()) return Complain(made.error());
+  }
+  // SAFETY: one agent a region: a second one would vote and act beside the first.
+  auto lock = FileLock::Take(region->state_directory, "agent.lock");
+  if (!lock.ok()) return Complain(lock.error());
+  auto log = Log::Open(log_file, {{"service", settings.service}, {"region", name.text}});
+  if (!log.ok()) return Complain(log.error());
+  auto token = ReadToken(settings.token_file);
+  if (!token.ok()) return Complain(token.error());
+  auto evidence_log = EvidenceLog::Open(region->state_directory + "/evidence.sqlite", name);
+  if (!evidence_log.ok()) return Complain(evidence_log.error());
+
+  boost::asio::io_context context(1);
+  const boost::asio::any_io_executor io = context.get_executor();
+  SystemClock clock;
+  PoolFiles files;
+  EvidencePool evidence(*std::move(evidence_log), name);
+  std::map<RegionName, Endpoint> agents;
+  for (const RegionSettings& each : settings.regions) agents[each.name] = each.agent;
+  PeerClient peers(io, name, agents, token->Clone(), *log);
+  auto client = OpenClient(context, name, clock, files, *log);
+  if (!client.ok()) return Complain(client.error());
+  auto store = OpenAgentStore(context, settings, name, peers, clock, files, *log);
+  if (!store.ok()) return Complain(store.error());
+  const auto database = aws::OpenManagedDatabase(**client, *settings.aws->database, clock, *log);
+  Neighbours neighbours(**client, *settings.aws, clock, *log);
+  const auto names = std::make_shared<DnsNameServers>(io);
+  std::unique_ptr<aws::AwsTraffic> traffic;
+  if (settings.aws->traffic) {
+    aws::AwsTrafficOptions options;
+    options.own = name;
+    auto opened = aws::OpenAwsTraffic(*client, names, *settings.aws->traffic, options, clock, *log);
+    if (!opened.ok()) return Complain(opened.error());
+    traffic = *std::move(opened);
+  }
+  const AgentId id(RandomHex(8));
+  ManagedAgent::Doors doors{clock,   *store->store,  files,   peers, evidence, *database, traffic.get(), nullptr, &neighbours.alarms,
+                            Pointers(neighbours.compute), Pointers(neighbours.objects), Pointers(neighbours.hooks), Pointers(neighbours.notifiers)};
+  ManagedAgent agent(io, settings, name, id, std::move(doors), ManagedTimes(), *log);
+  agent.describe_store = store->describe;
+  agent.checks.push_back([&](Duration timeout) { return PermissionLines(**client, name.text, settings, timeout); });
+  if (traffic) {
+    agent.checks.push_back([&](Duration timeout) {
+      aws::TrafficCheckDoors look{*client, names, clock, aws::OpenPublicGet(aws::OpenTransport(io, {}))};
+      return aws::CheckAwsTraffic(std::move(look), *settings.aws->traffic, settings.objectives.rto, timeout);
+    });
+  }
+  auto backups = BackupDesk::Open(io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
+  if (!backups.ok()) return Complain(backups.error());
+  agent.describe_backups = [&backups] { return (*backups)->watch().Briefs(); };
+  Metrics metrics(ProgramVersion());
+  int last_rule = 0;
+  int rounds = 0;
+  agent.on_round = [&] {
+    if (rounds++ % 2 != 0) return;
+    UpdateMetrics(agent, metrics, last_rule);
+    (*backups)->Show(metrics);
+  };
+  const CallHandler handler = [&](std::string method, Json parameters) -> Task<Result<Json>> {
+    if (IsStoreMethod(method)) {
+      if (store->answer) return store->answer(std::move(method), std::move(parameters));
+    }
+    if (method == "backups.results") return AnswerBackups((*backups)->Results());
+    return agent.Handle(std::move(method), std::move(parameters));
+  };
+  const HealthSource health = [&] {
+    Health answer;
+    answer.healthy = agent.Healthy();
+    answer.body = {{"status", answer.healthy ? "ok" : "stuck"}, {"region", name.text}, {"service", settings.service}};
+    return answer;
+  };
+  auto server = HttpServer::Listen(io, region->agent, token->Clone(), handler, health, metrics, *log);
+  if (!server.ok()) return Complain(server.error());
+  boost::asio::signal_set signals(context, SIGTERM, SIGINT);
+  signals.async_wait([&](const boost::system::error_code&, int number) {
+    log->Info("the agent ends; what it began stands in the journal", {{"signal", number}});
+    (*server)->Stop();
+    context.stop();
+  });
+  log->Info("the agent begins", {{"agent", id.text}, {"version", ProgramVersion()}, {"address", region->agent.Text()}, {"pid", getpid()}});
+  agent.Start();
+  if (traffic && region->kind == RegionKind::kData) Spawn(io, TendName(*traffic, agent, name, clock, *log));
+  (*backups)->watch().Start();
+  context.run();
+  // As a crash would end it, which is the one way of ending that everything else is built for.
+  std::fflush(nullptr);
+  _exit(0);
+}
+
+}  // namespace lifeboat

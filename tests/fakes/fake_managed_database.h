@@ -1,0 +1,158 @@
+#pragma once
+
+// A database that a cloud runs, in memory: the cloud moves its writer later than it answers. FakeCloud outlives the processes;
+// FakeManagedDatabase is one agent's door to it. A region that is silent answers nobody; its requests are counted.
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "fakes/virtual_time.h"
+#include "ports/managed_database.h"
+
+namespace lifeboat::testing {
+
+struct FakeCloud {
+  explicit FakeCloud(VirtualTime& t) : time(t) {}
+
+  VirtualTime& time;
+  std::map<RegionName, ManagedCopy> copies;
+  std::map<RegionName, ManagedLag> lags;
+  std::set<RegionName> silent;             ///< whose API answers nobody
+  Duration move_takes = 20s;               ///< from the request to the new writer
+  ManagedFenceWord word;                   ///< about the old writer
+  std::string snapshot;                    ///< of the lost writes
+  std::optional<Error> refuse_failover;
+  std::optional<Error> refuse_switchover;
+  int lose_answers = 0;                    ///< so many requests are done, and their answer is lost
+  std::vector<std::string> requests;       ///< that change something: "failover us-west-2"
+  std::map<RegionName, int> held;          ///< questions to a silent region
+  std::set<RegionName> detached;
+  RegionName moving_to;
+  ManagedReturn back{true, false, "it follows again"};
+
+  void Add(const RegionName& region, ManagedRole role) {
+    ManagedCopy copy;
+    copy.role = role;
+    copy.id = "orders-" + region.text;
+    copy.status = "available";
+    copy.instances = 1;
+    copies[region] = copy;
+  }
+  [[nodiscard]] RegionName Writer() const {
+    for (const auto& [region, copy] : copies) {
+      if (copy.role == ManagedRole::kWriter && !detached.contains(region)) return region;
+    }
+    return {};
+  }
+  void MoveTo(const RegionName& target) {
+    moving_to = target;
+    time.At(time.now() + move_takes, [this, target] {
+      for (auto& [region, copy] : copies) copy.role = region == target ? ManagedRole::kWriter : ManagedRole::kSecondary;
+      moving_to = RegionName();
+    });
+  }
+};
+
+class FakeManagedDatabase final : public ManagedDatabase {
+ public:
+  FakeManagedDatabase(Clock& clock, FakeCloud& cloud, Duration latency = 20ms) : clock_(clock), cloud_(cloud), latency_(latency) {}
+
+  Task<Result<ManagedView>> Look(RegionName asked, Duration timeout) override {
+    if (!co_await Reach(asked, timeout)) co_return RetryLater("the API of '" + asked.text + "' did not answer");
+    ManagedView view;
+    view.asked = asked;
+    view.writer = cloud_.Writer();
+    view.moving_to = cloud_.moving_to;
+    for (const auto& [region, copy] : cloud_.copies) {
+      view.copies[region] = copy;
+      if (region != asked) view.copies[region].status.clear();
+    }
+    if (cloud_.detached.contains(asked)) view.writer = asked;
+    co_return view;
+  }
+  Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) override {
+    const bool answers = co_await Reach(secondary, timeout);
+    if (!answers) co_return RetryLater("the API of '" + secondary.text + "' did not answer");
+    ManagedLag lag;
+    if (const auto known = cloud_.lags.find(secondary); known != cloud_.lags.end()) lag = known->second;
+    co_return lag;
+  }
+  Task<Result<std::vector<Readiness>>> Check(Duration) override {
+    std::vector<Readiness> lines{{"ok", "the cloud answers", ""}};
+    co_return lines;
+  }
+  Task<Result<std::string>> Preflight(RegionName target, Duration timeout) override {
+    if (!co_await Reach(cloud_.Writer(), timeout)) co_return Refused("the region of the writer does not answer");
+    if (cloud_.refuse_switchover) co_return *cloud_.refuse_switchover;
+    co_return "'" + target.text + "' could take over";
+  }
+  Task<Result<bool>> SwitchOver(RegionName target, Duration timeout) override {
+    if (!co_await Reach(cloud_.Writer(), timeout)) co_return RetryLater("the region of the writer does not answer");
+    if (cloud_.Writer() == target || cloud_.moving_to == target) co_return false;
+    if (cloud_.refuse_switchover) co_return *cloud_.refuse_switchover;
+    cloud_.requests.push_back("switchover " + target.text);
+    cloud_.MoveTo(target);
+    co_return co_await Answer(timeout);
+  }
+  Task<Result<bool>> FailOver(RegionName target, ManagedConsent consent, Duration timeout) override {
+    if (!co_await Reach(target, timeout)) co_return RetryLater("the API of '" + target.text + "' did not answer");
+    if (consent.by.empty()) co_return Refused("nobody has said that writes may be lost");
+    if (cloud_.Writer() == target || cloud_.moving_to == target) co_return false;
+    if (cloud_.refuse_failover) co_return *cloud_.refuse_failover;
+    cloud_.requests.push_back("failover " + target.text);
+    cloud_.MoveTo(target);
+    co_return co_await Answer(timeout);
+  }
+  Task<Result<bool>> Detach(RegionName target, ManagedConsent, Duration timeout) override {
+    if (!co_await Reach(target, timeout)) co_return RetryLater("the API of '" + target.text + "' did not answer");
+    if (cloud_.detached.contains(target)) co_return false;
+    cloud_.requests.push_back("detach " + target.text);
+    cloud_.detached.insert(target);
+    cloud_.copies[target].role = ManagedRole::kApart;
+    co_return co_await Answer(timeout);
+  }
+  Task<Result<Unit>> Await(RegionName target, bool detached, Duration timeout) override {
+    const Instant end = clock_.Now() + timeout;
+    while (true) {
+      if (!co_await Reach(target, 1s)) co_return RetryLater("the API of '" + target.text + "' did not answer");
+      if (detached ? cloud_.detached.contains(target) : cloud_.Writer() == target) co_return Done();
+      if (TimeLeft(end, clock_.Now()) <= 0ns) co_return RetryLater("the writer is not there yet");
+      co_await clock_.Sleep(1s);
+    }
+  }
+  Task<Result<ManagedFenceWord>> ReadFencing(RegionName source, RegionName, WallTime, Duration timeout) override {
+    (void)co_await Reach(source, timeout);
+    co_return cloud_.word;
+  }
+  Task<Result<std::string>> KeepLostWrites(RegionName source, Duration timeout) override {
+    if (!co_await Reach(source, timeout)) co_return RetryLater("the API of '" + source.text + "' did not answer");
+    co_return cloud_.snapshot;
+  }
+  Task<Result<ManagedReturn>> Rejoin(RegionName region, RegionName, Duration timeout) override {
+    if (!co_await Reach(region, timeout)) co_return RetryLater("the API of '" + region.text + "' did not answer");
+    if (cloud_.back.done) cloud_.copies[region].role = ManagedRole::kSecondary;
+    co_return cloud_.back;
+  }
+
+ private:
+  Task<bool> Reach(RegionName region, Duration timeout) {
+    const bool silent = cloud_.silent.contains(region);
+    if (silent) ++cloud_.held[region];
+    co_await clock_.Sleep(silent ? timeout : latency_);
+    co_return !silent;
+  }
+  Task<Result<bool>> Answer(Duration timeout) {
+    if (cloud_.lose_answers > 0) {
+      --cloud_.lose_answers;
+      co_await clock_.Sleep(timeout);
+      co_return UnknownOutcome("the cloud did not answer");
+    }
+    co_return true;
+  }
+  Clock& clock_;
+  FakeCloud& cloud_;
+  const Duration latency_;
+};
+
+}  // namespace lifeboat::testing
