@@ -62,6 +62,7 @@ Agent::Agent(asio::any_io_executor io, const Settings& settings, RegionName self
     const auto peer = world_.peers().find(region);
     return region == self_ || (peer != world_.peers().end() && peer->second.answers);
   };
+  act_doors_.fence = doors.fence;
   world_.SetCanaryPatience(settings.policy.degraded_latency + 1s);
   world_.on_row = [this](Instant began, Duration took, const std::string& address, const std::string& problem) {
     const auto& item = keeper_.lease().item();

@@ -37,6 +37,7 @@ class Agent {
     Evidence& evidence;
     Database* database = nullptr;  ///< data regions
     Guard* guard = nullptr;        ///< data regions
+    InstanceFence* fence = nullptr;  ///< data regions; nothing: no region has an external fence
   };
   Agent(boost::asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, std::optional<AgentRecord> record,
         Doors doors, Log log);
@@ -102,6 +103,7 @@ class Agent {
   Task<Result<Unit>> SeeForkOf(RegionName holder, DatabaseState here, Timeline theirs);
   Task<Result<Unit>> BeginMove(Decision decision);
   Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, std::string attested_by);
+  void AddExternalFences(Execution& execution) const;
   Task<Result<Unit>> AdoptExecution();
   void RunExecution(Execution execution);
   void OnExecution(const Execution& execution);
@@ -132,6 +134,9 @@ class Agent {
   Task<Result<Json>> Executions(std::string method, Json parameters);
   Task<Result<Json>> EvidenceCalls(std::string method, Json parameters);
   Task<Result<Json>> Forward(RegionName region, std::string method, Json parameters, Duration timeout);
+  Task<Result<Json>> LookAtFences();
+  Task<Json> FencesFromEverywhere();
+  Task<> CheckStoreWrites(Json& findings);
   [[nodiscard]] Json LeasePaths() const;
   [[nodiscard]] Json BackupBriefOf(const BackupSourceSettings& source) const;
   [[nodiscard]] Json RegionStatus(const RegionSettings& region) const;

@@ -1,6 +1,8 @@
 // Carrying out what decide proposed, one proposal at a time.
 
 #include "agent/agent.h"
+
+#include "act/fence_step.h"
 #include "agent/carried_loss.h"
 #include "agent/hands.h"
 #include "base/spawn.h"
@@ -485,7 +487,10 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
   execution.facts["fence"] = !attested_by.empty()               ? "attested by " + attested_by
                              : keeper_.lease().item()->released ? std::string("released by the old primary's own word")
                                                                 : std::string("lease ended, and the guard's deadline with it");
-  if (!attested_by.empty()) execution.facts["attested_by"] = attested_by;
+  if (!attested_by.empty())
+    execution.facts["attested_by"] = attested_by;
+  else
+    AddExternalFences(execution);
   const bool planned = keeper_.lease().item()->released.has_value();
   const auto estimated = keeper_.lease().CounterSeen();
   auto beginning = co_await journal_.Beginning(execution, true);
@@ -510,6 +515,24 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
   log_.Warn("failover begins", {{"execution", execution.id.text}, {"reason", execution.reason}, {"epoch", execution.epoch.number}});
   RunExecution(execution);
   co_return execution;
+}
+
+/// The external fences of whom this takeover leaves behind. One that released the lease by its own word has stopped by itself, and a
+/// person's attestation stands in for the fence.
+void Agent::AddExternalFences(Execution& execution) const {
+  const auto& item = keeper_.lease().item();
+  if (item->released && !IsYielded(*item)) return;
+  std::vector<RegionName> lost{execution.source};
+  // SAFETY: a takeover that was never opened left its own proof behind as well: whom it was to stop is stopped now.
+  if (execution_ && execution_->kind == PlanKind::kFailover && execution_->target == execution.source) {
+    const StepRecord* promote = execution_->Find("promote");
+    if (promote != nullptr && promote->state == StepState::kPending) lost.push_back(execution_->source);
+  }
+  for (const RegionName& region : lost) {
+    const RegionSettings* settings = settings_.Find(region);
+    if (settings == nullptr || !settings->fence || region == self_) continue;
+    AskForFence(execution, region, settings->fence->on_failure == FenceFailure::kWait);
+  }
 }
 
 void Agent::RunExecution(Execution execution) {

@@ -5,7 +5,9 @@
 #include <set>
 
 #include "agent/backup_watch.h"
+#include "agent/fence_finding.h"
 #include "agent/hands.h"
+#include "agent/store_probe.h"
 
 namespace lifeboat {
 
@@ -23,33 +25,6 @@ Json GuardJson(const GuardState& guard, const Policy& policy) {
           {"kills", guard.kills},
           {"gate", guard.reachable ? Json(guard.gate_state) : Json(nullptr)},
           {"fence", ToString(FenceOf(guard, policy))}};
-}
-
-/// Which fence is in force in a region, and what would raise it.
-Json FenceFinding(const RegionSettings& region, const Json& guard) {
-  const std::string fence = TextAt(guard, "fence", ToString(FenceLevel::kNone));
-  const std::string text = "fence level in force in '" + region.name.text + "': " + fence;
-  if (fence == ToString(FenceLevel::kNone)) {
-    std::string why;
-    if (FlagAt(guard, "observes")) why = ", since its guard was started with 'observe'";
-    // One that has only just begun to act, beside a primary that does not hold the lease, or whose agent is not there.
-    else if (FlagAt(guard, "held")) why = ", since its guard holds the server open until the lease is held there";
-    const std::string gate = FlagAt(guard, "held") && !region.database->gate_file.empty() ? "; the gate is " + TextAt(guard, "gate", "not known") : "";
-    const char* hint = why.empty()                  ? "set policy.automation to 'act' and start the guard"
-                       : FlagAt(guard, "observes") ? "restart the guard with the present configuration"
-                                                    : "see that the agent of this region runs with the present configuration";
-    return {{"level", "fault"}, {"what", text + why + gate}, {"hint", hint}};
-  }
-  const std::string gate = "the gate is " + TextAt(guard, "gate", "not known");
-  if (fence == ToString(FenceLevel::kGateAndGuard)) return {{"level", "ok"}, {"what", text + "; " + gate}, {"hint", ""}};
-  if (region.database->gate_file.empty()) {
-    return {{"level", "ok"},
-            {"what", text},
-            {"hint", "load lifeboat_gate in the server and set gate_file: then it refuses commits itself, at the deadline"}};
-  }
-  return {{"level", "fault"},
-          {"what", text + ", though gate_file is set: " + TextAt(guard, "gate", "not known")},
-          {"hint", "see shared_preload_libraries, lifeboat.gate_file and lifeboat.gate of the server, and the guard's log"}};
 }
 
 Json LagJson(const std::optional<PositionRing::Lag>& lag) {
@@ -92,6 +67,7 @@ Task<Result<Json>> Agent::Handle(std::string method, Json parameters) {
   if (method == "switchover") co_return co_await OrderSwitchover(std::move(parameters));
   if (method == "failover") co_return co_await OrderFailover(std::move(parameters));
   if (method == "rejoin") co_return co_await OrderRejoin(std::move(parameters));
+  if (method == "fence.look") co_return co_await LookAtFences();
   if (method == "cool-down.clear") co_return co_await ClearCoolDown(std::move(parameters));
   if (method == "candidates.remove") co_return co_await RemoveCandidate(std::move(parameters));
   if (method == "store.reseed" || method == "lease.reseed" || method == "lease.record")
@@ -542,6 +518,7 @@ Task<Result<Json>> Agent::Check() {
                                                    : std::string("look at DynamoDB in the regions of 'store.aws_regions'"));
   else
     add("ok", store + " answers (incarnation " + std::to_string(keeper_.lease().incarnation().number) + ")", "");
+  if (s.lease.store_answers) co_await CheckStoreWrites(findings);
   if (describe_store) {
     const Json members = co_await describe_store();
     if (settings_.store.kind == StoreKind::kEtcd)
@@ -552,6 +529,7 @@ Task<Result<Json>> Agent::Check() {
   if (s.policy.automation != Automation::kAct)
     add("fault", "policy.automation is 'observe': nothing is fenced and nothing fails over by itself",
         "set it to 'act' when the first weeks have shown what it would have done");
+  const Json fences = co_await FencesFromEverywhere();
   const Json status = Status();
   const Json& paths = MemberAt(status, "lease");
   const std::string path = TextAt(paths, "path");
@@ -589,7 +567,7 @@ Task<Result<Json>> Agent::Check() {
                     worst, margin);
       add(worst < margin ? "ok" : "fault", text, worst < margin ? "" : "raise lease.margin");
     }
-    if (s.policy.automation == Automation::kAct) findings.push_back(FenceFinding(region, guard));
+    if (s.policy.automation == Automation::kAct) findings.push_back(FenceFinding(region, guard, MemberAt(fences, region.name.text.c_str())));
     const DatabaseState database = DatabaseStateFromJson(MemberAt(json, "database"));
     if (TextAt(json, "role") == "primary") {
       add(database.IsWritable() ? "ok" : "fault",
@@ -653,6 +631,56 @@ Task<Result<Json>> Agent::Check() {
                  {"faults", faults},
                  {"findings", findings},
                  {"seen_from", self_.text}};
+}
+
+/// Whether the store can be written, and stays written: an embedded store whose disk is full still answers and renews, and takes no takeover.
+Task<> Agent::CheckStoreWrites(Json& findings) {
+  const std::string key = settings_.service + "/check/" + self_.text;
+  const Instant began = doors_.clock.Now();
+  auto wrote = co_await ProbeDurableWrite(doors_.store, key, doors_.clock.Wall(), kRingStale);
+  findings.push_back(StoreWriteFinding(wrote, AgeAt(began, doors_.clock.Now()), kRingStale));
+}
+
+/// "fence.look": the external fences that could be run from here, {region: problem}; a problem that is empty is none.
+Task<Result<Json>> Agent::LookAtFences() {
+  Json seen = Json::object();
+  if (doors_.fence == nullptr) co_return seen;
+  const auto problems = co_await doors_.fence->Look();
+  for (const auto& [region, problem] : problems) {
+    if (region != self_) seen[region.text] = problem;
+  }
+  co_return seen;
+}
+
+/// What each data region that would run another's external fence says of it: {region: {by: problem}}.
+Task<Json> Agent::FencesFromEverywhere() {
+  Json all = Json::object();
+  const auto configured = [](const RegionSettings& region) { return region.fence.has_value(); };
+  if (std::none_of(settings_.regions.begin(), settings_.regions.end(), configured)) co_return all;
+  for (const RegionSettings& by : settings_.regions) {
+    if (by.kind != RegionKind::kData) continue;
+    Result<Json> seen = Json::object();
+    if (by.name == self_)
+      seen = co_await LookAtFences();
+    else
+      seen = co_await doors_.peers.Call(by.name, "fence.look", Json::object(), 1s, Lane::kWork);
+    for (const RegionSettings& region : settings_.regions) {
+      if (!region.fence || region.name == by.name) continue;
+      const std::string silent = seen.ok() ? "its agent knows of no such fence" : "its agent does not say: " + seen.error().message;
+      all[region.name.text][by.name.text] = seen.ok() ? TextAt(*seen, region.name.text.c_str(), silent) : silent;
+    }
+  }
+  co_return all;
+}
+
+/// Of the backups of a region that are a gate, the first that is not met; empty: all are.
+std::string Agent::BackupObjectionTo(const RegionName& target) const {
+  for (const BackupSourceSettings& source : settings_.backups) {
+    if (source.region != target) continue;
+    std::string objection = BackupGateObjection(source, BackupBriefOf(source), doors_.clock.Wall().ns / 1000000000);
+    if (!objection.empty()) return objection;
+  }
+  return {};
 }
 
 /// What the agent of its region says of a source; null: it does not answer, or says nothing of it.
@@ -819,7 +847,10 @@ Task<Result<Json>> Agent::Executions(std::string method, Json parameters) {
   if (found->owner != self_ && !FlagAt(parameters, "forwarded"))
     co_return co_await Forward(found->owner, "executions." + method, std::move(parameters), 5s);
   Result<Unit> done = Done();
-  if (method == "resume")
+  const std::string attested = TextAt(parameters, "attest");
+  if (method == "resume" && !attested.empty())
+    done = executor_.Attest(id, attested + " (" + TextAt(parameters, "by", "unknown") + ")");
+  else if (method == "resume")
     done = executor_.Nudge(id);
   else
     done = executor_.RequestAbort(id);

@@ -38,8 +38,8 @@ struct ReseedOptions {
 [[nodiscard]] int ClearCoolDown(const CommonOptions& options, const std::string& reason);
 
 [[nodiscard]] int ListExecutions(const CommonOptions& options);
-/// `verb`: show, resume or abort.
-[[nodiscard]] int OneExecution(const CommonOptions& options, const std::string& verb, const std::string& id);
+/// `verb`: show, resume or abort. `attest`: with resume, a person's word in place of an external fence's proof; else empty.
+[[nodiscard]] int OneExecution(const CommonOptions& options, const std::string& verb, const std::string& id, const std::string& attest);
 
 [[nodiscard]] int VerifyEvidence(const CommonOptions& options);
 [[nodiscard]] int ListEvidence(const CommonOptions& options, std::uint64_t limit);

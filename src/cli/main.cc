@@ -229,7 +229,7 @@ int main(int argc, char** argv) {
   for (const auto& [verb, text] :
        {std::pair("show", "one, with its steps (exit code 5: it waits)"), std::pair("resume", "try again now what it waits for"),
         std::pair("abort", "end it and take back what was done, before its point of no return")}) {
-    CLI::App* command = add(executions, verb, text, [&, verb = std::string(verb)] { return OneExecution(common, verb, id); });
+    CLI::App* command = add(executions, verb, text, [&, verb = std::string(verb)] { return OneExecution(common, verb, id, order.attest); });
     command->add_option("id", id, "its id")->required();
     asks(command);
   }
@@ -255,6 +255,9 @@ int main(int argc, char** argv) {
        {std::tuple("list", "what is there: age, size, the WAL that each needs", &ListBackups),
         std::tuple("verify", "whether they are whole: structure, bytes and pages in one pass (exit code 1: a fault)", &VerifyBackups),
         std::tuple("drill", "a restore, timed by phase against its objectives (exit code 4: one is missed)", &DrillBackup),
+    if (command->get_name() == "resume") {
+      command->add_option("--attest", order.attest, "the instance whose external fence gives no proof is off, I saw to it: who and how; recorded");
+    }
         std::tuple("windows", "to which moments a restore can really go, and where the holes are", &ShowWindows)}) {
     CLI::App* command = add(backup, name, text, [&, run = run] { return run(common, backups); });
     CLI::Option_group* where = command->add_option_group("where", "which backups");

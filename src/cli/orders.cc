@@ -180,8 +180,10 @@ int ListExecutions(const CommonOptions& options) {
   });
 }
 
-int OneExecution(const CommonOptions& options, const std::string& verb, const std::string& id) {
-  return AskAndShow(options, "executions." + verb, Json{{"id", id}}, [&](const Json& answer, const Settings&) {
+int OneExecution(const CommonOptions& options, const std::string& verb, const std::string& id, const std::string& attest) {
+  Json parameters = {{"id", id}, {"by", WhoAmI()}};
+  if (!attest.empty()) parameters["attest"] = attest;
+  return AskAndShow(options, "executions." + verb, parameters, [&](const Json& answer, const Settings&) {
     if (!options.json) std::printf("%s", ExecutionText(answer).c_str());
     const auto execution = ExecutionFromJson(answer);
     return verb == "show" && execution.ok() && execution->state == ExecutionState::kWaiting ? static_cast<int>(Exit::kWaits) : 0;

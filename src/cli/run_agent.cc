@@ -21,6 +21,7 @@
 #include "adapters/store/etcd_store.h"
 #include "adapters/store/remote_store.h"
 #include "adapters/system/clock.h"
+#include "adapters/system/fence_command.h"
 #include "adapters/system/files.h"
 #include "adapters/system/pool_files.h"
 #include "agent/agent.h"
@@ -230,9 +231,15 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
     database = std::make_unique<PostgresDatabase>(io, name, *region->database, settings.login, *log);
     guard = std::make_unique<GuardClient>(GuardSocketPath(region->state_directory));
   }
+  std::map<RegionName, FenceCommand::Target> fences;
+  for (const RegionSettings& each : settings.regions) {
+    if (each.fence && each.name != name) fences[each.name] = {each.fence->command, each.fence->timeout};
+  }
+  FenceCommand fence(io, settings.service, name, fences, *log);
   const AgentId id(RandomHex(8));
   Agent agent(io, settings, name, id, *record,
-              Agent::Doors{clock, *store, files, peers, traffic, canary, evidence, database.get(), guard.get()}, *log);
+              Agent::Doors{clock, *store, files, peers, traffic, canary, evidence, database.get(), guard.get(), &fence},
+              *log);
   auto backups = BackupDesk::Open(io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
   if (!backups.ok()) return Complain(backups.error());
   Metrics metrics(ProgramVersion());

@@ -11,6 +11,7 @@
 #include "fakes/fake_canary.h"
 #include "fakes/fake_database.h"
 #include "fakes/fake_evidence.h"
+#include "fakes/fake_fence.h"
 #include "fakes/fake_files.h"
 #include "fakes/fake_guard.h"
 #include "fakes/fake_peers.h"
@@ -84,6 +85,7 @@ class Simulation {
   FakeServers servers{time};
   FakeStoreServer store;
   FakeNameServer names;
+  FakeFences fences;
   FakePeerHub hub{network};
 
   /// One run of an agent.
@@ -97,6 +99,7 @@ class Simulation {
       traffic = std::make_unique<FakeTraffic>(*machine.clock, sim.names, sim.network.latency);
       canary = std::make_unique<FakeCanary>(*machine.clock, sim.names, sim.servers, name);
       evidence = std::make_unique<FakeEvidence>(name, machine.evidence);
+      fence = std::make_unique<FakeFence>(*machine.clock, sim.fences);
       if (machine.server) {
         database = std::make_unique<FakeDatabase>(executor, *machine.clock, *machine.server);
         guard = std::make_unique<FakeGuard>(*machine.clock, *machine.guard);
@@ -104,7 +107,7 @@ class Simulation {
       const AgentId id(name.text + "-run-" + std::to_string(++machine.runs));
       agent = std::make_unique<Agent>(
           executor, sim.settings, name, id, record,
-          Agent::Doors{*machine.clock, *store, machine.files, *peers, *traffic, *canary, *evidence, database.get(), guard.get()},
+          Agent::Doors{*machine.clock, *store, machine.files, *peers, *traffic, *canary, *evidence, database.get(), guard.get(), fence.get()},
           sim.log);
     }
     ~Run() { world.time.Detach(io); }
@@ -115,6 +118,7 @@ class Simulation {
     std::unique_ptr<FakeTraffic> traffic;
     std::unique_ptr<FakeCanary> canary;
     std::unique_ptr<FakeEvidence> evidence;
+    std::unique_ptr<FakeFence> fence;
     std::unique_ptr<FakeDatabase> database;
     std::unique_ptr<FakeGuard> guard;
     std::unique_ptr<Agent> agent;
