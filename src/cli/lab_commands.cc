@@ -7,6 +7,7 @@
 #include "cli/ask.h"
 #include "cli/table.h"
 #include "lab/demo.h"
+#include "lab/demo_aws.h"
 #include "lab/interrupt.h"
 #include "lab/lab.h"
 #include "lab/supervisor.h"
@@ -30,6 +31,7 @@ struct LabState {
   int data_regions = 2;
   bool json = false;
   lab::DemoOptions demo;
+  bool aws = false;
   [[nodiscard]] std::filesystem::path Folder() const {
     return folder.empty() ? lab::DefaultFolder() : std::filesystem::path(folder);
   }
@@ -257,11 +259,19 @@ void AddLabCommands(CLI::App& app, int& exit_code) {
   CLI::App* demo = app.add_subcommand(
       "demo", "tell the whole story on this machine: healthy, lost, failed over, accounted, rejoined, switched back");
   demo->add_flag("--keep", state->demo.keep, "leave the lab running afterwards");
+  demo->add_flag("--aws", state->aws, "an Aurora global database in an emulator of AWS instead, with agents that are real");
   demo->add_flag("--json", state->demo.json, "print the report as JSON; the story goes to standard error");
   demo->add_option("--lab", state->folder, "folder of the lab (default: $LIFEBOAT_LAB, or one in /tmp)");
   demo->add_option("--report", state->demo.report_folder, "folder for report.html and report.json")->capture_default_str();
   AddKnobs(demo, state);
   demo->callback([&exit_code, state] {
+    if (state->aws) {
+      lab::DemoAwsOptions of_aws;
+      of_aws.keep = state->demo.keep;
+      of_aws.folder = state->folder;
+      exit_code = lab::RunDemoAws(of_aws);
+      return;
+    }
     state->demo.folder = state->folder;
     state->demo.knobs = state->Knobs();
     exit_code = lab::RunDemo(state->demo);

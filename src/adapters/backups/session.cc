@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <array>
+#include <cstdlib>
 
 namespace lifeboat::backup {
 
@@ -18,6 +19,11 @@ constexpr const char* kOptions =
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off"
     " -c session_preload_libraries= -c local_preload_libraries= -c max_parallel_workers_per_gather=0"
     " -c client_min_messages=error -c lc_messages=C -c row_security=off -c ignore_checksum_failure=off -c zero_damaged_pages=off";
+
+// The same, as far as nobody needs to be a superuser for it.
+constexpr const char* kOptionsOfAnybody =
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off"
+    " -c max_parallel_workers_per_gather=0 -c client_min_messages=error -c row_security=off";
 
 std::string OneLine(const char* text) {
   std::string line = text == nullptr ? "" : text;
@@ -49,11 +55,16 @@ Rows RowsOf(const PGresult* result) {
 }  // namespace
 
 Result<Session> Session::Open(const SessionPlace& place) {
-  const std::string socket = place.socket.string();
-  const std::array<const char*, 9> names = {
-      "host", "port", "user", "dbname", "options", "connect_timeout", "application_name", "client_encoding", nullptr};
-  const std::array<const char*, 9> values = {
-      socket.c_str(), "5432", place.user.c_str(), place.database.c_str(), kOptions, "60", "lifeboat", "UTF8", nullptr};
+  const bool remote = !place.address.empty();
+  const std::string host = remote ? place.address : place.socket.string();
+  const std::string port = std::to_string(place.port);
+  const char* chosen = std::getenv("PGSSLMODE");
+  // A password must not travel readable because a server says that it has no TLS.
+  const char* tls = !remote ? "disable" : chosen == nullptr || *chosen == '\0' ? "require" : chosen;
+  const std::array<const char*, 10> names = {
+      "host", "port", "user", "dbname", "options", "connect_timeout", "application_name", "client_encoding", "sslmode", nullptr};
+  const std::array<const char*, 10> values = {host.c_str(), remote ? port.c_str() : "5432", place.user.c_str(), place.database.c_str(),
+                                              remote ? kOptionsOfAnybody : kOptions, remote ? "15" : "60", "lifeboat", "UTF8", tls, nullptr};
   PGconn* connection = PQconnectdbParams(names.data(), values.data(), 0);
   Session session(place, connection);
   if (PQstatus(connection) != CONNECTION_OK) return Fail(OneLine(PQerrorMessage(connection)));

@@ -6,6 +6,7 @@
 #include <libpq-fe.h>
 
 #include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -37,6 +38,8 @@ struct SessionPlace {
   std::string user;
   std::string database;
   const std::atomic<bool>* cancel = nullptr;
+  std::string address;       ///< of a server elsewhere, asked over TLS (PGSSLMODE says otherwise) by whoever is no superuser; "": by the socket
+  std::uint16_t port = 5432;  ///< of `address`
 };
 
 class Session {

@@ -1,0 +1,61 @@
+#pragma once
+
+// What `lifeboat init --from-aws` reads: a global cluster with its clusters, the records of a name with their health checks, and
+// buckets, each by its id. It only reads. What does not answer is noted with the reason, and the rest goes on.
+// Data flow: ReadAws → AwsSurvey → FirstSettings (cli/init_from_aws.h).
+// Thread rule: as aws::Client.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/aws/rds.h"
+#include "adapters/aws/route53.h"
+#include "adapters/aws/s3.h"
+#include "base/types.h"
+
+namespace lifeboat {
+
+struct AwsSurveyRequest {
+  std::string global_cluster;
+  std::vector<std::string> regions;  ///< asked in turn for the global cluster; one that holds no cluster of it becomes a witness
+  std::string zone;                  ///< id of a hosted zone; "": none is looked at
+  std::string name;                  ///< in that zone
+  std::vector<std::string> buckets;
+};
+
+struct SurveyedCluster {
+  RegionName region;
+  std::string arn;
+  bool is_writer = false;
+  std::optional<aws::rds::DbCluster> cluster;  ///< nothing: its region did not say; `problem`
+  std::string problem;
+};
+
+struct SurveyedBucket {
+  std::string name;
+  RegionName region;
+  std::optional<bool> versioned;
+  std::vector<aws::s3::ReplicationRule> rules;
+  std::string problem;  ///< what of it could not be read, and why; "": nothing
+};
+
+struct AwsSurvey {
+  aws::rds::GlobalCluster global;
+  std::vector<SurveyedCluster> clusters;  ///< the writer first
+  std::vector<RegionName> others;         ///< asked, and without a cluster of it
+  std::string zone;
+  std::string name;  ///< with the final dot
+  std::vector<aws::route53::RecordSet> records;
+  std::map<std::string, aws::route53::HealthCheck> checks;  ///< by their ids
+  std::string zone_problem;
+  std::vector<SurveyedBucket> buckets;
+  std::vector<std::string> problems;  ///< of what stands nowhere else
+};
+
+/// @param timeout  of each call
+/// @error kNotFound, kRetry, kFail: no region told of the global cluster: without it there is nothing to write
+Task<Result<AwsSurvey>> ReadAws(aws::Client& client, AwsSurveyRequest request, Duration timeout);
+
+}  // namespace lifeboat

@@ -1,0 +1,125 @@
+#include "lab/aws_agents.h"
+
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "adapters/system/command.h"
+#include "adapters/system/files.h"
+
+namespace lifeboat::lab {
+
+namespace {
+
+Result<std::uint16_t> FreePort() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  const bool bound = socket >= 0 && ::bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                     ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  if (socket >= 0) (void)::close(socket);
+  if (!bound) return Fail("there is no free port on 127.0.0.1");
+  return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<OwnProcess>> OwnProcess::Begin(std::vector<std::string> argv, std::map<std::string, std::string> environment,
+                                                      const std::filesystem::path& log) {
+  const Result<pid_t> pid = SpawnDetached(std::move(argv), log.parent_path().string(), std::move(environment), log.string());
+  if (!pid) return pid.error();
+  return std::unique_ptr<OwnProcess>(new OwnProcess(*pid, log));
+}
+
+void OwnProcess::End() {
+  if (pid_ > 0) (void)::kill(pid_, SIGKILL);
+  pid_ = -1;
+}
+
+Result<std::vector<std::uint16_t>> OwnProcess::Ports(const Patience& patience) const {
+  const Instant deadline = ReadClocks() + 60s;
+  while (!HasPassed(deadline, ReadClocks())) {
+    std::ifstream in(log_);
+    std::string line;
+    if (std::getline(in, line) && !in.eof()) {
+      std::istringstream words(line);
+      std::vector<std::uint16_t> ports;
+      for (std::uint16_t port = 0; words >> port;) ports.push_back(port);
+      if (ports.empty()) return Fail("'" + log_.string() + "' begins with '" + line + "'");
+      return ports;
+    }
+    if (!patience("a part of the emulator does not serve yet")) return Fail("interrupted");
+    std::this_thread::sleep_for(50ms);
+  }
+  return RetryLater("a part of the emulator does not serve: see '" + log_.string() + "'");
+}
+
+std::string AwsAgents::ConfigText() const {
+  std::ostringstream out;
+  out << "service: orders\nobjectives: {rto: 5min, rpo: 3min}\n"
+      << "policy:\n  automation: act\n  failover_after: " << Millis(options_.failover_after) << "ms\n  loss_limit: {time: 3min}\n"
+      << "store: {kind: embedded, host: " << options_.witness << "}\nregions:\n";
+  for (const LabRegion& region : lab_.regions) {
+    out << "  - name: " << region.name.text << "\n    kind: " << ToString(region.kind) << "\n    agent: " << region.address << ":" << region.agent_port
+        << "\n    state_directory: " << (options_.folder / region.name.text).string() << "\n";
+  }
+  out << "aws:\n  database:\n    kind: aurora-global\n    global_cluster: " << options_.global_cluster << "\n    members:\n";
+  for (const auto& [region, arn] : options_.members) out << "      " << region << ": \"" << arn << "\"\n";
+  out << "token_file: " << lab_.TokenFile().string() << "\n";
+  return out.str();
+}
+
+Result<Unit> AwsAgents::Prepare() {
+  std::vector<std::string> names = {options_.witness};
+  for (const auto& [region, arn] : options_.members) names.push_back(region);
+  for (const std::string& name : names) {
+    const Result<std::uint16_t> port = FreePort();
+    if (!port) return port.error();
+    LabRegion region;
+    region.name = RegionName(name);
+    region.kind = name == options_.witness ? RegionKind::kWitness : RegionKind::kData;
+    region.address = "127.0.0.1";
+    region.agent_port = *port;
+    lab_.regions.push_back(region);
+    if (Result<Unit> made = EnsureDirectory((options_.folder / name).string()); !made) return made;
+  }
+  lab_.folder = options_.folder;
+  if (Result<Unit> made = EnsureDirectory(lab_.TokenFile().parent_path().string()); !made) return made;
+  if (Result<Unit> token = WriteFileDurably(lab_.TokenFile().string(), RandomHex(32) + "\n"); !token) return token;
+  return WriteFileDurably(lab_.Config().string(), ConfigText());
+}
+
+Result<Unit> AwsAgents::Start(const std::string& region) {
+  const std::filesystem::path log = options_.folder / (region + ".log");
+  auto agent = OwnProcess::Begin({options_.program.string(), "agent", "--region", region, "--config", lab_.Config().string(), "--log", log.string()},
+                                 {{"AWS_ENDPOINT_URL", options_.url},
+                                  {"AWS_ACCESS_KEY_ID", options_.access_key},
+                                  {"AWS_SECRET_ACCESS_KEY", options_.secret_key},
+                                  {"AWS_REGION", region}},
+                                 options_.folder / (region + ".out"));
+  if (!agent) return agent.error();
+  agents_[region] = *std::move(agent);
+  return Done();
+}
+
+Result<Json> AwsAgents::AwaitHealthy(const std::string& writer, Duration timeout, const Patience& patience) const {
+  const Instant deadline = ReadClocks() + timeout;
+  while (true) {
+    const Result<Json> status = AskAny(lab_, "status", Json::object(), 2s);
+    const bool there = status.ok() && (writer.empty() || TextAt(MemberAt(*status, "lease"), "holder") == writer);
+    if (there && TextAt(*status, "verdict") == "healthy") return status;
+    const std::string seen = status.ok() ? TextAt(*status, "sentence") : status.error().message;
+    if (!patience(seen)) return Fail("interrupted");
+    if (HasPassed(deadline, ReadClocks())) return RetryLater("the service is not healthy within " + FormatDuration(timeout) + ": " + seen);
+    std::this_thread::sleep_for(200ms);
+  }
+}
+
+}  // namespace lifeboat::lab
