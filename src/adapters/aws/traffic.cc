@@ -99,16 +99,4 @@ Result<std::unique_ptr<AwsTraffic>> OpenAwsTraffic(std::shared_ptr<Client> clien
   return std::unique_ptr<AwsTraffic>(new StandbyTraffic(std::move(doors), std::move(*places)));
 }
 
-Task<> TendTraffic(AwsTraffic& traffic, Clock& clock, Log log, Duration every) {
-  std::string last;
-  for (;;) {
-    co_await clock.Sleep(every);
-    Result<std::string> settled = co_await traffic.Settle(30s);
-    const std::string problem = settled.ok() ? std::string() : settled.error().Text();
-    if (settled.ok() && !settled->empty()) log.Info("traffic settled", Json{{"did", *settled}});
-    if (!problem.empty() && problem != last) log.Warn("traffic is not settled", Json{{"problem", problem}});
-    last = problem;
-  }
-}
-
 }  // namespace lifeboat::aws

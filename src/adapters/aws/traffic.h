@@ -55,7 +55,4 @@ struct AwsTrafficOptions {
                                                                  AwsTrafficSettings settings, AwsTrafficOptions options,
                                                                  Clock& clock, Log log);
 
-/// Settles for ever. Ends with its cancellation.
-Task<> TendTraffic(AwsTraffic& traffic, Clock& clock, Log log, Duration every = 1min);
-
 }  // namespace lifeboat::aws

@@ -31,6 +31,7 @@ Task<> ReadChecks(TrafficCheckDoors doors, const AwsTrafficSettings& settings, Z
       continue;
     }
     view.checks[record.health_check] = *check;
+    if (settings.kind != AwsTrafficKind::kStandbyTakesOver) continue;  // what the others follow is not seen by checkers
     Result<std::vector<route53::Observation>> seen =
         co_await route53::GetHealthCheckStatus(*doors.client, kGlobal, record.health_check, kOneLook);
     if (seen.ok() && !seen->empty()) view.healthy[record.health_check] = route53::IsHealthy(*check, *seen);

@@ -102,7 +102,9 @@ class StandbyTest : public TrafficUnderTest {
     if (before_put) std::exchange(before_put, nullptr)();
     const auto now = objects_.find(seen.region);
     const std::string match = seen.Header("If-Match");
-    const bool holds = now == objects_.end() ? seen.Header("If-None-Match") == "*" : match == now->second.second;
+    const std::string none_match = seen.Header("If-None-Match");
+    const bool bound = !match.empty() || !none_match.empty();
+    const bool holds = !bound || (now == objects_.end() ? none_match == "*" : match == now->second.second);
     if (!holds) return Said{412, "<Error><Code>PreconditionFailed</Code></Error>", {}, {}};
     Store(seen.region, seen.request.body);
     if (std::exchange(lose_answer, false)) return FakeAws::Silence();
