@@ -139,6 +139,7 @@ class Agent {
   Task<> CheckStoreWrites(Json& findings);
   [[nodiscard]] Json LeasePaths() const;
   [[nodiscard]] Json BackupBriefOf(const BackupSourceSettings& source) const;
+  [[nodiscard]] std::string BackupObjectionTo(const RegionName& target) const;
   [[nodiscard]] Json RegionStatus(const RegionSettings& region) const;
   [[nodiscard]] ExecutionId NewExecutionId() const;
   [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by,

@@ -720,10 +720,15 @@ Task<Result<Json>> Agent::OrderSwitchover(Json parameters) {
                       "wait for it (lifeboat executions show " + (*current)->id.text + "), or end it: lifeboat executions abort " +
                           (*current)->id.text);
   }
+  // A planned move waits until what it moves to can be brought back from its own backups; an unplanned one never does.
+  const std::string objection = BackupObjectionTo(target);
+  if (!objection.empty() && !FlagAt(parameters, "despite_backups")) {
+    co_return Refused(objection, "lifeboat backup verify there; or go without, on record: lifeboat switchover --to " + target.text + " --despite-backups");
+  }
   auto possible = co_await PreflightSwitchover(act_doors_, item->holder, target);
   if (!possible.ok()) co_return possible.error();
-  Execution execution =
-      Draft(PlanKind::kSwitchover, item->holder, target, "operator " + TextAt(parameters, "by", "unknown"), "planned switchover");
+  const std::string reason = objection.empty() ? "planned switchover" : "planned switchover; accepted: " + objection;
+  Execution execution = Draft(PlanKind::kSwitchover, item->holder, target, "operator " + TextAt(parameters, "by", "unknown"), reason);
   auto begun = co_await journal_.Begin(execution);
   if (!begun.ok()) co_return begun.error();
   RunExecution(execution);

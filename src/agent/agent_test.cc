@@ -471,6 +471,37 @@ TEST_F(AgentTest, ASwitchoverMovesTheServiceAndTheOldPrimaryFollows) {
   EXPECT_EQ(sim_.Item()->epoch, Epoch{3});
 }
 
+TEST_F(AgentTest, APlannedSwitchoverWaitsForBackupsThatAreAGateAndAFailoverNever) {
+  // Given: backups of the standby's region are a gate, and nobody has verified them.
+  BackupSourceSettings nightly;
+  nightly.name = "nightly";
+  nightly.region = sim_.west;
+  nightly.gate = true;
+  sim_.settings.backups = {nightly};
+  Founded();
+  // Then: the planned move is refused, with the way out.
+  const auto refused = sim_.Ask(sim_.west, "switchover", Json{{"to", "us-west-2"}, {"by", "jane"}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().retry, Retry::kRefused);
+  EXPECT_THAT(refused.error().Text(), HasSubstr("since they are a gate: backups 'nightly' of 'us-west-2'"));
+  EXPECT_THAT(refused.error().Text(), HasSubstr("--despite-backups"));
+  // And: with the explicit word it is done, and the record says so.
+  ASSERT_TRUE(sim_.Ask(sim_.west, "switchover", Json{{"to", "us-west-2"}, {"by", "jane"}, {"despite_backups", true}}).ok());
+  ASSERT_TRUE(Until([&] { return sim_.Healthy(sim_.west) && !sim_.store.ValueOf("orders/current"); }, 30s)) << sim_.Picture();
+  EXPECT_THAT(sim_.LastExecution()->reason, HasSubstr("accepted: a planned switchover waits for the backups"));
+}
+
+TEST_F(AgentTest, AnUnplannedFailoverNeverWaitsForBackups) {
+  BackupSourceSettings nightly;
+  nightly.name = "nightly";
+  nightly.region = sim_.west;
+  nightly.gate = true;
+  sim_.settings.backups = {nightly};
+  Founded();
+  sim_.KillRegion(sim_.east);
+  ASSERT_TRUE(Until([&] { return West().CanCommit(); }, 60s)) << sim_.Picture();
+}
+
 TEST_F(AgentTest, ASecondOrderWhileOneRunsIsRefusedAndNamesIt) {
   Founded();
   sim_.names.up = false;  // it will wait at the route

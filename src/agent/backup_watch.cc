@@ -219,6 +219,13 @@ Json BackupCheckLine(const BackupSourceSettings& source, const Json& brief, std:
               young && faults.empty() && problem.empty() ? "" : verify);
 }
 
+std::string BackupGateObjection(const BackupSourceSettings& source, const Json& brief, std::int64_t now) {
+  if (!source.gate) return {};
+  const Json line = BackupCheckLine(source, brief, now);
+  if (TextAt(line, "level") != "fault") return {};
+  return "a planned switchover waits for the backups of its target, since they are a gate: " + TextAt(line, "what");
+}
+
 BackupWatch::BackupWatch(boost::asio::any_io_executor io, const Settings& settings, RegionName self, std::string folder,
                          Doors doors, Log log)
     : io_(std::move(io)), folder_(std::move(folder)), doors_(std::move(doors)), log_(std::move(log)) {

@@ -278,6 +278,15 @@ TEST_F(CheckLine, UnknownIsSaidAndNeverPassesTheGate) {
   EXPECT_THAT(TextAt(Line(), "what"), HasSubstr("none of its backups is verified"));
 }
 
+TEST_F(CheckLine, OnlyAGateThatIsNotMetObjectsToAPlannedSwitchover) {
+  const auto objection = [&](std::int64_t now) { return BackupGateObjection(source_, BackupBrief(source_, record_, {}), now); };
+  EXPECT_EQ(objection(kBegin + 86400 * 4), "") << "it is no gate";
+  source_.gate = true;
+  EXPECT_EQ(objection(kBegin), "");
+  EXPECT_THAT(objection(kBegin + 86400 * 4), HasSubstr("since they are a gate: backups 'nightly' of 'east': the last verified backup"));
+  EXPECT_THAT(BackupGateObjection(source_, Json(), kBegin), HasSubstr("unknown")) << "what is unknown is not met";
+}
+
 TEST_F(CheckLine, AVerifiedBackupFromTheFutureDoesNotPass) {
   record_.report = ReportOf(kBegin + 86400);
   EXPECT_EQ(TextAt(Line(), "level"), "warn");

@@ -35,6 +35,7 @@ struct TableFacts {
   std::optional<std::uint64_t> rows;        ///< by reading all of it
   std::optional<std::uint64_t> index_rows;  ///< by an index alone; nothing: no index holds every row
   std::string index;                        ///< that one
+  std::optional<double> packed;             ///< what packing (zlib) leaves of some of its rows, 0 to 1; nothing: too few to say
 };
 
 /// A sequence that a column owns.
@@ -52,6 +53,7 @@ struct ContentHistory {
   struct Table {
     std::uint64_t rows = 0;
     std::uint64_t bytes = 0;
+    double packed = 0;  ///< TableFacts::packed; 0: not known
   };
   WallTime at;
   std::map<std::string, Table> tables;  ///< by TableFacts::name
@@ -67,7 +69,8 @@ struct ContentHistory {
 /// F38: the next number that a sequence gives is one that the column holds already, or is behind it.
 [[nodiscard]] std::vector<Finding> JudgeSequences(const std::string& set, const std::vector<SequenceFacts>& sequences);
 
-/// F35: tables that are gone since the last run, or lost more than `most_shrink` (0 to 1) of at least 100 rows.
+/// F35: tables that are gone since the last run, or lost more than `most_shrink` (0 to 1) of at least 100 rows. F39: about as many rows
+/// as then, whose content can hardly be packed any more, as what somebody encrypted.
 [[nodiscard]] std::vector<Finding> JudgeHistory(const std::string& set, const ContentHistory& before, const ContentHistory& now,
                                                 double most_shrink);
 

@@ -97,6 +97,8 @@ class Builder : public nlohmann::json_sax<Json> {
     } else if (key_ == "Checksum") {
       if (!FromHex(value)) return Refuse("a checksum is no hex");
       file_.digest_hex = std::move(value);
+    } else if (key_ == "Last-Modified" && value.size() == 23 && value.ends_with(" GMT")) {
+      manifest_.newest_change = std::max(manifest_.newest_change, value);
     }
     return true;
   }

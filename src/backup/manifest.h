@@ -47,6 +47,7 @@ struct Manifest {
   std::vector<WalRange> wal;
   std::map<std::string, std::string> tablespaces;  ///< oid → path on the source, where the manifest says so
   std::string bytes_digest;                        ///< SHA-256 of the text that was parsed
+  std::string newest_change;  ///< "2026-11-23 09:19:43 GMT": of its files the latest change, where the manifest says so
 };
 
 /// What is wrong with a manifest: the two call for different moves.

@@ -102,7 +102,40 @@ Result<Head> ReadHead(Reader& reader, DumpContents& contents) {
   return head;
 }
 
-DumpEntry ReadEntry(Reader& reader, const DumpContents& contents, const Head& head) {
+/// The text in quotes behind `label`; "": it is not there.
+std::string QuotedAfter(std::string_view text, std::string_view label) {
+  const std::size_t at = text.find(label);
+  if (at == std::string_view::npos) return {};
+  const std::size_t begin = at + label.size();
+  const std::size_t end = text.find('\'', begin);
+  return end == std::string_view::npos ? std::string() : std::string(text.substr(begin, end - begin));
+}
+
+/// What PostgreSQL lets a superuser alone make. @source PostgreSQL manual, the pages of each CREATE
+bool NeedsSuperuser(std::string_view kind, std::string_view made_by) {
+  for (const char* each : {"EVENT TRIGGER", "SUBSCRIPTION", "PUBLICATION", "FOREIGN DATA WRAPPER", "PROCEDURAL LANGUAGE", "ACCESS METHOD",
+                           "OPERATOR CLASS", "OPERATOR FAMILY", "CAST", "TRANSFORM", "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE", "SHELL TYPE"}) {
+    if (kind == each) return true;
+  }
+  if (kind != "FUNCTION" && kind != "PROCEDURE") return false;
+  return made_by.find("LANGUAGE c\n") != std::string_view::npos || made_by.find("LANGUAGE c ") != std::string_view::npos ||
+         made_by.find("LANGUAGE internal") != std::string_view::npos;
+}
+
+/// What loading this entry asks of the cluster.
+void NoteNeeds(std::string_view kind, std::string_view tag, std::string_view made_by, std::string_view owner, DumpContents& contents) {
+  if (kind == "ENCODING") contents.encoding = QuotedAfter(made_by, "client_encoding = '");
+  if (kind == "DATABASE") {
+    const std::string both = QuotedAfter(made_by, " LOCALE = '");
+    contents.collate = both.empty() ? QuotedAfter(made_by, "LC_COLLATE = '") : both;
+    contents.ctype = both.empty() ? QuotedAfter(made_by, "LC_CTYPE = '") : both;
+  }
+  if (kind == "EXTENSION") contents.extensions.emplace_back(tag);
+  if (NeedsSuperuser(kind, made_by)) contents.privileged.push_back(std::string(kind) + " " + std::string(tag));
+  if (!owner.empty()) contents.owners.emplace_back(owner);
+}
+
+DumpEntry ReadEntry(Reader& reader, DumpContents& contents, const Head& head) {
   DumpEntry entry;
   entry.id = reader.Integer();
   (void)reader.Integer();  // whether something dumps its data
@@ -111,12 +144,13 @@ DumpEntry ReadEntry(Reader& reader, const DumpContents& contents, const Head& he
   const std::string tag(reader.Text().value_or(""));
   const std::string kind(reader.Text().value_or(""));
   (void)reader.Integer();                              // the section
-  for (int text = 0; text < 3; ++text) (void)reader.Text();  // how it is made, dropped, copied
+  const std::string_view made_by = reader.Text().value_or("");
+  for (int text = 0; text < 2; ++text) (void)reader.Text();  // how it is dropped, copied
   const std::string schema(reader.Text().value_or(""));
   (void)reader.Text();  // the tablespace
   if (contents.format_minor >= 14) (void)reader.Text();     // the access method
   if (contents.format_minor >= 16) (void)reader.Integer();  // the kind of relation
-  (void)reader.Text();                                      // the owner
+  const std::string_view owner = reader.Text().value_or("");
   (void)reader.Text();                                      // "false": with oids
   while (reader.Text() && !reader.cut()) {
     // what it depends on
@@ -132,6 +166,7 @@ DumpEntry ReadEntry(Reader& reader, const DumpContents& contents, const Head& he
     entry.file = reader.Text().value_or("");
     entry.holds_data = !entry.file.empty();
   }
+  NoteNeeds(kind, tag, made_by, owner, contents);
   entry.what = kind + " " + (schema.empty() ? "" : schema + ".") + tag;
   return entry;
 }
@@ -169,9 +204,31 @@ Result<DumpContents> ParseDumpContents(std::string_view text, bool& cut) {
   if (!reader.cut() && (count < 0 || count > kMostEntries)) return Fail("its table of contents is damaged");
   for (std::int64_t at = 0; at < count && !reader.cut(); ++at) contents.entries.push_back(ReadEntry(reader, contents, *head));
   contents.bytes = reader.at();
+  std::sort(contents.owners.begin(), contents.owners.end());
+  contents.owners.erase(std::unique(contents.owners.begin(), contents.owners.end()), contents.owners.end());
   cut = reader.cut();
   if (cut) return Fail("its table of contents is cut off, or damaged");
   return contents;
+}
+
+ScriptHead ParseScriptHead(std::string_view first) {
+  ScriptHead head;
+  constexpr std::string_view kVersion = "\n-- Dumped from database version ";
+  if (const std::size_t at = first.find(kVersion); at != std::string_view::npos) {
+    const std::size_t begin = at + kVersion.size();
+    head.server_version = first.substr(begin, first.find('\n', begin) - begin);
+  }
+  head.encoding = QuotedAfter(first, "\nSET client_encoding = '");
+  head.databases = first.find("\n-- Databases\n") != std::string_view::npos;
+  return head;
+}
+
+std::string MajorVersionOf(std::string_view version) {
+  const std::size_t end = std::min(version.find_first_not_of("0123456789"), version.size());
+  if (end == 0) return {};
+  const bool two_parts = end == 1 && version.substr(end).starts_with(".");  // before 10
+  const std::size_t until = two_parts ? version.find_first_not_of("0123456789", end + 1) : end;
+  return std::string(version.substr(0, until));
 }
 
 bool IsEndOfScript(std::string_view last) {

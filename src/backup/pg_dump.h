@@ -45,12 +45,30 @@ struct DumpContents {
   std::string server_version;  ///< "15.20 (Debian …)"
   std::vector<DumpEntry> entries;
   std::uint64_t bytes = 0;     ///< of header and table: where a custom dump's data begin
+  // What a cluster must have for it to be loaded.
+  std::string encoding;                 ///< of the database; "": not stated
+  std::string collate;                  ///< its locale; "": not stated
+  std::string ctype;
+  std::vector<std::string> extensions;  ///< by name
+  std::vector<std::string> owners;      ///< roles that own something, sorted, each once
+  std::vector<std::string> privileged;  ///< entries beside extensions that only a superuser can make: "EVENT TRIGGER audit"
 };
 
 /// @param cut  set where `text` ends within the table: more of it is needed, or it is damaged
 /// @error kFail: `cut`; or it is no such table, or that of a later format
 /// @source PostgreSQL, pg_backup_archiver.c: ReadHead, ReadToc; pg_backup_custom.c, pg_backup_directory.c: _ReadExtraToc
 [[nodiscard]] Result<DumpContents> ParseDumpContents(std::string_view text, bool& cut);
+
+/// What the first words of a script say of the cluster that it is to be loaded into.
+struct ScriptHead {
+  std::string server_version;  ///< "15.20 (Debian …)"; "": not stated
+  std::string encoding;        ///< of the text; "": not stated
+  bool databases = false;      ///< of pg_dumpall: it holds databases, not roles and tablespaces alone
+};
+[[nodiscard]] ScriptHead ParseScriptHead(std::string_view first);
+
+/// "15" of "15.20 (Debian …)", "9.6" of "9.6.24"; "": none.
+[[nodiscard]] std::string MajorVersionOf(std::string_view version);
 
 /// True where `last` (the last 1024 bytes) says that the script of this kind was written to its end.
 [[nodiscard]] bool IsEndOfScript(std::string_view last);

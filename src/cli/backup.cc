@@ -16,8 +16,10 @@
 #include "adapters/backups/read_budget.h"
 #include "adapters/backups/read_wal.h"
 #include "adapters/backups/verify.h"
+#include "cli/backup_live.h"
 #include "cli/backup_s3.h"
 #include "cli/backup_source.h"
+#include "cli/backup_store.h"
 #include "cli/table.h"
 
 namespace lifeboat {
@@ -47,14 +49,20 @@ Result<std::shared_ptr<Secret>> ReadPass(const std::string& file) {
   return std::make_shared<Secret>(std::move(*text));
 }
 
+unsigned ThreadsOf(const BackupOptions& options) {
+  return options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
+}
+
 Result<std::unique_ptr<backup::Source>> Open(const BackupOptions& options) {
   Result<std::shared_ptr<Secret>> pass = ReadPass(options.cipher_pass_file);
   if (!pass) return pass.error();
-  const backup::SourceOptions source{options.repository, options.wal, options.stanza, std::move(*pass)};
-  if (IsS3(options.repository)) {
-    Result<std::shared_ptr<backup::Blobs>> blobs = OpenS3({options.repository, options.s3_region, options.s3_endpoint});
+  backup::SourceOptions source{options.repository, options.wal, options.stanza, std::move(*pass)};
+  for (const auto& [url, store] : {std::pair(&options.repository, &source.store), std::pair(&options.wal, &source.wal_store)}) {
+    if (!IsS3(*url)) continue;
+    Result<std::shared_ptr<S3Store>> blobs =
+        OpenS3({*url, options.s3_region, options.s3_endpoint, options.s3_ca_file, options.s3_profile, ThreadsOf(options)});
     if (!blobs) return blobs.error();
-    return backup::OpenPgBackRest(source, std::move(*blobs));
+    *store = std::move(*blobs);
   }
   switch (options.settings ? options.settings->kind : BackupKind::kAuto) {
     case BackupKind::kAuto: break;
@@ -102,19 +110,24 @@ class ProgressLine {
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
+/// SAFETY: what a store did not answer is no verdict.
+std::optional<Error> TroubleWith(const backup::Source& source) {
+  const std::optional<Error> trouble = backup::TroubleOf(source);
+  return trouble ? std::optional(trouble->Within("nothing can be said of '" + source.name() + "'")) : std::nullopt;
+}
+
 /// Self-test, then the run. Ctrl-C or a deadline ends it between two blocks: it only reads, so nothing is left behind.
 Result<backup::Verified> Run(backup::Source& source, backup::VerifyOptions run, const BackupOptions& options, bool json) {
   const Result<Unit> proven = backup::ProveThatChecksCanFail();
   if (!proven) return proven.error();
   run.set = options.set == "all" ? "" : options.set;
-  run.threads = options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
+  run.threads = ThreadsOf(options);
   run.cancel = &cancelled;
   backup::ReadBudget::OfProcess().Limit(options.read_rate);
   const ProgressLine line(json);
   run.on_progress = [&line](const backup::Progress& at) { line.Show(at); };
   Result<backup::Verified> verified = backup::Verify(source, run);
-  // SAFETY: what a store did not answer is no verdict.
-  if (const std::optional<Error> trouble = backup::TroubleOf(source)) return trouble->Within("nothing can be said of '" + source.name() + "'");
+  if (const std::optional<Error> trouble = TroubleWith(source)) return *trouble;
   return verified;
 }
 
@@ -161,6 +174,8 @@ void PrintFindings(std::vector<Finding> findings) {
 
 std::string LevelText(const backup::LevelResult& result) { return backup::ToString(result.verdict); }
 
+std::string Count(std::uint64_t count, const char* one, const char* many) { return std::to_string(count) + " " + (count == 1 ? one : many); }
+
 void PrintReport(const backup::Report& report) {
   std::printf("%s\n", report.source.c_str());
   Table table({"backup", "kind", "exists", "structure", "bytes", "pages", "restores", "logic", "content"});
@@ -170,7 +185,9 @@ void PrintReport(const backup::Report& report) {
     table.Add(std::move(row));
   };
   for (const backup::SetReport& set : report.sets) add(set.label, set.kind, set.levels);
-  add("WAL", "", report.wal_levels);
+  // A source of dumps has none.
+  const bool wal = std::any_of(report.wal_levels.begin(), report.wal_levels.end(), [](const auto& each) { return each.verdict != Verdict::kNotChecked; });
+  if (wal || report.sets.empty()) add("WAL", "", report.wal_levels);
   std::printf("%s", table.Text().c_str());
   for (const backup::SetReport& set : report.sets) {
     for (int level = 0; level < backup::kLevels; ++level) {
@@ -184,10 +201,11 @@ void PrintReport(const backup::Report& report) {
   PrintFindings(report.findings);
   backup::Counts all = report.wal_counts;
   for (const backup::SetReport& set : report.sets) all.Add(set.counts);
-  std::printf("%llu files, %s, %llu pages (%llu replaced by WAL), %llu WAL segments, %llu records, in %s\n",
-              static_cast<unsigned long long>(all.files), FormatBytes({all.bytes}).c_str(), static_cast<unsigned long long>(all.pages),
-              static_cast<unsigned long long>(all.hot_pages), static_cast<unsigned long long>(all.wal_segments),
-              static_cast<unsigned long long>(all.wal_records), FormatDuration(report.took).c_str());
+  std::string read = Count(all.files, "file", "files") + ", " + FormatBytes({all.bytes});
+  if (all.pages > 0) read += ", " + Count(all.pages, "page", "pages");
+  if (all.hot_pages > 0) read += " (" + std::to_string(all.hot_pages) + " replaced by WAL)";
+  if (all.wal_segments > 0) read += ", " + Count(all.wal_segments, "WAL segment", "WAL segments") + ", " + Count(all.wal_records, "record", "records");
+  std::printf("read: %s, in %s\n", read.c_str(), FormatDuration(report.took).c_str());
   if (all.standing_files > 0) {
     std::printf("not read now, as they are unchanged since they were found good: %llu files and segments, %s stored, the oldest read %s ago\n",
                 static_cast<unsigned long long>(all.standing_files), FormatBytes({all.standing_bytes}).c_str(), AgeText(all.oldest_reading).c_str());
@@ -207,16 +225,22 @@ Json WindowsJson(backup::Source& source, const backup::Verified& verified) {
   for (std::size_t at = 0; at < verified.windows.size(); ++at) {
     const backup::Window& window = verified.windows[at];
     const std::uint64_t segment = verified.catalogs[at].segment_bytes();
-    const auto commit = window.consistent ? backup::LastCommitBefore(source, ArchivesOf(verified, window.label), window.timeline, window.to) : std::nullopt;
     Json holes = Json::array();
     for (const backup::Hole& hole : window.holes) {
       holes.push_back({{"first", backup::SegmentName(hole.first, segment)}, {"segments", hole.count}, {"missing", hole.missing},
                        {"first_bytes", hole.first.number * segment}, {"bytes", hole.count * segment}});
     }
-    windows.push_back({{"backup", window.label}, {"restores", window.consistent}, {"timeline", window.timeline}, {"from", window.from.Text()},
-                       {"to", window.to.Text()}, {"newest_wal", window.last.Text()}, {"last_commit", commit ? Json(TimeText(*commit / 1000000)) : Json(nullptr)},
-                       {"last_commit_s", commit ? Json(*commit / 1000000) : Json(nullptr)}, {"from_bytes", window.from.bytes}, {"to_bytes", window.to.bytes},
-                       {"newest_wal_bytes", window.last.bytes}, {"holes", holes}});
+    Json json = {{"backup", window.label},           {"restores", window.consistent},   {"timeline", window.timeline},
+                 {"from", window.from.Text()},       {"to", window.to.Text()},          {"newest_wal", window.last.Text()},
+                 {"last_commit", nullptr},           {"last_commit_s", nullptr},        {"from_bytes", window.from.bytes},
+                 {"to_bytes", window.to.bytes},      {"newest_wal_bytes", window.last.bytes}, {"holes", std::move(holes)}};
+    if (window.consistent) {
+      if (const auto commit = backup::LastCommitBefore(source, ArchivesOf(verified, window.label), window.timeline, window.to)) {
+        json["last_commit"] = TimeText(*commit / 1000000);
+        json["last_commit_s"] = *commit / 1000000;
+      }
+    }
+    windows.push_back(std::move(json));
   }
   return windows;
 }
@@ -232,11 +256,18 @@ backup::VerifiedMemory::RunOptions MemoryRunOf(const BackupOptions& options) {
 
 }  // namespace
 
+void PrintBackupReport(const backup::Report& report) { PrintReport(report); }
+
 void PrintBackupFindings(const std::vector<Finding>& findings) { PrintFindings(findings); }
 
 Result<std::unique_ptr<backup::Source>> OpenBackups(const BackupOptions& options) { return Open(options); }
 
 int ListBackups(const CommonOptions& common, const BackupOptions& given) {
+  if (IsRds(given.repository)) {
+    BackupOptions options = given;
+    options.level = 0;
+    return VerifyRds(common, options);
+  }
   BackupOptions options = given;
   if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
@@ -246,7 +277,7 @@ int ListBackups(const CommonOptions& common, const BackupOptions& given) {
   Json sets = Json::array();
   Table table({"backup", "kind", "ended", "age", "size", "stored", "needs WAL", "after"});
   for (const backup::SetInfo& set : inventory->sets) {
-    const std::string wal = set.span.wal.empty() ? "unknown" : set.span.wal.front().start.Text() + " to " + set.span.wal.back().end.Text();
+    const std::string wal = set.logical ? "none" : set.span.wal.empty() ? "unknown" : set.span.wal.front().start.Text() + " to " + set.span.wal.back().end.Text();
     table.Add({set.label, set.present ? set.kind : set.kind + " (gone)", TimeText(set.stopped), AgeText(set.stopped), FormatBytes({set.size}),
                FormatBytes({set.stored_size}), wal, set.prior});
     sets.push_back({{"label", set.label},
@@ -292,6 +323,7 @@ int ListBackups(const CommonOptions& common, const BackupOptions& given) {
 }
 
 int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
+  if (IsRds(given.repository)) return VerifyRds(common, given);
   BackupOptions options = given;
   if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
@@ -306,19 +338,24 @@ int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
   if (memory) memory->Begin(now);
   run.memory = memory.get();
   const Interruptible interruptible(options.deadline);
+  const LiveAnswer live = AskSource(options.live);
   Result<backup::Verified> verified = Run(**source, run, options, common.json);
   if (!verified) return EndWith(verified.error(), common);
   backup::Report& report = verified->report;
+  TellLive(live, verified->inventory, report);
   if (memory) {
     const Result<Unit> ended = memory->End(!report.cancelled && run.level >= Level::kBytes);
     if (!ended) memory_problem = ended.error().Text();
   }
-  bool objectives_met = true;
+  Json store;
+  bool objectives_met = run.level == Level::kExists || report.cancelled || JudgeStore(options, **source, *verified, store);
   if (static_cast<Level>(options.level) > Level::kPages && !report.cancelled) {
     const Result<bool> met = RestoreForReport(**source, options, common, report, cancelled);
     if (!met) return EndWith(met.error(), common);
-    objectives_met = *met;
+    objectives_met = *met && objectives_met;
   }
+  const Json windows = common.json ? WindowsJson(**source, *verified) : Json();
+  if (const std::optional<Error> trouble = TroubleWith(**source)) return EndWith(*trouble, common);
   if (memory) NoteVerified(*memory, *verified, now.now);
   const Freshness fresh = JudgeSource(options, verified->inventory.sets, &report, memory.get(), report.findings);
   if (common.json) {
@@ -328,18 +365,23 @@ int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
     json["name"] = options.source;
     json["at"] = now.now;
     json["freshness"] = ToJson(fresh);
-    json["windows"] = WindowsJson(**source, *verified);
+    json["windows"] = windows;
+    json["store"] = store;
+    json["live"] = ToJson(live);
     json["memory"] = {{"file", options.memory}, {"problem", memory_problem}};
     std::printf("%s\n", json.dump(2).c_str());
   } else {
     PrintReport(report);
     if (options.settings) PrintFreshness(fresh);
+    if (!live.problem.empty()) std::printf("archiver and slots are not checked: %s\n", live.problem.c_str());
+    PrintStore(store);
     if (!memory_problem.empty()) std::printf("everything was read: %s\n", memory_problem.c_str());
   }
   return CodeOf(report.findings, report.cancelled, backup::AnyMissed(fresh.lines) || !objectives_met);
 }
 
 int ShowWindows(const CommonOptions& common, const BackupOptions& given) {
+  if (IsRds(given.repository)) return EndWith(Refused("RDS shows no WAL, so there are no windows to draw", "lifeboat backup verify looks at its snapshots"), common);
   BackupOptions options = given;
   if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
@@ -351,6 +393,7 @@ int ShowWindows(const CommonOptions& common, const BackupOptions& given) {
   const Result<backup::Verified> verified = Run(**source, run, options, common.json);
   if (!verified) return EndWith(verified.error(), common);
   const Json windows = WindowsJson(**source, *verified);
+  if (const std::optional<Error> trouble = TroubleWith(**source)) return EndWith(*trouble, common);
   if (!common.json) std::printf("%s\n", (*source)->name().c_str());
   Table table({"backup", "timeline", "from", "to", "last commit", "holes", "window ('.' missing, 'x' bad)"});
   for (std::size_t at = 0; at < verified->windows.size(); ++at) {

@@ -219,6 +219,18 @@ bool AnyUnseen(const backup::Report& report, int level) {
   return false;
 }
 
+/// With dozens of snapshots, what is so of all of them is said once.
+void PrintShort(backup::Report report) {
+  for (backup::SetReport& set : report.sets) {
+    for (int level = 0; level < static_cast<int>(Level::kRestores); ++level) {
+      LevelResult& each = set.levels[static_cast<std::size_t>(level)];
+      if (each.verdict == Verdict::kPass || (each.verdict == Verdict::kNotChecked && level >= static_cast<int>(Level::kBytes))) each.reason.clear();
+    }
+  }
+  PrintBackupReport(report);
+  std::printf("bytes and pages are not checked: RDS shows neither files nor pages of a snapshot\n");
+}
+
 int CodeFor(const backup::Report& report, int level, bool tried, bool clean) {
   bool fault = false;
   bool missed = false;
@@ -283,7 +295,7 @@ int VerifyRds(const CommonOptions& common, const BackupOptions& options) {
     json["regions"] = *regions;
     std::printf("%s\n", json.dump(2).c_str());
   } else {
-    PrintBackupReport(report);
+    PrintShort(report);
   }
   return CodeFor(report, options.level, tried, clean);
 }

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 
+#include "adapters/backups/blobs.h"
 #include "adapters/backups/known_bad.h"
 #include "adapters/system/files.h"
 #include "cli/backup.h"
@@ -97,7 +98,10 @@ class RestoreLine {
     }
     told_ = now;
     if (at.total == 0) {
-      std::fprintf(stderr, "\r\033[K%s  %llu  %s", at.phase.c_str(), static_cast<unsigned long long>(at.done), at.doing.c_str());
+      const std::string done = at.done == 0           ? ""
+                               : at.phase == "replay" ? "  " + std::to_string(at.done) + " segments"
+                                                      : "  " + FormatBytes({at.done});
+      std::fprintf(stderr, "\r\033[K%s%s  %s", at.phase.c_str(), done.c_str(), at.doing.c_str());
       return;
     }
     const double seconds = std::chrono::duration<double>(now - began_).count();
@@ -144,6 +148,9 @@ Result<RestoreOptions> OptionsOf(const BackupOptions& options, Level level) {
   restore.database_user = flags.user;
   restore.preload = flags.preload;
   restore.allow_unguarded = flags.allow_unguarded;
+  const Result<std::optional<Duration>> timeout = ParseObjective("start-timeout", flags.start_timeout);
+  if (!timeout) return timeout.error();
+  if (*timeout) restore.start_timeout = **timeout;
   for (const auto& [name, text, into] :
        {std::tuple("rto", &flags.rto, &restore.objectives.rto), std::tuple("rpo", &flags.rpo, &restore.objectives.rpo)}) {
     const Result<std::optional<Duration>> objective = ParseObjective(name, *text);
@@ -201,8 +208,24 @@ std::string ObjectiveText(const backup::ObjectiveResult& result) {
   return result.reason.empty() ? text : text + " (" + result.reason + ")";
 }
 
+/// How a dump was loaded.
+void PrintLoad(const Json& load) {
+  const std::string globals = TextAt(load, "globals");
+  const std::string database = TextAt(load, "database");
+  const std::string why = TextAt(load, "why_superuser");
+  std::printf("  loaded by %s%s%s, as %s%s: %lld %s failed\n", TextAt(load, "by").c_str(),
+              database.empty() ? "" : (" into database '" + database + "'").c_str(), globals.empty() ? "" : (", after '" + globals + "'").c_str(),
+              TextAt(load, "as") == "owner" ? "a role that owns the database" : "the sandbox's superuser",
+              why.empty() ? "" : (", which " + why + " needs").c_str(), static_cast<long long>(SignedAt(load, "errors")), SignedAt(load, "errors") == 1 ? "statement" : "statements");
+}
+
 void PrintRestore(const RestoreOutcome& outcome) {
-  std::printf("%s: %s restored to %s\n", outcome.set.c_str(), outcome.kind.c_str(), outcome.target.Text().c_str());
+  if (outcome.load.is_object()) {
+    std::printf("%s: %s\n", outcome.set.c_str(), outcome.kind.c_str());
+    PrintLoad(outcome.load);
+  } else {
+    std::printf("%s: %s restored to %s\n", outcome.set.c_str(), outcome.kind.c_str(), outcome.target.Text().c_str());
+  }
   if (outcome.reached.bytes != 0) {
     std::printf("  reached %s, now timeline %u; last commit %s, newest heartbeat %s\n", outcome.reached.Text().c_str(),
                 outcome.timeline, outcome.commit ? FormatWallTime(*outcome.commit).c_str() : "none replayed",
@@ -270,6 +293,8 @@ Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& optio
       restore->on_progress = [&line](const backup::RestoreProgress& at) { line.Show(at); };
       outcome = backup::RestoreAndCheck(source, *restore);
     }
+    // SAFETY: trouble with a store is an error of the run, never "not checked" beside verdicts that stand.
+    if (backup::TroubleOf(source) && !outcome) return outcome.error();
     if (!outcome) {
       met = false;
       SayWhyNot(label, *restore, outcome.error(), report);
@@ -290,7 +315,13 @@ Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& optio
   return met;
 }
 
+Result<std::vector<backup::SqlCheck>> ReadSqlChecks(const std::string& file) {
+  if (file.empty()) return std::vector<backup::SqlCheck>();
+  return ReadChecks(file);
+}
+
 int DrillBackup(const CommonOptions& common, const BackupOptions& given) {
+  if (IsRds(given.repository)) return VerifyRds(common, given);
   BackupOptions options = given;
   if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
   Result<std::unique_ptr<backup::Source>> source = OpenBackups(options);

@@ -29,6 +29,7 @@ struct RestoreFlags {
   std::string preload;
   std::string amcheck = "full";
   bool allow_unguarded = false;
+  std::string start_timeout;  ///< "2h": what is not usable by then fails; "": a day
   std::string checks;   ///< file of SQL checks
   std::string history;  ///< file of the last run's figures
   std::string rto;      ///< "15m"
@@ -43,7 +44,11 @@ struct RestoreFlags {
 [[nodiscard]] Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& options, const CommonOptions& common,
                                             backup::Report& report, const std::atomic<bool>& cancel);
 
+/// The questions in a file: a list of {"name", "database", "sql", "expect"}. "" is none. @error kFail: not such a file
+[[nodiscard]] Result<std::vector<backup::SqlCheck>> ReadSqlChecks(const std::string& file);
+
 // ---- of backup.cc ----
+void PrintBackupReport(const backup::Report& report);
 void PrintBackupFindings(const std::vector<backup::Finding>& findings);
 [[nodiscard]] Result<std::unique_ptr<backup::Source>> OpenBackups(const BackupOptions& options);
 

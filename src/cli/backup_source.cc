@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "cli/backup_live.h"
 #include "config/text.h"
 
 namespace lifeboat {
@@ -71,11 +72,16 @@ Result<Unit> ApplySource(const CommonOptions& common, BackupOptions& options) {
   };
   take(options.repository, source->path);
   take(options.wal, source->wal);
+  take(options.s3_region, source->store.region);
+  take(options.s3_endpoint, source->store.endpoint);
+  take(options.s3_ca_file, source->store.ca_file);
+  take(options.s3_profile, source->store.profile);
   take(options.stanza, source->stanza);
   take(options.cipher_pass_file, source->cipher_pass_file);
   if (options.threads == 0) options.threads = source->threads;
   if (options.read_rate == 0) options.read_rate = source->read_rate.bytes;
   const RegionSettings* region = settings->Find(source->region);
+  take(options.live, LiveConninfo(*settings, region));
   std::error_code problem;
   if (options.memory.empty() && region != nullptr && std::filesystem::is_directory(region->state_directory, problem)) {
     std::filesystem::create_directory(BackupFolder(*region), problem);  // where it cannot be made, opening the memory says so

@@ -17,6 +17,8 @@ namespace lifeboat {
 struct OrderOptions {
   std::string region;  ///< the target, or the region that is rejoined
   bool accept_loss = false;
+  bool detach = false;  ///< a database that AWS runs: detach-and-promote
+  bool despite_backups = false;  ///< a planned switchover although backups that are a gate are not verified
   std::string attest;
   bool no_wait = false;  ///< answer as soon as the execution has begun
 };

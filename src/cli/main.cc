@@ -6,8 +6,10 @@
 
 #include "cli/backup.h"
 #include "cli/commands.h"
+#include "cli/init_from_aws.h"
 #include "cli/lab_commands.h"
 #include "cli/run_agent.h"
+#include "cli/run_managed.h"
 #include "cli/version.h"
 #include "config/text.h"
 #include "guard/guard_process.h"
@@ -46,6 +48,7 @@ int RunAgentOf(const CommonOptions& options, const std::string& log_file) {
     (void)EndWith(settings.error(), options);
     return static_cast<int>(Exit::kUsage);
   }
+  if (settings->aws && settings->aws->database) return RunManagedProcess(*settings, RegionName(options.region), log_file);
   return RunAgentProcess(*settings, RegionName(options.region), log_file);
 }
 
@@ -86,9 +89,11 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
     {"backup list", "lifeboat backup list --repo /var/lib/pgbackrest"},
     {"backup verify",
      "lifeboat backup verify --repo /var/lib/pgbackrest\n  lifeboat backup verify --repo /backups/monday --wal /archive --level 2\n"
-     "  lifeboat backup verify --source nightly --full"},
+     "  lifeboat backup verify --source nightly --full\n"
+     "  lifeboat backup verify --repo rds:orders --rds-region eu-west-1 --rds-region eu-central-1 --rds-age 26h --level 4"},
     {"backup drill", "lifeboat backup drill --repo /var/lib/pgbackrest --rto 15m --rpo 5m --scratch /restore"},
     {"backup windows", "lifeboat backup windows --repo /var/lib/pgbackrest --set latest"},
+    {"init", "lifeboat init --from-aws --global-cluster orders --region eu-west-1 --region eu-central-1 --zone Z0123 --name orders.example.net"},
     {"lab", "lifeboat lab up"},
     {"lab up", "lifeboat lab up --lease 1 --lab /tmp/try"},
     {"lab status", "lifeboat lab status"},
@@ -125,11 +130,26 @@ void AddRestoreOptions(CLI::App* command, RestoreFlags& flags) {
   restore->add_option("--user", flags.user, "a superuser of the database")->capture_default_str();
   restore->add_option("--preload", flags.preload, "shared_preload_libraries that it cannot do without (default: none)");
   restore->add_option("--amcheck", flags.amcheck, "quick or full")->check(CLI::IsMember({"quick", "full"}))->capture_default_str();
+  restore->add_option("--start-timeout", flags.start_timeout, "what is not restored and usable by then fails, as 2h (default: 1d)");
   restore->add_flag("--allow-unguarded", flags.allow_unguarded, "also where the kernel cannot keep it from writing elsewhere");
   restore->add_option("--checks", flags.checks, "file of the service's own questions: JSON, [{name, database, sql, expect}]");
   restore->add_option("--history", flags.history, "file of the last run's figures; compared, then replaced");
   restore->add_option("--rto", flags.rto, "objective: start to first verified query, e.g. 15m");
   restore->add_option("--rpo", flags.rpo, "objective: what a restore to now may lose, e.g. 5m");
+}
+
+/// What only snapshots of RDS know.
+void AddRdsOptions(CLI::App* command, RdsFlags& flags) {
+  CLI::Option_group* rds = command->add_option_group("rds", "snapshots of RDS (--repo rds:NAME)");
+  rds->add_option("--rds-region", flags.regions, "where one must lie; repeat it (default: AWS_REGION)");
+  rds->add_option("--rds-age", flags.age, "objective: age of the newest one in each region, e.g. 26h");
+  rds->add_option("--rds-restore-region", flags.restore_region, "where it is restored for levels 4 to 6 (default: the last --rds-region)");
+  rds->add_option("--rds-class", flags.instance_class, "class of the temporary instance (default: the source's; Aurora: db.t4g.medium)");
+  rds->add_option("--rds-subnet-group", flags.subnet_group, "its subnet group (default: the default one)");
+  rds->add_option("--rds-parameter-group", flags.parameter_group, "its parameter group; Aurora: the cluster's");
+  rds->add_option("--rds-security-group", flags.security_groups, "its security groups; repeat it");
+  rds->add_option("--rds-poll", flags.poll, "seconds between two looks at it")->check(CLI::Range(1, 600))->capture_default_str();
+  rds->add_option("--rds-patience", flags.patience, "minutes until it must be available")->check(CLI::Range(1, 1440))->capture_default_str();
 }
 
 bool IsCommand(const CLI::App& app, const std::string& word) {
@@ -188,11 +208,15 @@ int main(int argc, char** argv) {
   CLI::App* switchover =
       add(&app, "switchover", "planned move to another region, losing nothing", [&] { return OrderSwitchover(common, order); });
   switchover->add_option("--to", order.region, "the region that becomes primary")->required();
+  switchover->add_flag("--despite-backups", order.despite_backups,
+                       "also where the target's backups are a gate and not verified; on record, for this once");
   switchover->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
   CLI::App* failover = add(&app, "failover", "move away from a lost region", [&] { return OrderFailover(common, order); });
   failover->add_option("--to", order.region, "the region that becomes primary")->required();
   failover->add_flag("--accept-loss", order.accept_loss,
                      "also above the loss limit, or where the loss is unknown; on record, for this once");
+  failover->add_flag("--detach", order.detach,
+                     "a database that AWS runs: cut the secondary loose, which ends the global database; nothing stops the old writer");
   failover->add_option("--attest", order.attest, "\"who and how\": you saw to it yourself that the old region is off; on record");
   failover->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
   CLI::App* rejoin =
@@ -231,6 +255,9 @@ int main(int argc, char** argv) {
         std::pair("abort", "end it and take back what was done, before its point of no return")}) {
     CLI::App* command = add(executions, verb, text, [&, verb = std::string(verb)] { return OneExecution(common, verb, id, order.attest); });
     command->add_option("id", id, "its id")->required();
+    if (command->get_name() == "resume") {
+      command->add_option("--attest", order.attest, "the instance whose external fence gives no proof is off, I saw to it: who and how; recorded");
+    }
     asks(command);
   }
 
@@ -255,13 +282,10 @@ int main(int argc, char** argv) {
        {std::tuple("list", "what is there: age, size, the WAL that each needs", &ListBackups),
         std::tuple("verify", "whether they are whole: structure, bytes and pages in one pass (exit code 1: a fault)", &VerifyBackups),
         std::tuple("drill", "a restore, timed by phase against its objectives (exit code 4: one is missed)", &DrillBackup),
-    if (command->get_name() == "resume") {
-      command->add_option("--attest", order.attest, "the instance whose external fence gives no proof is off, I saw to it: who and how; recorded");
-    }
         std::tuple("windows", "to which moments a restore can really go, and where the holes are", &ShowWindows)}) {
     CLI::App* command = add(backup, name, text, [&, run = run] { return run(common, backups); });
     CLI::Option_group* where = command->add_option_group("where", "which backups");
-    where->add_option("--repo", backups.repository, "a pgBackRest repository, a folder of base backups, or a folder of WAL; s3://BUCKET/PREFIX: a pgBackRest repository in S3");
+    where->add_option("--repo", backups.repository, "a pgBackRest repository, a folder of base backups, or a folder of WAL; s3://BUCKET/PREFIX: the same in S3; rds:NAME: snapshots of an RDS instance or an Aurora cluster");
     where->add_option("--source", backups.source, "a source that lifeboat.yaml describes, with its objectives");
     where->require_option(1);
     command->add_option("--memory", backups.memory, "file of what was verified before (default with --source: its agent's, on that machine)");
@@ -269,6 +293,9 @@ int main(int argc, char** argv) {
     command->add_option("--stanza", backups.stanza, "pgBackRest's stanza (default: the only one)");
     command->add_option("--s3-region", backups.s3_region, "the bucket's region (default: AWS_REGION, AWS_DEFAULT_REGION)");
     command->add_option("--s3-endpoint", backups.s3_endpoint, "URL of what speaks like S3, asked by path (default: AWS_ENDPOINT_URL_S3, else AWS)");
+    command->add_option("--s3-ca-file", backups.s3_ca_file, "certificates for that endpoint (default: AWS_CA_BUNDLE, else the system's)");
+    command->add_option("--s3-profile", backups.s3_profile, "profile of AWS's shared files (default: the usual chain)");
+    AddRdsOptions(command, backups.rds);
     command->add_option("--cipher-pass-file", backups.cipher_pass_file, "file with the repository's pass, mode 0600");
     if (std::string_view(name) == "list") continue;
     command->add_option("--set", backups.set, "one backup, or 'latest' (default: all)");
@@ -282,6 +309,8 @@ int main(int argc, char** argv) {
     }
     if (std::string_view(name) != "verify") continue;
     AddRestoreOptions(command, backups.restore);
+    command->add_option("--live", backups.live,
+                        "the running source, as libpq reaches it: its archiver and slots are looked at too (default with --source: its region's database)");
     command->add_flag("--full", backups.full, "read everything, also what is unchanged since it was found good");
     command->add_option("--deadline", backups.deadline, "seconds after which it ends; what was not reached is not checked");
     command->add_option("--level", backups.level, "0 exists, 1 structure, 2 bytes, 3 pages; restored in a sandbox: 4 restores, 5 logic, 6 content")->check(CLI::Range(0, 6))->capture_default_str();
@@ -292,6 +321,16 @@ int main(int argc, char** argv) {
     command->add_option("--region", common.region, "the region")->required();
     command->add_option("--log", log_file, "log file, JSON lines (default: standard error)");
   }
+  InitOptions init;
+  CLI::App* first = add(&app, "init", "a first lifeboat.yaml, commented, from what is running", [&] { return InitFromAws(common, init); });
+  first->add_flag("--from-aws", init.from_aws, "read an Aurora global cluster, records and buckets; changes nothing there")->required();
+  first->add_option("--global-cluster", init.request.global_cluster, "its identifier")->required();
+  first->add_option("--region", init.request.regions, "where to ask; repeat it. One that holds no cluster of it becomes a witness")->required();
+  CLI::Option* zone = first->add_option("--zone", init.request.zone, "id of the hosted zone that the service's name stands in");
+  CLI::Option* name = first->add_option("--name", init.request.name, "that name")->needs(zone);
+  zone->needs(name);
+  first->add_option("--bucket", init.request.buckets, "a bucket of the service; repeat it, also for its copies");
+  first->add_option("--output", init.output, "the file to write; never overwritten")->capture_default_str();
   AddLabCommands(app, exit_code);
   add(&app, "version", "the program's version", [&] {
     std::printf("%s\n", common.json ? Json{{"version", ProgramVersion()}}.dump().c_str() : ProgramVersion());

@@ -111,12 +111,13 @@ int Order(const CommonOptions& options, const OrderOptions& order, const std::st
 }  // namespace
 
 int OrderSwitchover(const CommonOptions& options, const OrderOptions& order) {
-  return Order(options, order, "switchover", Json{{"to", order.region}});
+  return Order(options, order, "switchover", Json{{"to", order.region}, {"despite_backups", order.despite_backups}});
 }
 
 int OrderFailover(const CommonOptions& options, const OrderOptions& order) {
   Json parameters = {{"to", order.region}, {"accept_loss", order.accept_loss}};
   if (!order.attest.empty()) parameters["attest"] = order.attest;
+  if (order.detach) parameters["detach"] = true;
   return Order(options, order, "failover", std::move(parameters));
 }
 

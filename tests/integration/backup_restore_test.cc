@@ -312,6 +312,33 @@ TEST(BackupRestore, WalThatEndsTooEarlyIsToldWithoutAnyTarget) {
   EXPECT_EQ(FaultsOf(outcome), Numbers{"F32"}) << Told(outcome);
 }
 
+TEST(BackupRestore, TheArchivesLastSegmentWhoseRecordsEndBeforeItDoesIsToldByADrillAlone) {
+  const Scratch scratch;
+  const BackupCopy wal(TheWorld().wal);
+  fs::path last;
+  for (const auto& entry : fs::directory_iterator(wal.folder())) {
+    if (entry.path().filename().string().size() == 24) last = std::max(last, entry.path());
+  }
+  // The archive took it whole; what lies there now ends behind its header.
+  std::string bytes = testing_support::Slurp(last);
+  std::fill(bytes.begin() + 40, bytes.end(), '\0');
+  testing_support::ReplaceFile(last, bytes);
+  const RestoreOutcome outcome = RestoreFrom(TheWorld().folder, OptionsFor(scratch, Level::kRestores), wal.folder());
+  EXPECT_EQ(FaultsOf(outcome), Numbers{"F14"}) << Told(outcome);
+  EXPECT_EQ(VerdictOn(outcome, Level::kRestores), Verdict::kFail);
+  EXPECT_NE(Told(outcome).find(last.filename().string()), std::string::npos) << Told(outcome);
+}
+
+TEST(BackupRestore, ARestoreThatIsNotUsableInTimeIsAFaultOfTheBackup) {
+  const Scratch scratch;
+  RestoreOptions options = OptionsFor(scratch, Level::kRestores);
+  options.start_timeout = std::chrono::nanoseconds(1);
+  const RestoreOutcome outcome = RestoreFrom(TheWorld().folder, options, TheWorld().wal);
+  EXPECT_EQ(FaultsOf(outcome), Numbers{"F32"}) << Told(outcome);
+  EXPECT_EQ(VerdictOn(outcome, Level::kRestores), Verdict::kFail);
+  EXPECT_FALSE(outcome.cancelled);
+}
+
 TEST(BackupRestore, AHostThatCannotStartItIsF31) {
   {
     const Scratch scratch;

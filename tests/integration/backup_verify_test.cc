@@ -330,6 +330,31 @@ INSTANTIATE_TEST_SUITE_P(InARepository, BackupFault, testing::ValuesIn(Faults())
   return name;
 });
 
+TEST(BackupVerify, LevelTwoAloneHoldsTheStoredBytesAgainstTheManifestAndUnpacksNothing) {
+  for (const bool encrypted : {false, true}) {
+    const BackupCopy copy(encrypted ? TheWorld().encrypted : TheWorld().plain);
+    const char* pass = encrypted ? kPass : nullptr;
+    const auto bytes_of = [](const backup::Verified& verified) {
+      backup::Counts counts;
+      for (const backup::SetReport& each : verified.report.sets) counts.Add(each.counts);
+      return counts;
+    };
+    const backup::Verified whole = VerifyAt(copy.folder(), pass, Level::kBytes);
+    EXPECT_EQ(NumbersOf(whole), std::set<std::string>{}) << Told(whole);
+    for (const backup::SetReport& each : whole.report.sets) EXPECT_EQ(each.levels[2].verdict, Verdict::kPass) << each.label << each.levels[2].reason;
+    EXPECT_EQ(bytes_of(whole).bytes, bytes_of(whole).stored_bytes) << "something was unpacked";
+    EXPECT_GT(bytes_of(VerifyAt(copy.folder(), pass)).bytes, bytes_of(whole).bytes) << "level 3 looks into the pages";
+    // Any bit of what is stored counts, also one that would change nothing of what comes out.
+    fs::path largest;
+    for (const fs::path& each : FilesOf(SetOf(copy.folder(), 'F'), [](const std::string& path) { return path.find("manifest") == std::string::npos; })) {
+      if (largest.empty() || fs::file_size(each) > fs::file_size(largest)) largest = each;
+    }
+    FlipBit(largest, 0.4);
+    const backup::Verified damaged = VerifyAt(copy.folder(), pass, Level::kBytes);
+    EXPECT_EQ(NumbersOf(damaged), std::set<std::string>{"F09"}) << Told(damaged);
+  }
+}
+
 TEST(BackupVerify, AWrongOrAbsentKeyIsToldAndNothingPasses) {
   for (const char* pass : {"another pass", (const char*)nullptr}) {
     const backup::Verified verified = VerifyAt(TheWorld().encrypted, pass);

@@ -1,5 +1,6 @@
 // What pg_basebackup writes: a folder that is a data directory, or base.tar, <oid>.tar and pg_wal.tar, each with a
-// backup_manifest; one such folder, or a folder of them. WAL comes with it (pg_wal), or lies in an archive that is named.
+// backup_manifest; one such folder, or a folder of them. WAL comes with it (pg_wal), or lies in an archive that is named. Backups
+// and archive lie here or in a store, each for itself.
 
 #include <algorithm>
 #include <charconv>
@@ -17,11 +18,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kBlock = 256U << 10;
 
-bool Exists(const fs::path& path) {
-  std::error_code problem;
-  return fs::exists(path, problem);
-}
-
 /// A tar file of a backup: "base", "16384" or "pg_wal".
 struct TarFile {
   fs::path file;
@@ -30,33 +26,31 @@ struct TarFile {
   std::uint64_t stored_size = 0;
 };
 
-std::vector<TarFile> TarFilesIn(const fs::path& folder) {
+std::vector<TarFile> TarFilesIn(const Folder& in, const fs::path& folder) {
   std::vector<TarFile> tars;
-  std::error_code problem;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
-    const std::string file_name = entry.path().filename().string();
-    std::string_view name = file_name;
+  for (const FolderEntry& entry : EntriesOf(in, folder)) {
+    std::string_view name = entry.name;
     TarFile tar;
     tar.compression = TakeCompression(name);
     if (!name.ends_with(".tar")) continue;
     name.remove_suffix(4);
     tar.stem = name;
-    tar.file = entry.path();
-    std::error_code ignored;
-    tar.stored_size = entry.file_size(ignored);
+    tar.file = folder / entry.name;
+    tar.stored_size = in.SizeOf(tar.file).value_or(0);
     tars.push_back(std::move(tar));
   }
   std::sort(tars.begin(), tars.end(), [](const TarFile& a, const TarFile& b) { return a.stem < b.stem; });
   return tars;
 }
 
-bool IsTarBackup(const fs::path& folder) {
-  const std::vector<TarFile> tars = TarFilesIn(folder);
+bool IsTarBackup(const Folder& in, const fs::path& folder) {
+  const std::vector<TarFile> tars = TarFilesIn(in, folder);
   return std::any_of(tars.begin(), tars.end(), [](const TarFile& tar) { return tar.stem == "base"; });
 }
 
-bool IsBackup(const fs::path& folder) {
-  return Exists(folder / "backup_manifest") || Exists(folder / "PG_VERSION") || Exists(folder / "backup_label") || IsTarBackup(folder);
+bool IsBackup(const Folder& in, const fs::path& folder) {
+  return in.Exists(folder / "backup_manifest") || in.Exists(folder / "PG_VERSION") || in.Exists(folder / "backup_label") ||
+         IsTarBackup(in, folder);
 }
 
 /// One entry of a tar file, as a stream.
@@ -83,8 +77,8 @@ class TarEntryStream : public ByteStream {
 };
 
 /// A tar file's entries, one after the other, to a sink.
-void PumpTar(const TarFile& tar, FileSink& sink) {
-  TarReader reader(Decompress(OpenFile(tar.file), tar.compression));
+void PumpTar(const Folder& in, const TarFile& tar, FileSink& sink) {
+  TarReader reader(Decompress(in.Open(tar.file), tar.compression));
   const std::string prefix = tar.stem == "base" ? "" : "pg_tblspc/" + tar.stem + "/";
   std::vector<char> memory(kBlock + 64);
   char* block = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64;
@@ -115,35 +109,38 @@ void PumpTar(const TarFile& tar, FileSink& sink) {
 
 class TarSetReader : public SetReader {
  public:
-  explicit TarSetReader(std::vector<TarFile> tars) : tars_(std::move(tars)) {}
+  TarSetReader(std::shared_ptr<Folder> in, std::vector<TarFile> tars) : in_(std::move(in)), tars_(std::move(tars)) {}
   std::size_t Units() const override { return tars_.size(); }
   std::uint64_t StoredBytes(std::size_t unit) const override { return tars_[unit].stored_size; }
-  void Read(std::size_t unit, FileSink& sink) override { PumpTar(tars_[unit], sink); }
+  void Read(std::size_t unit, FileSink& sink) override { PumpTar(*in_, tars_[unit], sink); }
 
  private:
+  std::shared_ptr<Folder> in_;
   std::vector<TarFile> tars_;
 };
 
 class FolderSetReader : public SetReader {
  public:
-  FolderSetReader(fs::path folder, std::vector<StoredFile> files) : folder_(std::move(folder)), files_(std::move(files)) {}
+  FolderSetReader(std::shared_ptr<Folder> in, fs::path folder, std::vector<StoredFile> files)
+      : in_(std::move(in)), folder_(std::move(folder)), files_(std::move(files)) {}
   std::size_t Units() const override { return files_.size(); }
   std::uint64_t StoredBytes(std::size_t unit) const override { return files_[unit].size; }
   std::string PathOf(std::size_t unit) const override { return files_[unit].path; }
-  std::optional<StoredPlace> PlaceOf(std::size_t unit) const override { return StoredPlace{folder_ / files_[unit].path, 0}; }
+  std::optional<StoredPlace> PlaceOf(std::size_t unit) const override { return in_->PlaceOf(folder_ / files_[unit].path, 0); }
   void Read(std::size_t unit, FileSink& sink) override {
-    const StreamPtr stream = OpenFile(folder_ / files_[unit].path);
+    const StreamPtr stream = in_->Open(folder_ / files_[unit].path);
     Pump(*stream, files_[unit].path, sink);
   }
 
  private:
+  std::shared_ptr<Folder> in_;
   fs::path folder_;
   std::vector<StoredFile> files_;
 };
 
-std::optional<std::string> SmallIn(const fs::path& folder, const char* name) {
+std::optional<std::string> SmallIn(const Folder& in, const fs::path& folder, const char* name) {
   ReadError error;
-  return ReadSmall(folder / name, error);
+  return ReadSmall(in, folder / name, error);
 }
 
 /// "2026-11-23 09:19:43 UTC" → seconds since 1970; 0: another zone, or no time.
@@ -155,21 +152,29 @@ std::int64_t LabelTime(const std::string& text) {
   return zone == " UTC" || zone == " GMT" ? timegm(&parts) : 0;
 }
 
-class BaseBackups : public Source {
+class BaseBackups : public FolderSource {
  public:
-  explicit BaseBackups(const SourceOptions& options) : folder_(options.path), wal_(options.wal), name_(folder_.string()) {}
+  /// @param wal  where the archive lies
+  BaseBackups(std::shared_ptr<Folder> in, std::shared_ptr<Folder> wal, const SourceOptions& options)
+      : FolderSource(std::move(in)), wal_in_(std::move(wal)), folder_(options.path), wal_(options.wal), name_(folder_.string()) {}
 
   const std::string& name() const override { return name_; }
+  const Folder& FolderFor(const fs::path& file) const override {
+    return !wal_.empty() && file.string().starts_with((wal_ / "").string()) ? *wal_in_ : repo();
+  }
+  std::optional<Error> Trouble() const override {
+    const std::optional<Error> trouble = repo().Trouble();
+    return trouble ? trouble : wal_in_->Trouble();
+  }
 
   Result<Inventory> Look() override {
     Inventory inventory;
     std::vector<fs::path> folders;
-    if (IsBackup(folder_)) {
+    if (IsBackup(repo(), folder_)) {
       folders.push_back(folder_);
     } else {
-      std::error_code problem;
-      for (const fs::directory_entry& entry : fs::directory_iterator(folder_, problem)) {
-        if (entry.is_directory(problem) && IsBackup(entry.path())) folders.push_back(entry.path());
+      for (const FolderEntry& entry : EntriesOf(repo(), folder_)) {
+        if (entry.folder && IsBackup(repo(), folder_ / entry.name)) folders.push_back(folder_ / entry.name);
       }
     }
     if (folders.empty()) return Fail("'" + name_ + "' holds no backup and no WAL", "name the folder that pg_basebackup wrote, or the one above it");
@@ -181,6 +186,7 @@ class BaseBackups : public Source {
     for (const fs::path& folder : folders) inventory.sets.push_back(LookAtSet(folder, archive, inventory));
     std::sort(inventory.sets.begin(), inventory.sets.end(),
               [](const SetInfo& a, const SetInfo& b) { return std::tie(a.stopped, a.label) < std::tie(b.stopped, b.label); });
+    if (const std::optional<Error> trouble = Trouble()) return *trouble;
     return inventory;
   }
 
@@ -190,16 +196,16 @@ class BaseBackups : public Source {
     if (!manifest) return std::nullopt;
     SetContent content;
     content.manifest = std::move(*manifest);
-    if (IsTarBackup(folder)) {
-      std::vector<TarFile> tars = TarFilesIn(folder);
+    if (IsTarBackup(repo(), folder)) {
+      std::vector<TarFile> tars = TarFilesIn(repo(), folder);
       tars.erase(std::remove_if(tars.begin(), tars.end(), [](const TarFile& tar) { return tar.stem == "pg_wal"; }), tars.end());
       content.small_when_read = true;
-      content.reader = std::make_unique<TarSetReader>(std::move(tars));
+      content.reader = std::make_unique<TarSetReader>(shared_repo(), std::move(tars));
       return content;
     }
-    content.small = {SmallIn(folder, "PG_VERSION"), SmallIn(folder, "global/pg_control"), SmallIn(folder, "backup_label"),
-                     SmallIn(folder, "tablespace_map")};
-    std::vector<StoredFile> stored = ListTree(folder);
+    content.small = {SmallIn(repo(), folder, "PG_VERSION"), SmallIn(repo(), folder, "global/pg_control"),
+                     SmallIn(repo(), folder, "backup_label"), SmallIn(repo(), folder, "tablespace_map")};
+    std::vector<StoredFile> stored = repo().ListTree(folder);
     stored.erase(std::remove_if(stored.begin(), stored.end(), [](const StoredFile& file) { return IsBesideManifest(file.path); }),
                  stored.end());
     std::vector<StoredFile> listed;
@@ -207,27 +213,28 @@ class BaseBackups : public Source {
       if (!IsBesideManifest(file.path)) listed.push_back({file.path, file.size});
     }
     CompareListing(set.label, listed, stored, findings);
-    content.reader = std::make_unique<FolderSetReader>(folder, std::move(stored));
+    content.reader = std::make_unique<FolderSetReader>(shared_repo(), folder, std::move(stored));
     return content;
   }
 
   StreamPtr OpenWal(const WalFile& file) override {
-    if (file.tar_entry.empty()) return Decompress(OpenFile(file.file), file.compression);
+    StreamPtr stored = FolderFor(file.file).Open(file.file);
+    if (file.tar_entry.empty()) return Decompress(std::move(stored), file.compression);
     const std::string tar_name = file.file.filename().string();
     std::string_view name = tar_name;
-    return std::make_unique<TarEntryStream>(Decompress(OpenFile(file.file), TakeCompression(name)), file.tar_entry);
+    return std::make_unique<TarEntryStream>(Decompress(std::move(stored), TakeCompression(name)), file.tar_entry);
   }
 
  private:
-  fs::path FolderOf(const std::string& label) const { return IsBackup(folder_) ? folder_ : folder_ / label; }
+  fs::path FolderOf(const std::string& label) const { return IsBackup(repo(), folder_) ? folder_ : folder_ / label; }
 
   /// @param findings  null: what is wrong is told when the set is opened
-  static std::optional<Manifest> ReadManifest(const fs::path& folder, const std::string& label, std::vector<Finding>* findings) {
+  std::optional<Manifest> ReadManifest(const fs::path& folder, const std::string& label, std::vector<Finding>* findings) const {
     const auto tell = [&](int fault, const std::string& what) {
       if (findings != nullptr) findings->push_back(MakeFinding(fault, label, "backup_manifest", "", what));
     };
     ReadError read;
-    const std::optional<std::string> text = ReadSmall(folder / "backup_manifest", read);
+    const std::optional<std::string> text = ReadSmall(repo(), folder / "backup_manifest", read);
     if (!text) {
       tell(5, read.problem == ReadProblem::kGone ? "the backup has no manifest" : read.message);
       return std::nullopt;
@@ -246,7 +253,7 @@ class BaseBackups : public Source {
     Archive archive;
     archive.name = wal_.string();
     std::vector<RawFile> files;
-    for (const StoredFile& file : ListTree(wal_)) {
+    for (const StoredFile& file : wal_in_->ListTree(wal_)) {
       const fs::path path = wal_ / file.path;
       files.push_back({path.filename().string(), path, "", file.size});
     }
@@ -258,30 +265,34 @@ class BaseBackups : public Source {
     SetInfo set;
     const fs::path named = folder.has_filename() ? folder : folder.parent_path();
     set.label = named.filename().string();
-    const bool tar = IsTarBackup(folder);
+    const bool tar = IsTarBackup(repo(), folder);
     set.kind = tar ? "pg_basebackup tar" : "pg_basebackup";
     set.archive = archive;
     set.folder = folder;
     set.span.label = set.label;
-    set.stopped = ChangedAt(folder / "backup_manifest");
+    set.stopped = repo().ChangedAt(folder / "backup_manifest");
+    set.span.stopped = set.stopped;
     if (const std::optional<Manifest> manifest = ReadManifest(folder, set.label, nullptr)) {
       set.system_id = manifest->system_id;
       set.span.wal = manifest->wal;
       for (const FileEntry& file : manifest->files) set.size += file.size;
+      // An object's time is that of its upload, and an old backup does not become young by being copied. What its files say is
+      // not after its end; what leads to a moment is judged by the upload, which is not before it.
+      const std::int64_t said = LabelTime(manifest->newest_change);
+      if (repo().remote() && said != 0) set.stopped = std::min(set.stopped, said);
     }
-    set.span.stopped = set.stopped;
     Archive own;
     own.name = "pg_wal of " + set.label;
     own.only_needed = true;
     std::vector<RawFile> files;
     if (tar) {
-      for (const TarFile& each : TarFilesIn(folder)) {
+      for (const TarFile& each : TarFilesIn(repo(), folder)) {
         set.stored_size += each.stored_size;
         if (each.stem == "pg_wal") ListTarWal(each, files);
       }
     } else {
       LookAtFolder(folder, set, own);
-      for (const StoredFile& file : ListTree(folder / "pg_wal")) {
+      for (const StoredFile& file : repo().ListTree(folder / "pg_wal")) {
         if (file.path.find('/') == std::string::npos) files.push_back({file.path, folder / "pg_wal" / file.path, "", file.size});
       }
     }
@@ -307,14 +318,14 @@ class BaseBackups : public Source {
     if (!set.system_id) set.system_id = by_archive ? by_archive : own_counts ? own.owner : std::nullopt;
   }
 
-  static void LookAtFolder(const fs::path& folder, SetInfo& set, Archive& own) {
+  void LookAtFolder(const fs::path& folder, SetInfo& set, Archive& own) const {
     set.stored_size = set.size;
-    set.version = SmallIn(folder, "PG_VERSION").value_or("");
+    set.version = SmallIn(repo(), folder, "PG_VERSION").value_or("");
     while (!set.version.empty() && set.version.back() == '\n') set.version.pop_back();
-    if (const auto text = SmallIn(folder, "backup_label")) {
+    if (const auto text = SmallIn(repo(), folder, "backup_label")) {
       if (const auto label = ParseBackupLabel(*text)) set.started = LabelTime(label->start_time);
     }
-    if (const auto text = SmallIn(folder, "global/pg_control")) {
+    if (const auto text = SmallIn(repo(), folder, "global/pg_control")) {
       if (const auto control = ParsePgControl(*text)) {
         own.segment_bytes = control->wal_segment_bytes;
         own.system_id = control->system_id;
@@ -322,13 +333,14 @@ class BaseBackups : public Source {
     }
   }
 
-  static void ListTarWal(const TarFile& tar, std::vector<RawFile>& files) {
-    TarReader reader(Decompress(OpenFile(tar.file), tar.compression));
+  void ListTarWal(const TarFile& tar, std::vector<RawFile>& files) const {
+    TarReader reader(Decompress(repo().Open(tar.file), tar.compression));
     while (const std::optional<TarEntry> entry = reader.Next()) {
       if (entry->type == '0' && entry->name.find('/') == std::string::npos) files.push_back({entry->name, tar.file, entry->name, entry->size});
     }
   }
 
+  std::shared_ptr<Folder> wal_in_;
   fs::path folder_;
   fs::path wal_;
   std::string name_;
@@ -336,18 +348,18 @@ class BaseBackups : public Source {
 
 }  // namespace
 
-bool LooksLikeBaseBackups(const fs::path& folder) {
-  if (IsBackup(folder)) return true;
-  std::error_code problem;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
-    std::error_code ignored;
-    if (entry.is_directory(ignored) && IsBackup(entry.path())) return true;
+bool LooksLikeBaseBackups(const Folder& in, const fs::path& folder) {
+  if (IsBackup(in, folder)) return true;
+  for (const FolderEntry& entry : EntriesOf(in, folder)) {
+    if (entry.folder && IsBackup(in, folder / entry.name)) return true;
   }
   return false;
 }
 
-Result<std::unique_ptr<Source>> OpenBaseBackups(const SourceOptions& options) {
-  return std::unique_ptr<Source>(std::make_unique<BaseBackups>(options));
+Result<std::unique_ptr<Source>> OpenBaseBackupsIn(std::shared_ptr<Folder> folder, const SourceOptions& options) {
+  Result<std::shared_ptr<Folder>> wal = FolderOf(options.wal_store);
+  if (!wal) return wal.error();
+  return std::unique_ptr<Source>(std::make_unique<BaseBackups>(std::move(folder), std::move(*wal), options));
 }
 
 }  // namespace lifeboat::backup

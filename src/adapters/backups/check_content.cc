@@ -1,3 +1,5 @@
+#include <zlib.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -28,6 +30,8 @@ constexpr const char* kByHeap =
     "SET enable_seqscan = on; SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off; ";
 constexpr const char* kByIndex =
     "SET enable_seqscan = off; SET enable_indexscan = on; SET enable_indexonlyscan = on; SET enable_bitmapscan = off; ";
+
+constexpr std::uint64_t kFewRows = 100;
 
 bool IsSystem(const std::string& schema) {
   return schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast" || schema == "lifeboat_check";
@@ -92,6 +96,7 @@ class ContentOfDatabase {
     const QueryAnswer by_heap = session.Ask(kByHeap + count);
     if (by_heap.error) return TakeError(options_, Level::kContent, database_, table.plain, table.plain, *by_heap.error, state_);
     table.facts.rows = NumberIn<std::uint64_t>(by_heap.First());
+    if (*table.facts.rows >= kFewRows && !IsSystem(table.schema)) table.facts.packed = PackedShare(session, table);
     const QueryAnswer plan = session.Ask(kByIndex + ("EXPLAIN (COSTS OFF) " + count));
     const std::string scan = "Index Only Scan using ";
     for (const auto& row : plan.rows) {
@@ -106,6 +111,23 @@ class ContentOfDatabase {
     table.facts.index_rows = NumberIn<std::uint64_t>(by_index.First());
   }
 
+  /// Of rows out of some pages: what was encrypted does not get smaller (F39).
+  static std::optional<double> PackedShare(Session& session, const ListedTable& table) {
+    constexpr double kPagesAsked = 32;
+    constexpr std::size_t kEnough = 4096;
+    const double percent = std::min(100.0, 100 * kPagesAsked / static_cast<double>(std::max<std::uint64_t>(1, table.facts.pages)));
+    const QueryAnswer some = session.Ask("SELECT left(t::text, 1000) FROM ONLY " + table.quoted + " t TABLESAMPLE SYSTEM (" + std::to_string(percent) +
+                                         ") REPEATABLE (7) LIMIT 500");
+    if (!some.ok()) return std::nullopt;
+    std::string text;
+    for (const auto& row : some.rows) text += row[0] + "\n";
+    if (text.size() < kEnough) return std::nullopt;
+    uLongf size = compressBound(text.size());
+    std::vector<Bytef> packed(size);
+    if (compress2(packed.data(), &size, reinterpret_cast<const Bytef*>(text.data()), text.size(), Z_BEST_SPEED) != Z_OK) return std::nullopt;
+    return static_cast<double>(size) / static_cast<double>(text.size());
+  }
+
   void Judge(const std::vector<ListedTable>& tables) {
     std::vector<TableFacts> facts;
     const std::lock_guard lock(state_.mutex);
@@ -114,7 +136,7 @@ class ContentOfDatabase {
       state_.counts.rows += table.facts.rows.value_or(0);
       if (table.facts.index_rows) ++state_.counts.counted_by_index;
       if (table.facts.rows && !IsSystem(table.schema)) {
-        state_.content.tables[table.facts.name] = {*table.facts.rows, table.facts.pages * table.facts.page_bytes};
+        state_.content.tables[table.facts.name] = {*table.facts.rows, table.facts.pages * table.facts.page_bytes, table.facts.packed.value_or(0)};
       }
       const bool system_unlogged = table.facts.unlogged && IsSystem(table.schema);  // the TOAST table of one that is named
       if (state_.told.count(table.facts.name) == 0 && !system_unlogged) facts.push_back(table.facts);

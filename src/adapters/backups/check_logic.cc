@@ -10,6 +10,7 @@ namespace lifeboat::backup {
 namespace {
 
 constexpr const char* kSchema = "lifeboat_check";
+constexpr const char* kMakeAmcheck = "CREATE SCHEMA IF NOT EXISTS lifeboat_check; CREATE EXTENSION amcheck SCHEMA lifeboat_check";
 constexpr std::size_t kMostUnknown = 5;
 
 /// What amcheck is asked about.
@@ -66,8 +67,7 @@ Result<std::string> ReadyAmcheck(Session& session) {
   if (!available.ok()) return Fail(available.error->message);
   if (available.rows.empty())
     return NotFound("PostgreSQL's extension amcheck is not installed on this host (package postgresql-contrib in many systems)");
-  const QueryAnswer made =
-      session.Ask(std::string("CREATE SCHEMA IF NOT EXISTS ") + kSchema + "; CREATE EXTENSION amcheck SCHEMA " + kSchema);
+  const QueryAnswer made = session.Ask(kMakeAmcheck);
   if (!made.ok()) return Fail(made.error->message);
   return std::string(kSchema);
 }

@@ -1,4 +1,4 @@
-// Dumps of pg_dump in one folder: custom files, directories, plain scripts (compressed or not), and pg_dumpall's. They hold no hash
+// Dumps of pg_dump in one folder, here or in a store: custom files, directories, plain scripts (compressed or not), and pg_dumpall's. They hold no hash
 // of their bytes: what is compressed carries its compression's checksum, what is not can only be seen to be whole.
 
 #include <algorithm>
@@ -41,9 +41,9 @@ std::optional<std::string> ReadFirst(ByteStream& stream, std::size_t limit) {
 }
 
 /// The table of contents at a file's begin; what it takes is read, not more than twice that.
-Result<DumpContents> ReadContents(const fs::path& file) {
+Result<DumpContents> ReadContents(const Folder& in, const fs::path& file) {
   for (std::size_t limit = 256U << 10;; limit *= 4) {
-    const StreamPtr stream = OpenFile(file);
+    const StreamPtr stream = in.Open(file);
     const std::optional<std::string> text = ReadFirst(*stream, limit);
     if (!text) return Fail(stream->error().message);
     bool cut = false;
@@ -71,8 +71,8 @@ struct Dump {
   std::int64_t changed = 0;
 };
 
-DumpKind KindOf(const fs::path& file) {
-  const StreamPtr stream = Decompress(OpenFile(file), CompressionOf(file));
+DumpKind KindOf(const Folder& in, const fs::path& file) {
+  const StreamPtr stream = Decompress(in.Open(file), CompressionOf(file));
   const std::optional<std::string> first = ReadFirst(*stream, kHead);
   if (!first) {
     // What cannot be decompressed from its first byte on is judged by its name: a damaged script, or nothing at all.
@@ -82,46 +82,42 @@ DumpKind KindOf(const fs::path& file) {
   return RecogniseDump(*first);
 }
 
-Dump LookAt(const fs::path& path) {
+Dump LookAt(const Folder& in, const fs::path& path) {
   Dump dump;
   dump.label = path.filename().string();
   dump.path = path;
-  std::error_code problem;
-  if (fs::is_directory(path, problem)) {
+  if (in.IsFolder(path)) {
     dump.kind = DumpKind::kDirectory;
-    for (const StoredFile& file : ListTree(path)) dump.stored += file.size;
-    dump.changed = ChangedAt(fs::exists(path / "toc.dat", problem) ? path / "toc.dat" : path);
+    for (const StoredFile& file : in.ListTree(path)) dump.stored += file.size;
+    dump.changed = in.ChangedAt(in.Exists(path / "toc.dat") ? path / "toc.dat" : path);
     return dump;
   }
-  dump.kind = KindOf(path);
-  dump.stored = fs::file_size(path, problem);
-  dump.changed = ChangedAt(path);
+  dump.kind = KindOf(in, path);
+  dump.stored = in.SizeOf(path).value_or(0);
+  dump.changed = in.ChangedAt(path);
   return dump;
 }
 
-bool IsDumpDirectory(const fs::path& folder) {
-  std::error_code problem;
-  if (fs::exists(folder / "toc.dat", problem)) return true;
+bool IsDumpDirectory(const Folder& in, const fs::path& folder) {
+  if (in.Exists(folder / "toc.dat")) return true;
   bool data = false;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
-    const std::string name = entry.path().filename().string();
-    if (name == "PG_VERSION") return false;
-    data = data || (name.find(".dat") != std::string::npos && name.find_first_not_of("0123456789") == name.find(".dat"));
+  for (const FolderEntry& entry : EntriesOf(in, folder)) {
+    if (entry.name == "PG_VERSION") return false;
+    data = data || (entry.name.find(".dat") != std::string::npos && entry.name.find_first_not_of("0123456789") == entry.name.find(".dat"));
   }
   return data;
 }
 
-std::vector<Dump> DumpsIn(const fs::path& folder) {
+std::vector<Dump> DumpsIn(const Folder& in, const fs::path& folder) {
   std::vector<Dump> dumps;
-  if (IsDumpDirectory(folder)) {
-    dumps.push_back(LookAt(folder.has_filename() ? folder : folder.parent_path()));
+  if (IsDumpDirectory(in, folder)) {
+    dumps.push_back(LookAt(in, folder.has_filename() ? folder : folder.parent_path()));
     return dumps;
   }
-  std::error_code problem;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
-    std::error_code ignored;
-    if (entry.path().filename().string().starts_with(".")) continue;
-    if (entry.is_directory(ignored) ? IsDumpDirectory(entry.path()) : entry.is_regular_file(ignored)) dumps.push_back(LookAt(entry.path()));
+  for (const FolderEntry& entry : EntriesOf(in, folder)) {
+    const fs::path path = folder / entry.name;
+    if (entry.name.starts_with(".")) continue;
+    if (entry.folder ? IsDumpDirectory(in, path) : entry.file) dumps.push_back(LookAt(in, path));
   }
   std::sort(dumps.begin(), dumps.end(), [](const Dump& a, const Dump& b) { return std::tie(a.changed, a.label) < std::tie(b.changed, b.label); });
   return dumps;
@@ -209,8 +205,8 @@ class Buffered : public ByteStream {
 /// Walks a custom dump's data from its first block to its end.
 class CustomReader : public SetReader {
  public:
-  CustomReader(fs::path file, std::uint64_t stored, DumpContents contents)
-      : file_(std::move(file)), stored_(stored), contents_(std::move(contents)) {
+  CustomReader(std::shared_ptr<Folder> in, fs::path file, std::uint64_t stored, DumpContents contents)
+      : in_(std::move(in)), file_(std::move(file)), stored_(stored), contents_(std::move(contents)) {
     for (const DumpEntry& entry : contents_.entries) {
       if (entry.holds_data) expected_.emplace(entry.id, entry.what);
     }
@@ -220,7 +216,7 @@ class CustomReader : public SetReader {
   void Read(std::size_t, FileSink& sink) override {
     std::map<std::int64_t, std::string> missing = expected_;
     const std::string name = file_.filename().string();
-    Buffered file(OpenFilePart(file_, contents_.bytes, stored_ - std::min(stored_, contents_.bytes)));
+    Buffered file(in_->OpenPart(file_, contents_.bytes, stored_ - std::min(stored_, contents_.bytes)));
     ReadError error;
     bool whole = true;
     char kind = 0;
@@ -291,6 +287,7 @@ class CustomReader : public SetReader {
     }
   }
 
+  std::shared_ptr<Folder> in_;
   fs::path file_;
   std::uint64_t stored_;
   DumpContents contents_;
@@ -306,13 +303,13 @@ class FilesReader : public SetReader {
     std::uint64_t stored = 0;
     bool script = false;
   };
-  explicit FilesReader(std::vector<File> files) : files_(std::move(files)) {}
+  FilesReader(std::shared_ptr<Folder> in, std::vector<File> files) : in_(std::move(in)), files_(std::move(files)) {}
   std::size_t Units() const override { return files_.size(); }
   std::uint64_t StoredBytes(std::size_t unit) const override { return files_[unit].stored; }
   std::string PathOf(std::size_t unit) const override { return files_[unit].path; }
   void Read(std::size_t unit, FileSink& sink) override {
     const File& file = files_[unit];
-    const StreamPtr stream = Decompress(OpenFile(file.file), CompressionOf(file.file));
+    const StreamPtr stream = Decompress(in_->Open(file.file), CompressionOf(file.file));
     if (!file.script) return Pump(*stream, file.path, sink);
     LastWords words(sink);
     Pump(*stream, file.path, words);
@@ -341,23 +338,26 @@ class FilesReader : public SetReader {
     std::string last_;
     bool going_on_ = true;
   };
+  std::shared_ptr<Folder> in_;
   std::vector<File> files_;
 };
 
-class Dumps : public Source {
+class Dumps : public FolderSource {
  public:
-  explicit Dumps(fs::path folder) : folder_(std::move(folder)), name_(folder_.string()) {}
+  Dumps(std::shared_ptr<Folder> in, fs::path folder) : FolderSource(std::move(in)), folder_(std::move(folder)), name_(folder_.string()) {}
   const std::string& name() const override { return name_; }
 
   Result<Inventory> Look() override {
     Inventory inventory;
-    dumps_ = DumpsIn(folder_);
+    dumps_ = DumpsIn(repo(), folder_);
+    if (const std::optional<Error> trouble = Trouble()) return *trouble;
     if (dumps_.empty()) return Fail("'" + name_ + "' holds no dump", "name the folder that pg_dump's files lie in");
     for (const Dump& dump : dumps_) {
       SetInfo set;
       set.label = dump.label;
       set.kind = dump.kind == DumpKind::kNone ? "unknown" : ToString(dump.kind);
       set.logical = true;
+      set.folder = dump.path;
       set.stopped = dump.changed;
       set.size = dump.stored;
       set.stored_size = dump.stored;
@@ -383,14 +383,14 @@ class Dumps : public Source {
         SetContent content;
         content.unread.push_back(dump->label);
         content.not_proven = "dumps in pg_dump's tar format are not read";
-        content.reader = std::make_unique<FilesReader>(std::vector<FilesReader::File>());
+        content.reader = std::make_unique<FilesReader>(shared_repo(), std::vector<FilesReader::File>());
         return content;
       }
       default: return OpenScript(*dump, findings);
     }
   }
 
-  StreamPtr OpenWal(const WalFile& file) override { return OpenFile(file.file); }
+  StreamPtr OpenWal(const WalFile& file) override { return repo().Open(file.file); }
 
  private:
   /// The newest dump against the one of its kind before it.
@@ -417,7 +417,7 @@ class Dumps : public Source {
   }
 
   std::optional<SetContent> OpenCustom(const Dump& dump, std::vector<Finding>& findings) const {
-    Result<DumpContents> contents = ReadContents(dump.path);
+    Result<DumpContents> contents = ReadContents(repo(), dump.path);
     if (!contents) {
       findings.push_back(MakeFinding(6, dump.label, dump.label, "", contents.error().message));
       return std::nullopt;
@@ -430,19 +430,18 @@ class Dumps : public Source {
     }
     SetContent content;
     if (contents->compression == Compression::kNone) content.not_proven = "it is not compressed, and holds no checksums: it was seen to be whole, no more";
-    content.reader = std::make_unique<CustomReader>(dump.path, dump.stored, std::move(*contents));
+    content.reader = std::make_unique<CustomReader>(shared_repo(), dump.path, dump.stored, std::move(*contents));
     return content;
   }
 
   std::optional<SetContent> OpenDirectory(const Dump& dump, std::vector<Finding>& findings) const {
-    std::error_code problem;
-    if (!fs::exists(dump.path / "toc.dat", problem)) {
+    if (!repo().Exists(dump.path / "toc.dat")) {
       findings.push_back(MakeFinding(5, dump.label, "toc.dat", "", "the dump has no table of contents"));
       return std::nullopt;
     }
-    const Result<DumpContents> contents = ReadContents(dump.path / "toc.dat");
+    const Result<DumpContents> contents = ReadContents(repo(), dump.path / "toc.dat");
     std::string wrong = contents ? "" : contents.error().message;
-    if (contents && contents->bytes != fs::file_size(dump.path / "toc.dat", problem)) wrong = "it does not end where its table of contents does";
+    if (contents && contents->bytes != repo().SizeOf(dump.path / "toc.dat").value_or(0)) wrong = "it does not end where its table of contents does";
     if (!wrong.empty()) {
       findings.push_back(MakeFinding(6, dump.label, "toc.dat", "", wrong));
       return std::nullopt;
@@ -456,7 +455,7 @@ class Dumps : public Source {
     SetContent content;
     std::vector<FilesReader::File> files;
     bool compressed = true;
-    for (const StoredFile& file : ListTree(dump.path)) {
+    for (const StoredFile& file : repo().ListTree(dump.path)) {
       std::string_view name = file.path;
       const Compression compression = TakeCompression(name);
       if (file.path == "toc.dat") continue;
@@ -471,14 +470,14 @@ class Dumps : public Source {
       findings.push_back(MakeFinding(7, dump.label, gone, "", "the table of contents lists it, and it is not stored"));
     }
     if (!compressed) content.not_proven = "it is not compressed, and holds no checksums: its files are there, no more is known";
-    content.reader = std::make_unique<FilesReader>(std::move(files));
+    content.reader = std::make_unique<FilesReader>(shared_repo(), std::move(files));
     return content;
   }
 
   /// A list of large objects names their files: "16391 blob_16391.dat".
-  static void AddLargeObjects(const Dump& dump, const std::string& list, std::set<std::string>& listed) {
+  void AddLargeObjects(const Dump& dump, const std::string& list, std::set<std::string>& listed) const {
     ReadError error;
-    const std::string text = ReadSmall(dump.path / list, error).value_or("");
+    const std::string text = ReadSmall(repo(), dump.path / list, error).value_or("");
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = std::min(text.find('\n', at), text.size());
       const std::size_t space = text.find(' ', at);
@@ -487,12 +486,12 @@ class Dumps : public Source {
     }
   }
 
-  static std::optional<SetContent> OpenScript(const Dump& dump, std::vector<Finding>& findings) {
+  std::optional<SetContent> OpenScript(const Dump& dump, std::vector<Finding>& findings) const {
     const bool compressed = CompressionOf(dump.path) != Compression::kNone;
     SetContent content;
     if (!compressed) {
       const std::uint64_t from = dump.stored - std::min<std::uint64_t>(dump.stored, kTail);
-      const StreamPtr stream = OpenFilePart(dump.path, from, dump.stored - from);
+      const StreamPtr stream = repo().OpenPart(dump.path, from, dump.stored - from);
       ReadError error;
       if (!IsEndOfScript(ReadAll(*stream, kTail, error).value_or(""))) {
         findings.push_back(MakeFinding(8, dump.label, dump.label, "", "it does not end with the words of a dump that is complete"));
@@ -500,7 +499,7 @@ class Dumps : public Source {
       }
       content.not_proven = "it is not compressed, and holds no checksums: it was seen to be whole, no more";
     }
-    content.reader = std::make_unique<FilesReader>(std::vector<FilesReader::File>{{dump.label, dump.path, dump.stored, true}});
+    content.reader = std::make_unique<FilesReader>(shared_repo(), std::vector<FilesReader::File>{{dump.label, dump.path, dump.stored, true}});
     return content;
   }
 
@@ -511,19 +510,17 @@ class Dumps : public Source {
 
 }  // namespace
 
-bool LooksLikeDumps(const fs::path& folder) {
-  if (IsDumpDirectory(folder)) return true;
-  std::error_code problem;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
-    std::error_code ignored;
-    if (entry.is_directory(ignored) ? IsDumpDirectory(entry.path()) : HasDumpEnding(entry.path())) return true;
-    if (entry.is_regular_file(ignored) && KindOf(entry.path()) != DumpKind::kNone) return true;
+bool LooksLikeDumps(const Folder& in, const fs::path& folder) {
+  if (IsDumpDirectory(in, folder)) return true;
+  for (const FolderEntry& entry : EntriesOf(in, folder)) {
+    if (entry.folder ? IsDumpDirectory(in, folder / entry.name) : HasDumpEnding(entry.name)) return true;
+    if (entry.file && KindOf(in, folder / entry.name) != DumpKind::kNone) return true;
   }
   return false;
 }
 
-Result<std::unique_ptr<Source>> OpenDumps(const SourceOptions& options) {
-  return std::unique_ptr<Source>(std::make_unique<Dumps>(options.path));
+Result<std::unique_ptr<Source>> OpenDumpsIn(std::shared_ptr<Folder> folder, const SourceOptions& options) {
+  return std::unique_ptr<Source>(std::make_unique<Dumps>(std::move(folder), options.path));
 }
 
 }  // namespace lifeboat::backup

@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kFirstRange = 256U << 10;  // a header, or most files of a database, need no more
-constexpr std::uint64_t kRange = 8U << 20;
+constexpr std::size_t kLargestSmallFile = 256U << 20;  // a manifest of about a million files
 
 class Local final : public Folder {
  public:
@@ -26,10 +26,28 @@ class Local final : public Folder {
     std::error_code problem;
     return fs::exists(path, problem);
   }
+  bool IsFolder(const fs::path& path) const override {
+    std::error_code problem;
+    return fs::is_directory(path, problem);
+  }
   std::optional<std::uint64_t> SizeOf(const fs::path& file) const override {
     struct stat about {};
     if (stat(file.c_str(), &about) != 0) return std::nullopt;
     return static_cast<std::uint64_t>(about.st_size);
+  }
+  std::int64_t ChangedAt(const fs::path& file) const override { return backup::ChangedAt(file); }
+  std::optional<StoredPlace> PlaceOf(const fs::path& file, std::uint64_t offset) const override {
+    return StoredPlace{file, offset, "", 0, 0};
+  }
+  Result<std::vector<FolderEntry>> EntriesIn(const fs::path& folder) const override {
+    std::vector<FolderEntry> entries;
+    std::error_code problem;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
+      std::error_code ignored;
+      entries.push_back({entry.path().filename().string(), entry.is_directory(ignored), entry.is_regular_file(ignored)});
+    }
+    if (problem) return Fail("cannot list '" + folder.string() + "': " + problem.message());
+    return entries;
   }
   std::vector<StoredFile> ListTree(const fs::path& folder) const override { return backup::ListTree(folder); }
   std::vector<std::string> FoldersIn(const fs::path& folder, bool links) const override {
@@ -107,8 +125,9 @@ class BlobStream final : public ByteStream {
       (void)Fail(ReadProblem::kDevice, trouble->message);
       return false;
     }
-    const std::uint64_t length = std::min(end_ - at_, range_);
-    range_ = kRange;
+    const std::uint64_t length = std::min({end_ - at_, range_, store_->blobs->MostAtOnce()});
+    range_ = store_->blobs->MostAtOnce();
+    have_ = std::string();  // what was used is not held while the next comes
     Result<std::string> got = store_->blobs->Read(*blob_, at_, length);
     // SAFETY: fewer bytes than were asked for are no end of the object.
     if (got.ok() && got->size() != length) {
@@ -145,18 +164,44 @@ class Remote final : public Folder {
   explicit Remote(std::shared_ptr<Store> store) : store_(std::move(store)), root_(store_->blobs->name() + "/") {}
 
   bool remote() const override { return true; }
-  bool Exists(const fs::path& path) const override {
-    const std::string key = KeyOf(path);
-    if (store_->listed.count(key) > 0) return true;
-    const auto next = store_->listed.lower_bound(key + "/");
-    return next != store_->listed.end() && next->first.starts_with(key + "/");
+  bool Exists(const fs::path& path) const override { return store_->listed.count(KeyOf(path)) > 0 || IsFolder(path); }
+  bool IsFolder(const fs::path& path) const override {
+    const std::string begin = BeginOf(path);
+    const auto next = store_->listed.lower_bound(begin);
+    return next != store_->listed.end() && next->first.starts_with(begin);
   }
   std::optional<std::uint64_t> SizeOf(const fs::path& file) const override {
     const auto found = store_->listed.find(KeyOf(file));
     return found == store_->listed.end() ? std::nullopt : std::optional(found->second.size);
   }
+  std::int64_t ChangedAt(const fs::path& file) const override {
+    const auto found = store_->listed.find(KeyOf(file));
+    return found == store_->listed.end() ? 0 : found->second.modified;
+  }
+  /// SAFETY: an object under the same name, ETag, size and time is the same object; a store that says none of them is read each time.
+  std::optional<StoredPlace> PlaceOf(const fs::path& file, std::uint64_t offset) const override {
+    const auto found = store_->listed.find(KeyOf(file));
+    if (found == store_->listed.end() || found->second.version.empty() || found->second.modified == 0) return std::nullopt;
+    return StoredPlace{file, offset, found->second.version, found->second.size, found->second.modified};
+  }
+  Result<std::vector<FolderEntry>> EntriesIn(const fs::path& folder) const override {
+    const std::string begin = BeginOf(folder);
+    std::vector<FolderEntry> entries;
+    auto at = store_->listed.lower_bound(begin);
+    while (at != store_->listed.end() && at->first.starts_with(begin)) {
+      const std::size_t slash = at->first.find('/', begin.size());
+      if (slash == std::string::npos) {
+        entries.push_back({at->first.substr(begin.size()), false, true});
+        ++at;
+        continue;
+      }
+      entries.push_back({at->first.substr(begin.size(), slash - begin.size()), true, false});
+      at = store_->listed.lower_bound(at->first.substr(0, slash) + "0");  // '0' follows '/': the first name behind this folder
+    }
+    return entries;
+  }
   std::vector<StoredFile> ListTree(const fs::path& folder) const override {
-    const std::string begin = KeyOf(folder) + "/";
+    const std::string begin = BeginOf(folder);
     std::vector<StoredFile> files;
     for (auto at = store_->listed.lower_bound(begin); at != store_->listed.end() && at->first.starts_with(begin); ++at) {
       files.push_back({at->first.substr(begin.size()), at->second.size});
@@ -164,17 +209,9 @@ class Remote final : public Folder {
     return files;
   }
   std::vector<std::string> FoldersIn(const fs::path& folder, bool /*links*/) const override {
-    const std::string begin = KeyOf(folder) + "/";
     std::vector<std::string> names;
-    auto at = store_->listed.lower_bound(begin);
-    while (at != store_->listed.end() && at->first.starts_with(begin)) {
-      const std::size_t slash = at->first.find('/', begin.size());
-      if (slash == std::string::npos) {
-        ++at;
-        continue;
-      }
-      names.push_back(at->first.substr(begin.size(), slash - begin.size()));
-      at = store_->listed.lower_bound(begin + names.back() + "0");  // '0' follows '/': the first name behind this folder
+    for (FolderEntry& entry : EntriesOf(*this, folder)) {
+      if (entry.folder) names.push_back(std::move(entry.name));
     }
     return names;
   }
@@ -183,11 +220,19 @@ class Remote final : public Folder {
     return std::make_unique<BlobStream>(store_, KeyOf(file), offset, length);
   }
   std::optional<Error> Trouble() const override { return store_->Trouble(); }
+  void NoteTrouble(const Error& error) override { store_->Note(error); }
+  std::shared_ptr<Blobs> blobs() const override { return store_->blobs; }
 
  private:
   [[nodiscard]] std::string KeyOf(const fs::path& path) const {
     std::string text = path.string();
+    if (text + "/" == root_ || text == root_) return "";
     return text.starts_with(root_) ? text.substr(root_.size()) : text;
+  }
+  /// What names of that folder's objects begin with.
+  [[nodiscard]] std::string BeginOf(const fs::path& folder) const {
+    const std::string key = KeyOf(folder);
+    return key.empty() ? "" : key + "/";
   }
 
   std::shared_ptr<Store> store_;
@@ -195,6 +240,21 @@ class Remote final : public Folder {
 };
 
 }  // namespace
+
+std::vector<FolderEntry> EntriesOf(const Folder& folder, const fs::path& path) {
+  Result<std::vector<FolderEntry>> entries = folder.EntriesIn(path);
+  return entries ? std::move(*entries) : std::vector<FolderEntry>();
+}
+
+std::optional<std::string> ReadSmall(const Folder& folder, const fs::path& file, ReadError& error) {
+  const StreamPtr stream = folder.Open(file);
+  return ReadAll(*stream, kLargestSmallFile, error);
+}
+
+Result<std::shared_ptr<Folder>> FolderOf(const std::shared_ptr<Blobs>& store) {
+  if (store == nullptr) return LocalFolder();
+  return BlobFolder(store);
+}
 
 std::shared_ptr<Folder> LocalFolder() { return std::make_shared<Local>(); }
 
@@ -212,7 +272,16 @@ Result<std::shared_ptr<Folder>> BlobFolder(std::shared_ptr<Blobs> blobs) {
 
 std::optional<Error> TroubleOf(const Source& source) {
   const auto* reads = dynamic_cast<const FolderSource*>(&source);
-  return reads == nullptr ? std::nullopt : reads->repo().Trouble();
+  return reads == nullptr ? std::nullopt : reads->Trouble();
+}
+
+std::shared_ptr<Blobs> StoreOf(const Source& source) {
+  const auto* reads = dynamic_cast<const FolderSource*>(&source);
+  return reads == nullptr ? nullptr : reads->repo().blobs();
+}
+
+void NoteTrouble(Source& source, const Error& error) {
+  if (auto* reads = dynamic_cast<FolderSource*>(&source)) reads->repo().NoteTrouble(error);
 }
 
 }  // namespace lifeboat::backup

@@ -1,7 +1,8 @@
 #pragma once
 
 // Programs that may do harm, tied up by the kernel before they start: they write beneath given folders alone (Landlock) and have no
-// network and no way to connect to a server (seccomp). The ties hold for all that they start, and cannot be undone.
+// network and no way to connect to a server (seccomp). One that must read from a store of objects reaches TCP ports that are named,
+// and name servers; which addresses it reaches there no filter can see, nor what it asks of them. The ties hold for all that they start, and cannot be undone.
 // Thread rule: a child belongs to the thread that started it: it is killed when that thread ends (prctl(2), PR_SET_PDEATHSIG).
 
 #include <sys/types.h>
@@ -21,6 +22,8 @@ namespace lifeboat::backup {
 
 /// True where this kernel can bind writes. @source landlock(7)
 [[nodiscard]] bool HasLandlock();
+/// True where it can bind connections to ports too (Linux 6.7).
+[[nodiscard]] bool LandlockBindsPorts();
 
 struct GuardedLaunch {
   std::vector<std::string> argv;                   ///< argv[0] is a path
@@ -29,6 +32,11 @@ struct GuardedLaunch {
   std::filesystem::path output;  ///< what it says on both streams is appended to this file, which exists
   std::optional<RunAs> run_as;
   std::vector<std::filesystem::path> writable;  ///< folders beneath which it may write
+  std::vector<std::uint16_t> ports;             ///< TCP ports that it may connect to; empty: no network at all
+  /// Socket of the one server that it may talk to: wherever it connects, it is led there. "": it may connect to nobody.
+  std::filesystem::path server;
+  bool no_programs = false;  ///< it may start no other program
+  int input = -1;            ///< becomes its standard input; -1: there is none
   unsigned cpus = 0;                            ///< processors that it may use; 0: all
   int signal_at_our_end = 9;                    ///< that it gets when our thread ends
   bool unguarded = false;                       ///< start it also where the kernel has no Landlock
@@ -47,15 +55,20 @@ class GuardedChild {
   ~GuardedChild();
 
   [[nodiscard]] pid_t pid() const { return pid_; }
-  /// Waits at most so long. @return its exit code once it has ended (128 + the signal's number, as a shell says it)
+  /// Waits at most so long; meanwhile it is led to its server where it connects. @return its exit code once it has ended (128 + the signal's number, as a shell says it)
   [[nodiscard]] std::optional<int> WaitFor(Duration timeout);
   /// To it alone.
   void Signal(int number) const;
 
  private:
-  GuardedChild(pid_t pid, Descriptor handle) : pid_(pid), handle_(std::move(handle)) {}
+  GuardedChild(pid_t pid, Descriptor handle, std::filesystem::path server)
+      : pid_(pid), handle_(std::move(handle)), server_(std::move(server)) {}
+  void LeadToServer();
+  [[nodiscard]] std::optional<int> Reap();
   pid_t pid_ = 0;
   Descriptor handle_;
+  Descriptor connects_;  ///< where the kernel asks about each connect() of it
+  std::filesystem::path server_;
   std::optional<int> code_;
 };
 

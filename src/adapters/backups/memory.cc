@@ -55,7 +55,7 @@ void MakeOurs(const fs::path& file) {
   close(fd);
 }
 
-std::unique_ptr<SQLite::Database> OpenFile(const fs::path& file) {
+std::unique_ptr<SQLite::Database> OpenDatabase(const fs::path& file) {
   MakeOurs(file);
   auto database =
       std::make_unique<SQLite::Database>(file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyMilliseconds);
@@ -89,6 +89,16 @@ std::optional<StoredIdentity> IdentityOf(const fs::path& file, std::uint64_t off
   identity.changed_ns = Nanoseconds(about.st_mtim);
   identity.touched_ns = Nanoseconds(about.st_ctim);
   identity.expected = std::move(expected);
+  return identity;
+}
+
+std::optional<StoredIdentity> IdentityOf(const StoredPlace& place, std::string expected) {
+  if (place.version.empty()) return IdentityOf(place.file, place.offset, std::move(expected));
+  StoredIdentity identity;
+  identity.key = place.offset == 0 ? place.file.string() : place.file.string() + "@" + std::to_string(place.offset);
+  identity.size = place.size;
+  identity.changed_ns = place.modified * 1'000'000'000;
+  identity.expected = std::move(expected) + " version " + place.version;
   return identity;
 }
 
@@ -181,7 +191,7 @@ Result<std::unique_ptr<VerifiedMemory>> VerifiedMemory::Open(const fs::path& fil
   state->source = std::move(source);
   for (const bool again : {false, true}) {
     try {
-      state->database = OpenFile(file);
+      state->database = OpenDatabase(file);
       state->find = std::make_unique<SQLite::Statement>(
           *state->database, "SELECT size, changed_ns, touched_ns, expected, level, at FROM reading WHERE source = ? AND key = ?");
       break;

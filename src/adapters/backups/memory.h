@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "adapters/backups/source.h"
 #include "backup/finding.h"
 #include "base/result.h"
 
@@ -28,6 +29,8 @@ struct StoredIdentity {
 };
 /// @return nothing: there is no such file
 [[nodiscard]] std::optional<StoredIdentity> IdentityOf(const std::filesystem::path& file, std::uint64_t offset, std::string expected);
+/// The same of a place in a store too, by what the store's list says: there the version stands for the times of an inode.
+[[nodiscard]] std::optional<StoredIdentity> IdentityOf(const StoredPlace& place, std::string expected);
 
 /// Which share of what stands is due for reading again in a run: every slot comes round after `whole` runs at the latest.
 struct RollingShare {

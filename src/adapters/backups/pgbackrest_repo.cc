@@ -41,18 +41,25 @@ class RepoSetReader : public SetReader {
   std::uint64_t StoredBytes(std::size_t unit) const override { return files_[unit].stored_size; }
   std::string PathOf(std::size_t unit) const override { return files_[unit].path; }
   std::optional<StoredPlace> PlaceOf(std::size_t unit) const override {
-    if (folder_->remote()) return std::nullopt;  // an object has no times of an inode to be known by
-    return StoredPlace{files_[unit].place.file, files_[unit].place.offset};
+    return folder_->PlaceOf(files_[unit].place.file, files_[unit].place.offset);
   }
   void Read(std::size_t unit, FileSink& sink) override {
     const File& file = files_[unit];
-    StreamPtr stream = file.place.part ? folder_->OpenPart(file.place.file, file.place.offset, file.stored_size) : folder_->Open(file.place.file);
+    StreamPtr stream = OpenStored(file);
     if (pass_) stream = DecryptCbc(std::move(stream), *pass_);
     stream = Decompress(std::move(stream), compression_, file.hashed);
     Pump(*stream, file.path, sink);
   }
+  bool ReadStored(std::size_t unit, FileSink& sink) override {
+    Pump(*OpenStored(files_[unit]), files_[unit].path, sink);
+    return true;
+  }
 
  private:
+  [[nodiscard]] StreamPtr OpenStored(const File& file) const {
+    return file.place.part ? folder_->OpenPart(file.place.file, file.place.offset, file.stored_size) : folder_->Open(file.place.file);
+  }
+
   std::shared_ptr<Folder> folder_;
   std::vector<File> files_;
   Compression compression_;
@@ -87,8 +94,7 @@ class PgBackRestRepo : public FolderSource {
 
   const std::string& name() const override { return name_; }
   std::optional<PgBackRestPlace> pgbackrest() const override {
-    if (repo().remote()) return std::nullopt;
-    return PgBackRestPlace{root_, stanza_, pass_};
+    return PgBackRestPlace{repo().remote() ? fs::path() : root_, stanza_, pass_, repo().blobs()};
   }
 
   Result<Inventory> Look() override {
@@ -401,7 +407,9 @@ std::vector<std::string> StanzasIn(const Folder& folder, const fs::path& root) {
   return {names.begin(), names.end()};
 }
 
-Result<std::unique_ptr<Source>> OpenIn(std::shared_ptr<Folder> folder, const SourceOptions& options) {
+}  // namespace
+
+Result<std::unique_ptr<Source>> OpenPgBackRestIn(std::shared_ptr<Folder> folder, const SourceOptions& options) {
   const std::vector<std::string> stanzas = StanzasIn(*folder, options.path);
   std::string known;
   for (const std::string& each : stanzas) known += (known.empty() ? "'" : ", '") + each + "'";
@@ -413,18 +421,6 @@ Result<std::unique_ptr<Source>> OpenIn(std::shared_ptr<Folder> folder, const Sou
     return Fail("the repository '" + options.path.string() + "' holds no stanza '" + stanza + "'", "it holds " + known);
   }
   return std::unique_ptr<Source>(std::make_unique<PgBackRestRepo>(std::move(folder), options.path, stanza, options.cipher_pass));
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options) { return OpenIn(LocalFolder(), options); }
-
-Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options, std::shared_ptr<Blobs> blobs) {
-  SourceOptions at = options;
-  at.path = blobs->name();
-  Result<std::shared_ptr<Folder>> folder = BlobFolder(std::move(blobs));
-  if (!folder) return folder.error();
-  return OpenIn(std::move(*folder), at);
 }
 
 }  // namespace lifeboat::backup

@@ -28,7 +28,7 @@ std::optional<StoredIdentity> IdentityOfUnit(const SetPassOptions& options, cons
   const std::optional<StoredPlace> place = reader.PlaceOf(unit);
   const FileEntry* entry = EntryOf(*options.content, reader.PathOf(unit));
   if (!place || entry == nullptr) return std::nullopt;
-  return IdentityOf(place->file, place->offset,
+  return IdentityOf(*place,
                     std::string(ToString(entry->digest)) + " " + entry->digest_hex + " of " + std::to_string(entry->size) + " in " +
                         std::to_string(reader.StoredBytes(unit)) + " as " + entry->path);
 }
@@ -46,7 +46,9 @@ struct Shared {
 /// Takes one file after the other on one thread.
 class FileCheck : public FileSink {
  public:
-  FileCheck(Shared& shared, std::optional<StoredIdentity> identity) : shared_(shared), identity_(std::move(identity)) {}
+  /// @param stored  the bytes come as they are stored
+  FileCheck(Shared& shared, std::optional<StoredIdentity> identity, bool stored)
+      : shared_(shared), stored_(stored), identity_(std::move(identity)) {}
   ~FileCheck() override {
     const std::lock_guard lock(shared_.mutex);
     shared_.pass.counts.Add(counts_);
@@ -63,7 +65,7 @@ class FileCheck : public FileSink {
     const auto at = std::lower_bound(files.begin(), files.end(), path, [](const FileEntry& file, const std::string& name) { return file.path < name; });
     entry_ = at != files.end() && at->path == path ? &*at : nullptr;
     index_ = static_cast<std::size_t>(at - files.begin());
-    digest_.emplace(entry_ != nullptr ? entry_->digest : DigestKind::kNone);
+    digest_.emplace(stored_ ? DigestKind::kSha1 : entry_ != nullptr ? entry_->digest : DigestKind::kNone);
     relation_ = shared_.options.level >= Level::kPages && entry_ != nullptr ? ParseRelationPath(path) : std::nullopt;
     block_ = relation_ ? relation_->segment * shared_.options.segment_blocks : 0;
     captures_ = shared_.options.content->small_when_read &&
@@ -85,12 +87,14 @@ class FileCheck : public FileSink {
     if (shared_.options.content->small_when_read) RememberTarFile();
     if (error != nullptr) return Damaged(error->problem == ReadProblem::kTruncated ? 8 : 9, error->message);
     if (entry_ == nullptr) return;  // stored and not listed: told by the comparison
-    if (size_ != entry_->size) {
+    if (stored_) {
+      if (size_ != entry_->stored_size || digest_->Hex() != entry_->stored_sha1) return Damaged(9, "the SHA1 of its stored bytes is not the one in the manifest");
+    } else if (size_ != entry_->size) {
       // The store's size is compared before anything is read; this one is the size of what comes out. Where a repository's own
       // size was as listed, its bytes are not.
       return Damaged(entry_->stored_size != 0 ? 9 : 8, "it has " + std::to_string(size_) + " bytes, and should have " + std::to_string(entry_->size));
     }
-    if (entry_->digest != DigestKind::kNone && digest_->Hex() != entry_->digest_hex) {
+    if (!stored_ && entry_->digest != DigestKind::kNone && digest_->Hex() != entry_->digest_hex) {
       return Damaged(9, std::string("its ") + ToString(entry_->digest) + " is not the one in the manifest");
     }
     if (identity_ && suspects_.empty()) shared_.run.memory()->Remember(*identity_, shared_.options.level);
@@ -150,6 +154,7 @@ class FileCheck : public FileSink {
   }
 
   Shared& shared_;
+  bool stored_;
   std::optional<StoredIdentity> identity_;  ///< from before it was read: what changes meanwhile is not known later
   Counts counts_;
   std::string path_;
@@ -191,6 +196,19 @@ bool StandsFromBefore(Shared& shared, std::size_t unit, const std::optional<Stor
   return true;
 }
 
+/// Level 2 alone asks whether the bytes are those that were written: where the manifest states a hash of the stored ones, nothing is
+/// unpacked for it.
+void ReadUnit(Shared& shared, std::size_t unit, std::optional<StoredIdentity> identity) {
+  SetReader& reader = *shared.options.content->reader;
+  const FileEntry* entry = shared.options.level == Level::kBytes ? EntryOf(*shared.options.content, reader.PathOf(unit)) : nullptr;
+  if (entry != nullptr && !entry->stored_sha1.empty()) {
+    FileCheck check(shared, identity, true);
+    if (reader.ReadStored(unit, check)) return;
+  }
+  FileCheck check(shared, std::move(identity), false);
+  reader.Read(unit, check);
+}
+
 }  // namespace
 
 SetPass ReadSet(const SetPassOptions& options, Run& run, KnownFiles& known, Collector& collector) {
@@ -205,8 +223,7 @@ SetPass ReadSet(const SetPassOptions& options, Run& run, KnownFiles& known, Coll
     if (WasReadBefore(shared, reader.PathOf(order[at]))) return run.Skip(reader.StoredBytes(order[at]));
     std::optional<StoredIdentity> identity = IdentityOfUnit(options, run, order[at]);
     if (StandsFromBefore(shared, order[at], identity)) return run.Skip(reader.StoredBytes(order[at]));
-    FileCheck check(shared, std::move(identity));
-    reader.Read(order[at], check);
+    ReadUnit(shared, order[at], std::move(identity));
     run.Done(reader.StoredBytes(order[at]));
     const std::lock_guard lock(shared.mutex);
     shared.pass.counts.stored_bytes += reader.StoredBytes(order[at]);

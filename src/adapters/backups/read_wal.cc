@@ -180,7 +180,9 @@ class WalPass {
 
   [[nodiscard]] std::optional<StoredIdentity> IdentityOfSegment(const WalFile& file) const {
     if (run_.memory() == nullptr || !file.tar_entry.empty()) return std::nullopt;
-    return IdentityOf(file.file, 0,
+    const std::optional<StoredPlace> place = source_.PlaceOfWal(file);
+    if (!place) return std::nullopt;
+    return IdentityOf(*place,
                       "WAL " + file.sha1 + " of " + std::to_string(system_id_.value_or(0)) + " by " + std::to_string(catalog_.segment_bytes()));
   }
 
@@ -499,6 +501,18 @@ std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<c
     (void)WalkRange(source, archives, timeline, last - back, last - back, on_record);
   }
   return newest;
+}
+
+std::optional<WalEnd> EndOfWal(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end) {
+  if (end.bytes == 0) return std::nullopt;
+  const std::uint64_t last = SegmentBefore(end, SegmentBytesOf(archives));
+  WalEnd found;
+  const std::optional<WalWalker> walker =
+      WalkRange(source, archives, timeline, last, last, [&](const WalRecordView& record) { found.last_record = record.at; });
+  if (!walker) return std::nullopt;
+  found.position = walker->position();
+  found.cut = walker->Stopped();
+  return found;
 }
 
 std::optional<std::int64_t> BirthOf(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn fork) {

@@ -45,6 +45,15 @@ struct PageName {
 [[nodiscard]] std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end,
                                                            Lsn after = {});
 
+/// How far the records of the segment before `end` go.
+struct WalEnd {
+  Lsn last_record;   ///< where its last good record begins; 0/0: it holds none that is whole
+  Lsn position;      ///< where the chain of good records ends
+  bool cut = false;  ///< before the segment does. An archive takes whole segments alone
+};
+/// Nothing: it cannot be read.
+[[nodiscard]] std::optional<WalEnd> EndOfWal(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end);
+
 /// When `timeline` was made, microseconds since 1970: its promotion's record, or its first commit behind `fork`. Looks at its
 /// first few segments only. Nothing: neither is in them, or they cannot be read.
 [[nodiscard]] std::optional<std::int64_t> BirthOf(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn fork);

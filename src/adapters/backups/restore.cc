@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "adapters/backups/check_coverage.h"
 #include "adapters/backups/checks.h"
+#include "adapters/backups/read_wal.h"
 #include "adapters/backups/restore_copy.h"
+#include "adapters/backups/restore_dump.h"
+#include "adapters/backups/restore_pgbackrest.h"
 #include "adapters/backups/restore_settings.h"
 #include "adapters/backups/sandbox.h"
 #include "adapters/backups/source_internal.h"
@@ -29,38 +33,6 @@ constexpr std::uint64_t kMargin = 64U << 20U;
 LevelResult& At(Levels& levels, Level level) { return levels[static_cast<std::size_t>(level)]; }
 
 Duration Since(Clock::time_point began) { return std::chrono::duration_cast<Duration>(Clock::now() - began); }
-
-std::string FindProgram(const char* name) {
-  for (const char* folder : {"/usr/bin/", "/usr/local/bin/", "/bin/"}) {
-    const std::string path = std::string(folder) + name;
-    if (access(path.c_str(), X_OK) == 0) return path;
-  }
-  return std::string("/usr/bin/") + name;
-}
-
-/// pgBackRest's error lines without their date: "ERROR: [056]: unable to …".
-std::string ToolError(const std::string& words) {
-  std::string last;
-  std::size_t begin = 0;
-  while (begin < words.size()) {
-    const std::size_t end = std::min(words.find('\n', begin), words.size());
-    const std::string line = words.substr(begin, end - begin);
-    const std::size_t error = line.find("ERROR:");
-    if (error != std::string::npos) last = line.substr(error);
-    begin = end + 1;
-  }
-  return last.empty() ? words.substr(words.size() - std::min<std::size_t>(words.size(), 300)) : last;
-}
-
-/// What a tool's refusal means. @source pgBackRest, src/build/error/error.yaml
-int FaultOfToolError(const std::string& words) {
-  const auto has = [&](const char* part) { return words.find(part) != std::string::npos; };
-  if (has("No space left")) return 49;
-  if (has("invalid checksum") || has("ERROR: [026]")) return 9;
-  if (has("cipher") || has("ERROR: [095]")) return 20;
-  if (has("missing file") || has("ERROR: [055]")) return 7;
-  return 31;
-}
 
 /// One restore, from the look at the source to the verdicts.
 class Restore {
@@ -86,6 +58,10 @@ class Restore {
     // The sandbox goes first: what is told is what is left.
     wal_.reset();
     sandbox_.reset();
+    // SAFETY: what a store did not answer is no verdict, of whatever level.
+    if (const std::optional<Error> trouble = TroubleOf(source_)) {
+      return trouble->Within("nothing can be said of a restore of '" + outcome_.set + "'");
+    }
     JudgeObjectives();
     outcome_.took = Since(began_);
     return std::move(outcome_);
@@ -101,10 +77,11 @@ class Restore {
     std::vector<BackupSpan> spans;
     std::vector<const SetInfo*> able;
     std::string known;
+    const std::set<const SetInfo*> roles_alone = LookForRoles();
     for (const SetInfo& set : inventory_.sets) {
       known += (known.empty() ? "'" : ", '") + set.label + "'";
       if (options_.set != "latest" && !options_.set.empty() && set.label != options_.set) continue;
-      if (!set.present) continue;
+      if (!set.present || (options_.set == "latest" && roles_alone.count(&set) > 0)) continue;
       spans.push_back(set.span);
       able.push_back(&set);
     }
@@ -118,7 +95,8 @@ class Restore {
                       "lifeboat backup windows shows which moments can be reached");
     }
     set_ = able[*newest];
-    if (!source_.pgbackrest() && !set_->kind.starts_with("pg_basebackup")) {
+    const bool dump = set_->logical && set_->kind != "unknown" && set_->kind != "pg_dump tar" && !set_->folder.empty();
+    if (!dump && !source_.pgbackrest() && !set_->kind.starts_with("pg_basebackup")) {
       return Fail("a backup of kind '" + set_->kind + "' is not restored in a sandbox", "restore it by its own tool");
     }
     outcome_.set = set_->label;
@@ -129,7 +107,26 @@ class Restore {
     return Done();
   }
 
+  /// Files of pg_dumpall that hold roles and tablespaces alone, where dumps lie beside them: the newest is loaded before each dump.
+  std::set<const SetInfo*> LookForRoles() {
+    std::set<const SetInfo*> found;
+    bool others = false;
+    for (const SetInfo& set : inventory_.sets) {
+      if (!set.logical) continue;
+      if (set.kind == "pg_dumpall" && !set.folder.empty() && HoldsRolesAlone(*PlaceIn(), set.folder)) {
+        found.insert(&set);
+        roles_ = set.folder;
+      } else {
+        others = true;
+      }
+    }
+    return others ? found : std::set<const SetInfo*>();
+  }
+
   [[nodiscard]] std::uint64_t Needed() const {
+    // What comes out of a dump is not known before: a guess for the usual compressions, the WAL of loading it, a copy of it.
+    constexpr std::uint64_t kGrowth = 6;
+    if (set_->logical) return set_->stored_size * kGrowth + 2 * kMargin;
     std::uint64_t wal = 0;
     const Lsn from = set_->span.wal.empty() ? Lsn{} : set_->span.wal.front().start;
     for (const Archive* archive : archives_) {
@@ -190,11 +187,13 @@ class Restore {
     room.cpus = options_.cpus;
     room.allow_unguarded = options_.allow_unguarded;
     room.cancel = options_.cancel;
+    room.no_programs = set_->logical;
     Result<std::unique_ptr<Sandbox>> made = Sandbox::Make(room);
     if (!made) return made.error();
     sandbox_ = std::move(*made);
     outcome_.write_guard = HasLandlock() ? "landlock" : "none";
     EndPhase("prepare");
+    if (set_->logical) return LoadDump();
     const Result<bool> copied = source_.pgbackrest() ? RunPgBackRest() : CopyFiles();
     if (!copied) return copied.error();
     EndPhase("copy");
@@ -207,6 +206,12 @@ class Restore {
     const Result<bool> started =
         sandbox_->StartServer(bin_ / "postgres", sandbox_->tool() / "postgresql.conf", options_.start_timeout, words,
                               [this] { Say("replay", wal_ ? wal_->handed_out() : 0, 0, wal_ ? wal_->last_asked() : ""); });
+    if (!started && started.error().retry == Retry::kRetry && !sandbox_->Cancelled()) {
+      outcome_.rto.reason = started.error().message;
+      Tell(32, "", started.error().message + (wal_ && !wal_->last_asked().empty() ? "; it was at WAL segment '" + wal_->last_asked() + "'" : "") + Unreadable(),
+           "take backups more often, so that less WAL is to be replayed, or state a longer time (--start-timeout)");
+      return Done();
+    }
     if (!started) return started.error();
     TakeTimes(words);
     if (!*started) {
@@ -224,6 +229,95 @@ class Restore {
     return Done();
   }
 
+  [[nodiscard]] DumpPlace PlaceOfDump() const {
+    DumpPlace place;
+    place.label = set_->label;
+    place.kind = set_->kind;
+    place.path = set_->folder;
+    if (roles_ != set_->folder) place.globals = roles_;
+    for (const SqlCheck& each : options_.checks) {
+      if (!place.database.empty() && each.database != place.database) return place.database.clear(), place;
+      place.database = each.database;
+    }
+    return place;
+  }
+
+  /// A dump in a store comes into the sandbox first, with what is loaded before it: the tools that load it read files.
+  Result<Unit> FetchDump(DumpPlace& place) {
+    const std::shared_ptr<const Folder> from = PlaceIn();
+    if (!from->remote()) return Done();
+    std::uint64_t fetched = 0;
+    for (fs::path* each : {&place.path, &place.globals}) {
+      if (each->empty()) continue;
+      Result<fs::path> here = FetchInto(*sandbox_, *from, *each, [&](std::uint64_t bytes) {
+        fetched += bytes;
+        Say("copy", fetched, set_->stored_size, set_->label);
+      });
+      if (!here) return here.error();
+      *each = std::move(*here);
+    }
+    EndPhase("copy");
+    return Done();
+  }
+
+  Result<Unit> LoadDump() {
+    DumpPlace place = PlaceOfDump();
+    if (const Result<Unit> fetched = FetchDump(place); !fetched) return fetched;
+    DumpLoader loader(*sandbox_, options_, std::move(place));
+    const Result<bool> ready = loader.Prepare();
+    if (!ready) return ready.error();
+    EndPhase("initialise");
+    if (*ready) {
+      user_ = DumpLoader::kSuperuser;
+      const Result<bool> loaded = loader.Load([this](std::uint64_t bytes) { Say("load", bytes, 0, set_->label); });
+      if (!loaded && loaded.error().retry == Retry::kRetry && !sandbox_->Cancelled()) {
+        Tell(32, "", loaded.error().message, "load it with more threads, or state a longer time (--start-timeout)");
+        return Done();
+      }
+      if (!loaded) return loaded.error();
+      EndPhase("load");
+      outcome_.load = loader.ToJson();
+      dump_database_ = loader.database();
+      if (*loaded) FirstQueryOfDump(loader.wasted());
+    }
+    for (const DumpTrouble& each : loader.troubles()) TellTrouble(each);
+    return Done();
+  }
+
+  void FirstQueryOfDump(Duration wasted) {
+    LevelResult& level = At(outcome_.levels, Level::kRestores);
+    Result<std::vector<std::string>> databases = DatabasesOf(Place());
+    SessionPlace place = Place();
+    place.database = dump_database_;
+    Result<Session> session = databases ? Session::Open(place) : Result<Session>(databases.error());
+    const QueryAnswer answer = session ? session->Ask("SELECT (SELECT sum(pg_database_size(oid))::int8 FROM pg_database), count(*) FROM pg_class") : QueryAnswer();
+    if (!session || !answer.ok() || answer.rows.empty()) {
+      level = {Verdict::kUnknown, "it was loaded, and cannot be asked: " + (session ? answer.error->message : session.error().message)};
+      return;
+    }
+    databases_ = std::move(*databases);
+    (void)std::from_chars(answer.rows[0][0].data(), answer.rows[0][0].data() + answer.rows[0][0].size(), outcome_.restored_bytes);
+    answered_ = true;
+    level = {Verdict::kPass, ""};
+    EndPhase("query");
+    outcome_.rto.measured = Since(began_) - wasted;
+    outcome_.heartbeat = NewestHeartbeat(Place(), databases_);
+  }
+
+  void TellTrouble(const DumpTrouble& trouble) {
+    const std::size_t before = outcome_.findings.size();
+    if (!trouble.note) Tell(trouble.fault, trouble.object, trouble.what, trouble.todo);
+    const bool told = std::any_of(options_.known.begin(), options_.known.end(),
+                                  [&](const Finding& each) { return each.fault == trouble.fault && each.set == outcome_.set; });
+    if (trouble.note && !told) outcome_.findings.push_back(MakeFinding(trouble.fault, outcome_.set, trouble.object, "", trouble.what));
+    if (outcome_.findings.size() == before) return;
+    Finding& finding = outcome_.findings.back();
+    finding.position = trouble.position;
+    finding.count = trouble.count;
+    if (trouble.note) finding.severity = Severity::kNote;
+    if (!trouble.todo.empty()) finding.todo = trouble.todo;
+  }
+
   [[nodiscard]] std::string Unreadable() const {
     if (!wal_ || wal_->unreadable().empty()) return "";
     return "; WAL that cannot be read: " + wal_->unreadable().front();
@@ -232,40 +326,62 @@ class Restore {
   /// False: it refused, and that is told.
   Result<bool> RunPgBackRest() {
     const PgBackRestPlace place = *source_.pgbackrest();
-    std::string config = "[global]\nrepo1-path=" + place.repository.string() +
-                         "\nlog-level-file=off\nlog-level-console=warn\nlog-level-stderr=off\n";
-    // SAFETY: everything that it writes of its own lies in the sandbox.
-    for (const char* kind : {"lock", "log", "spool"})
-      config += std::string(kind) + "-path=" + (sandbox_->tool() / kind).string() + "\n";
-    if (place.cipher_pass) config += "repo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=" + place.cipher_pass->Reveal() + "\n";
-    config += "process-max=" + std::to_string(std::max(options_.threads, 1U)) + "\n[" + place.stanza +
-              "]\npg1-path=" + sandbox_->data().string() + "\n";
-    const fs::path file = sandbox_->tool() / "pgbackrest.conf";
-    if (const Result<Unit> written = sandbox_->Write(file, config); !written) return written.error();
-    const std::string program = FindProgram("pgbackrest");
-    const std::vector<std::string> common = {program, "--config=" + file.string(), "--stanza=" + place.stanza};
-    restore_command_ = common[0] + " " + common[1] + " " + common[2] + " archive-get %f \"%p\"";
-    std::vector<std::string> argv = common;
+    Result<PgBackRestCall> call = PreparePgBackRest(*sandbox_, place, options_.threads);
+    if (!call) {
+      if (call.error().retry == Retry::kRetry) NoteTrouble(source_, call.error());  // no credentials now
+      return call.error();
+    }
+    outcome_.tool_network = call->network;
+    std::vector<std::string> argv = call->argv;
     argv.insert(argv.end(),
                 {"--set=" + set_->label, "--archive-mode=off", "--tablespace-map-all=" + sandbox_->space().string(), "restore"});
     const Result<std::uint64_t> room = RoomIn(sandbox_->folder());
-    const Result<ToolEnd> ended = sandbox_->Run(std::move(argv), options_.start_timeout, [&] {
+    const auto tick = [&] {
       const Result<std::uint64_t> now = RoomIn(sandbox_->folder());
       if (room && now && *now < *room) Say("copy", std::min(*room - *now, set_->size), set_->size, set_->label);
-    });
+    };
+    const Result<ToolEnd> ended = sandbox_->Run(std::move(argv), options_.start_timeout, tick, call->rights);
     if (!ended) return ended.error();
     outcome_.restored_bytes = set_->size;
-    if (ended->exit_code == 0) return true;
-    const std::string error = ToolError(ended->words);
-    if (FaultOfToolError(error) == 49) return Refused("the restore ran out of room: " + error);
-    Tell(FaultOfToolError(error), "", "pgbackrest restore ends with exit code " + std::to_string(ended->exit_code) + ": " + error);
+    if (ended->exit_code != 0) return Refuse(*ended, place.store != nullptr);
+    // The server has no network: what it needs of S3 comes by us.
+    if (place.store) return ServeWal();
+    restore_command_ = call->argv[0] + " " + call->argv[1] + " " + call->argv[2] + " archive-get %f \"%p\"";
+    return true;
+  }
+
+  Result<bool> Refuse(const ToolEnd& ended, bool in_s3) {
+    const PgBackRestRefusal refusal = JudgeRefusal(ended.words, in_s3);
+    const std::string what = "pgbackrest restore ends with exit code " + std::to_string(ended.exit_code) + ": " + refusal.message;
+    if (refusal.fault == 49) return Refused("the restore ran out of room: " + refusal.message);
+    if (refusal.fault == 0) {
+      const Error trouble = Fail(what);
+      NoteTrouble(source_, trouble);
+      return trouble;
+    }
+    Tell(refusal.fault, "", what);
     return false;
+  }
+
+  Result<bool> ServeWal() {
+    Result<std::unique_ptr<WalServer>> wal = WalServer::Start(*sandbox_, source_, archives_);
+    if (!wal) return wal.error();
+    wal_ = std::move(*wal);
+    restore_command_ = wal_->command();
+    return true;
+  }
+
+  /// What opens the files of the set.
+  [[nodiscard]] std::shared_ptr<const Folder> PlaceIn() const {
+    const auto* reads = dynamic_cast<const FolderSource*>(&source_);
+    if (reads == nullptr) return LocalFolder();
+    return {std::shared_ptr<const Folder>(), &reads->repo()};  // it lives as long as the source
   }
 
   Result<bool> CopyFiles() {
     std::atomic<std::uint64_t> written = 0;
     std::mutex mutex;
-    const Result<std::uint64_t> copied = CopyBaseBackup(*sandbox_, *set_, options_.threads, [&](std::uint64_t bytes) {
+    const Result<std::uint64_t> copied = CopyBaseBackup(*sandbox_, *PlaceIn(), *set_, options_.threads, [&](std::uint64_t bytes) {
       written += bytes;
       const std::unique_lock lock(mutex, std::try_to_lock);
       if (lock.owns_lock()) Say("copy", written, set_->size, set_->label);
@@ -276,11 +392,7 @@ class Restore {
     }
     if (!copied) return copied.error();
     outcome_.restored_bytes = *copied;
-    Result<std::unique_ptr<WalServer>> wal = WalServer::Start(*sandbox_, source_, archives_);
-    if (!wal) return wal.error();
-    wal_ = std::move(*wal);
-    restore_command_ = wal_->command();
-    return true;
+    return ServeWal();
   }
 
   /// Finds the programs of the backup's version and writes the configuration. False: this host has none.
@@ -330,7 +442,7 @@ class Restore {
     outcome_.replayed_segments = wal_ ? wal_->handed_out() : 0;
   }
 
-  [[nodiscard]] SessionPlace Place() const { return {sandbox_->socket(), options_.database_user, "", options_.cancel}; }
+  [[nodiscard]] SessionPlace Place() const { return {sandbox_->socket(), user_, "", options_.cancel}; }
 
   /// The first verified query at the target: here RTO ends.
   Result<Unit> FirstQuery(const ServerWords& words) {
@@ -395,11 +507,40 @@ class Restore {
       newest = window.timeline;
       expected = window.to;
     }
+    const std::string said = (words.last_bad_record().empty() ? "" : "; the server says: " + words.last_bad_record()) + Unreadable();
     // The last segment may hold no whole record: one that begins there and ends in a segment that is not there.
-    if (outcome_.reached.bytes + segment >= expected.bytes) return;
-    Tell(32, "",
-         "recovery ended at " + outcome_.reached.Text() + ", and the archive goes on to " + expected.Text() +
-             (words.last_bad_record().empty() ? "" : "; the server says: " + words.last_bad_record()) + Unreadable());
+    if (outcome_.reached.bytes + segment < expected.bytes) {
+      Tell(32, "", "recovery ended at " + outcome_.reached.Text() + ", and the archive goes on to " + expected.Text() + said);
+    } else {
+      JudgeLastSegment(catalog, newest, expected, said);
+    }
+  }
+
+  /// Within the last segment names say nothing: newer backups do, which ended there, and the records themselves.
+  void JudgeLastSegment(const WalCatalog& catalog, Timeline timeline, Lsn end, const std::string& said) {
+    for (const SetInfo& other : inventory_.sets) {
+      if (!other.present || other.archive != set_->archive || other.span.wal.empty()) continue;
+      const Lsn stop = other.span.wal.back().end;
+      const std::vector<Window> windows = WindowsOf({other.span}, catalog);
+      const bool leads = std::any_of(windows.begin(), windows.end(), [&](const Window& each) { return each.timeline == timeline && each.consistent; });
+      if (!leads || stop > end) continue;
+      if (stop <= outcome_.reached) {
+        newest_stop_ = std::max(newest_stop_, other.stopped);
+        continue;
+      }
+      Tell(32, "", "recovery ended at " + outcome_.reached.Text() + ", and the backup '" + other.label + "' needs WAL of the same history up to " +
+                       stop.Text() + said);
+      return;
+    }
+    // Not in what came with the backup: that may end anywhere behind its stop.
+    const std::optional<WalEnd> last = EndOfWal(source_, {&inventory_.archives[set_->archive]}, timeline, end);
+    if (!last) return;  // what cannot be read is told where it is read (level 2), or by the server
+    if (last->last_record >= outcome_.reached) {
+      Tell(32, "", "recovery ended at " + outcome_.reached.Text() + ", and a good record begins at " + last->last_record.Text() + said);
+    } else if (last->cut) {
+      Tell(14, SegmentName({timeline, SegmentBefore(end, catalog.segment_bytes())}, catalog.segment_bytes()),
+           "its records end at " + last->position.Text() + ", before the segment does, and it is the archive's last: what was committed after that is not in it");
+    }
   }
 
   // ---- levels 5 and 6 ----
@@ -413,6 +554,9 @@ class Restore {
     checks.tier = options_.tier;
     checks.known = options_.known;
     checks.questions = options_.checks;
+    for (SqlCheck& each : checks.questions) {
+      if (each.database.empty() && set_->logical) each.database = dump_database_;
+    }
     checks.on_progress = options_.on_progress;
     CheckState state;
     LevelResult& logic = At(outcome_.levels, Level::kLogic);
@@ -443,7 +587,8 @@ class Restore {
     std::vector<Finding> more;
     AgeQuestion age;
     age.set = outcome_.set;
-    if (set_->stopped > 0) age.claimed = WallTime{set_->stopped * 1'000'000'000};
+    // A dump shows the moment at which it began, and its file tells only when it ended.
+    if (set_->stopped > 0 && !set_->logical) age.claimed = WallTime{std::max(set_->stopped, newest_stop_) * 1'000'000'000};
     age.heartbeat = outcome_.heartbeat;
     age.commit = outcome_.commit;
     more = JudgeAge(age);
@@ -504,90 +649,14 @@ class Restore {
   std::string restore_command_;
   fs::path bin_;
   std::vector<std::string> databases_;
+  std::string user_ = options_.database_user;
+  std::int64_t newest_stop_ = 0;  ///< of the backups whose end was replayed, seconds since 1970
+  fs::path roles_;             ///< a file of pg_dumpall that holds roles alone; "": there is none
+  std::string dump_database_;  ///< that a dump was loaded into
   bool answered_ = false;  ///< the first query was
 };
 
-Json TimeJson(const std::optional<WallTime>& at) { return at ? Json(FormatWallTime(*at)) : Json(nullptr); }
-
-Json ObjectiveJson(const ObjectiveResult& result) {
-  return {{"objective_seconds", result.objective ? Json(Seconds(*result.objective)) : Json(nullptr)},
-          {"measured_seconds", result.measured ? Json(Seconds(*result.measured)) : Json(nullptr)},
-          {"verdict", ToString(result.verdict)},
-          {"reason", result.reason}};
-}
-
-Json CountsJson(const ContentCounts& counts) {
-  return {{"databases", counts.databases},
-          {"tables", counts.tables},
-          {"rows", counts.rows},
-          {"counted_by_index", counts.counted_by_index},
-          {"amcheck_indexes", counts.indexes},
-          {"amcheck_heaps", counts.heaps},
-          {"sequences", counts.sequences},
-          {"sql_checks", counts.sql_checks}};
-}
-
 }  // namespace
-
-bool RestoreOutcome::HasFault() const {
-  return std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.severity == Severity::kFault; });
-}
-
-bool RestoreOutcome::MeetsObjectives() const {
-  for (const ObjectiveResult* each : {&rto, &rpo}) {
-    if (each->objective && each->verdict != Verdict::kPass) return false;
-  }
-  return true;
-}
-
-Json ToJson(const RestoreOutcome& outcome) {
-  Json levels = Json::array();
-  const Json all = ToJson(outcome.levels);
-  for (std::size_t level = static_cast<std::size_t>(Level::kRestores); level < all.size(); ++level) levels.push_back(all[level]);
-  Json findings = Json::array();
-  for (const Finding& each : outcome.findings) findings.push_back(ToJson(each));
-  Json phases = Json::array();
-  for (const Phase& each : outcome.phases) phases.push_back({{"name", each.name}, {"seconds", Seconds(each.took)}});
-  return {{"format", "lifeboat-backup-restore/1"},
-          {"source", outcome.source},
-          {"set", outcome.set},
-          {"kind", outcome.kind},
-          {"target", outcome.target.Text()},
-          {"began", FormatWallTime(outcome.began)},
-          {"levels", levels},
-          {"findings", findings},
-          {"phases", phases},
-          {"restored_bytes", outcome.restored_bytes},
-          {"replayed_segments", outcome.replayed_segments},
-          {"scratch_needed_bytes", outcome.scratch_needed},
-          {"reached", outcome.reached.bytes == 0 ? Json(nullptr) : Json(outcome.reached.Text())},
-          {"timeline", outcome.timeline},
-          {"last_commit", TimeJson(outcome.commit)},
-          {"newest_heartbeat", TimeJson(outcome.heartbeat)},
-          {"rto", ObjectiveJson(outcome.rto)},
-          {"rpo", ObjectiveJson(outcome.rpo)},
-          {"counts", CountsJson(outcome.counts)},
-          {"coverage", outcome.coverage},
-          {"write_guard", outcome.write_guard},
-          {"seconds", Seconds(outcome.took)},
-          {"cancelled", outcome.cancelled},
-          {"fault", outcome.HasFault()},
-          {"meets_objectives", outcome.MeetsObjectives()}};
-}
-
-void AddToReport(const RestoreOutcome& outcome, Report& report) {
-  for (SetReport& set : report.sets) {
-    if (set.label != outcome.set) continue;
-    for (const Level level : {Level::kRestores, Level::kLogic, Level::kContent}) {
-      At(set.levels, level) = outcome.levels[static_cast<std::size_t>(level)];
-    }
-    set.restore = ToJson(outcome);
-    set.restore.erase("findings");  // they stand in the report's own
-  }
-  for (const Finding& each : outcome.findings) report.findings.push_back(each);
-  report.took += outcome.took;
-  report.cancelled = report.cancelled || outcome.cancelled;
-}
 
 Result<RestoreOutcome> RestoreAndCheck(Source& source, const RestoreOptions& options) { return Restore(source, options).Do(); }
 

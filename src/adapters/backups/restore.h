@@ -5,7 +5,8 @@
 // restore's RTO by phase, and what a restore to now would lose.
 //
 // SAFETY: the sandbox's processes can write beneath its scratch folder alone (Landlock), reach no network and connect to no server
-// (seccomp), never archive, and run no command that the backup brought along. The repository is only read.
+// (seccomp), never archive, and run no command that the backup brought along. The repository is only read. One that lies in S3 is
+// read by `pgbackrest restore` over the network, which alone may use it, and has ended when the server is started.
 // Thread rule: one call at a time for a source; it blocks. Its children end with the calling thread, which must not end before.
 
 #include <atomic>
@@ -71,7 +72,7 @@ struct RestoreOptions {
 };
 
 struct Phase {
-  std::string name;  ///< "prepare", "copy", "start", "replay", "promote", "query"
+  std::string name;  ///< "prepare", "copy", "start", "replay", "promote", "query"; of a dump "prepare", "initialise", "load", "query"
   Duration took{0};
 };
 
@@ -114,9 +115,11 @@ struct RestoreOutcome {
   ObjectiveResult rpo;
   ContentCounts counts;
   ContentHistory content;  ///< to be given to the next run
+  Json load;               ///< of a dump: by which tool, as whom, how many statements failed; null: it is none
   Json coverage;           ///< of the check of every index entry against its table (CoverageReport); null: it was not made
   std::uint64_t scratch_needed = 0;
-  std::string write_guard;  ///< "landlock", or "none"
+  std::string write_guard;   ///< "landlock", or "none"
+  std::string tool_network;  ///< what pgbackrest could reach while it restored out of S3; "": nothing. The server reaches nothing
   WallTime began;
   Duration took{0};
   bool cancelled = false;
@@ -128,7 +131,8 @@ struct RestoreOutcome {
 [[nodiscard]] Json ToJson(const RestoreOutcome& outcome);  ///< format "lifeboat-backup-restore/1"
 
 /// Restores, checks, removes. What is wrong with the backup is a finding; an error is what kept us from trying.
-/// @error kFail: the source cannot be looked at, no scratch folder, no guard; kNotFound: no such set, or none leads to the target
+/// @error kFail: the source cannot be looked at, no scratch folder, no guard; kNotFound: no such set, or none leads to the target;
+///        any, where TroubleOf(source) says why: its store did not answer
 [[nodiscard]] Result<RestoreOutcome> RestoreAndCheck(Source& source, const RestoreOptions& options);
 
 /// Puts levels, findings and figures of a restore into the report of the levels below.

@@ -100,9 +100,24 @@ struct CopyJob {
   fs::path to;
 };
 
+/// @param after  what was written: may it go on
+Result<Unit> CopyOne(Sandbox& sandbox, const Folder& in, const CopyJob& job, std::vector<char>& block,
+                     const std::function<Result<Unit>(std::uint64_t)>& after) {
+  const StreamPtr stream = in.Open(job.from);
+  NewFile file(sandbox, job.to);
+  while (true) {
+    const std::optional<std::size_t> got = stream->Read(block);
+    if (!got) return Fail("cannot read '" + job.from.string() + "': " + stream->error().message);
+    if (*got == 0) return file.End();
+    if (const Result<Unit> written = file.Write({block.data(), *got}); !written) return written;
+    if (const Result<Unit> may = after(*got); !may) return may;
+  }
+}
+
 class FolderCopy {
  public:
-  FolderCopy(Sandbox& sandbox, const std::function<void(std::uint64_t)>& on_bytes) : sandbox_(sandbox), on_bytes_(on_bytes) {}
+  FolderCopy(Sandbox& sandbox, const Folder& in, const std::function<void(std::uint64_t)>& on_bytes)
+      : sandbox_(sandbox), in_(in), on_bytes_(on_bytes) {}
 
   Result<std::uint64_t> Do(const fs::path& folder, unsigned threads) {
     if (const Result<Unit> listed = List(folder, sandbox_.data(), ""); !listed) return listed.error();
@@ -118,26 +133,27 @@ class FolderCopy {
  private:
   /// @param within  path below the data directory, "" or ending in '/'
   Result<Unit> List(const fs::path& from, const fs::path& to, const std::string& within) {
-    std::error_code problem;
-    for (const fs::directory_entry& entry : fs::directory_iterator(from, problem)) {
-      const std::string name = entry.path().filename().string();
-      const std::string path = within + name;
-      std::error_code ignored;
-      if (within == "pg_tblspc/" && entry.is_directory(ignored)) {  // a link, in most backups: what it leads to counts
-        const Result<fs::path> space = MakeSpace(sandbox_, name);
+    const Result<std::vector<FolderEntry>> entries = in_.EntriesIn(from);
+    if (!entries) return entries.error();
+    for (const FolderEntry& entry : *entries) {
+      const std::string path = within + entry.name;
+      // SAFETY: a name out of a backup leads nowhere but into the sandbox; objects may be called anything.
+      if (!StaysWithin(entry.name)) return Fail("'" + from.string() + "' holds '" + entry.name + "', which leads out of it");
+      if (within == "pg_tblspc/" && entry.folder) {  // a link, in most backups: what it leads to counts
+        const Result<fs::path> space = MakeSpace(sandbox_, entry.name);
         if (!space) return space.error();
-        if (const Result<Unit> listed = List(entry.path(), *space, path + "/"); !listed) return listed;
+        if (const Result<Unit> listed = List(from / entry.name, *space, path + "/"); !listed) return listed;
         continue;
       }
-      if (entry.is_directory(ignored)) {
-        if (const Result<Unit> made = MakeFolder(sandbox_, to / name); !made) return made;
+      if (entry.folder) {
+        if (const Result<Unit> made = MakeFolder(sandbox_, to / entry.name); !made) return made;
         if (IsLeftOut(path + "/")) continue;
-        if (const Result<Unit> listed = List(entry.path(), to / name, path + "/"); !listed) return listed;
-      } else if (entry.is_regular_file(ignored) && !IsLeftOut(path)) {
-        jobs_.push_back({entry.path(), to / name});
+        if (const Result<Unit> listed = List(from / entry.name, to / entry.name, path + "/"); !listed) return listed;
+      } else if (entry.file && !IsLeftOut(path)) {
+        jobs_.push_back({from / entry.name, to / entry.name});
       }
     }
-    return problem ? Result<Unit>(Fail("cannot list '" + from.string() + "': " + problem.message())) : Done();
+    return Done();
   }
 
   void Work() {
@@ -152,21 +168,16 @@ class FolderCopy {
   }
 
   Result<Unit> Copy(const CopyJob& job, std::vector<char>& block) {
-    const StreamPtr stream = OpenFile(job.from);
-    NewFile file(sandbox_, job.to);
-    while (true) {
-      const std::optional<std::size_t> got = stream->Read(block);
-      if (!got) return Fail("cannot read '" + job.from.string() + "': " + stream->error().message);
-      if (*got == 0) return file.End();
-      if (const Result<Unit> written = file.Write({block.data(), *got}); !written) return written;
-      bytes_ += *got;
-      on_bytes_(*got);
+    return CopyOne(sandbox_, in_, job, block, [this](std::uint64_t bytes) {
+      bytes_ += bytes;
+      on_bytes_(bytes);
       const std::lock_guard lock(mutex_);
-      if (const Result<Unit> may = sandbox_.MayGoOn(); !may) return may;
-    }
+      return sandbox_.MayGoOn();
+    });
   }
 
   Sandbox& sandbox_;
+  const Folder& in_;
   const std::function<void(std::uint64_t)>& on_bytes_;
   std::vector<CopyJob> jobs_;
   std::atomic<std::size_t> next_ = 0;
@@ -177,9 +188,9 @@ class FolderCopy {
 };
 
 /// One tar file's entries to `root`; links of tablespaces are made by the tablespaces' own tar files.
-Result<std::uint64_t> Unpack(Sandbox& sandbox, const fs::path& tar, Compression compression, const fs::path& root, bool is_base,
-                             const std::function<void(std::uint64_t)>& on_bytes) {
-  TarReader reader(Decompress(OpenFile(tar), compression));
+Result<std::uint64_t> Unpack(Sandbox& sandbox, const Folder& in, const fs::path& tar, Compression compression, const fs::path& root,
+                             bool is_base, const std::function<void(std::uint64_t)>& on_bytes) {
+  TarReader reader(Decompress(in.Open(tar), compression));
   std::vector<char> block(kBlock);
   std::uint64_t bytes = 0;
   while (const std::optional<TarEntry> entry = reader.Next()) {
@@ -206,32 +217,58 @@ Result<std::uint64_t> Unpack(Sandbox& sandbox, const fs::path& tar, Compression 
   return bytes;
 }
 
-Result<std::uint64_t> UnpackAll(Sandbox& sandbox, const fs::path& folder, const std::function<void(std::uint64_t)>& on_bytes) {
+Result<std::uint64_t> UnpackAll(Sandbox& sandbox, const Folder& in, const fs::path& folder,
+                                const std::function<void(std::uint64_t)>& on_bytes) {
+  const Result<std::vector<FolderEntry>> entries = in.EntriesIn(folder);
+  if (!entries) return entries.error();
   std::uint64_t bytes = 0;
-  std::error_code problem;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
-    const std::string name = entry.path().filename().string();
-    std::string_view stem = name;
+  for (const FolderEntry& entry : *entries) {
+    std::string_view stem = entry.name;
     const Compression compression = TakeCompression(stem);
     if (!stem.ends_with(".tar") || stem == "pg_wal.tar") continue;
     stem.remove_suffix(4);
     const bool is_base = stem == "base";
     const Result<fs::path> root = is_base ? Result<fs::path>(sandbox.data()) : MakeSpace(sandbox, std::string(stem));
     if (!root) return root.error();
-    const Result<std::uint64_t> unpacked = Unpack(sandbox, entry.path(), compression, *root, is_base, on_bytes);
+    const Result<std::uint64_t> unpacked = Unpack(sandbox, in, folder / entry.name, compression, *root, is_base, on_bytes);
     if (!unpacked) return unpacked.error();
     bytes += *unpacked;
   }
-  if (problem) return Fail("cannot list '" + folder.string() + "': " + problem.message());
   return bytes;
 }
 
 }  // namespace
 
-Result<std::uint64_t> CopyBaseBackup(Sandbox& sandbox, const SetInfo& set, unsigned threads,
+Result<std::uint64_t> CopyBaseBackup(Sandbox& sandbox, const Folder& from, const SetInfo& set, unsigned threads,
                                      const std::function<void(std::uint64_t)>& on_bytes) {
-  if (set.kind == "pg_basebackup tar") return UnpackAll(sandbox, set.folder, on_bytes);
-  return FolderCopy(sandbox, on_bytes).Do(set.folder, threads);
+  if (set.kind == "pg_basebackup tar") return UnpackAll(sandbox, from, set.folder, on_bytes);
+  return FolderCopy(sandbox, from, on_bytes).Do(set.folder, threads);
+}
+
+Result<fs::path> FetchInto(Sandbox& sandbox, const Folder& from, const fs::path& path, const std::function<void(std::uint64_t)>& on_bytes) {
+  const fs::path root = sandbox.tool() / "fetched";
+  const fs::path to = root / path.filename();
+  if (!StaysWithin(path.filename().string())) return Fail("'" + path.string() + "' leads out of its folder");
+  if (const Result<Unit> made = MakeFolder(sandbox, root); !made) return made.error();
+  std::vector<CopyJob> jobs;
+  if (from.IsFolder(path)) {
+    for (const StoredFile& file : from.ListTree(path)) {
+      if (!StaysWithin(file.path)) return Fail("'" + path.string() + "' holds '" + file.path + "', which leads out of it");
+      jobs.push_back({path / file.path, to / file.path});
+    }
+  } else {
+    jobs.push_back({path, to});
+  }
+  std::vector<char> block(kBlock);
+  for (const CopyJob& job : jobs) {
+    if (const Result<Unit> made = MakeFolder(sandbox, job.to.parent_path()); !made) return made.error();
+    const Result<Unit> copied = CopyOne(sandbox, from, job, block, [&](std::uint64_t bytes) {
+      on_bytes(bytes);
+      return sandbox.MayGoOn();
+    });
+    if (!copied) return copied.error();
+  }
+  return to;
 }
 
 Result<Unit> CompleteDataDirectory(const Sandbox& sandbox) {

@@ -223,20 +223,48 @@ Result<Unit> Sandbox::MayGoOn() {
   return Refused("the restore takes " + FormatBytes({used}) + ", and may take " + FormatBytes({options_.scratch_limit}));
 }
 
-Result<ToolEnd> Sandbox::Run(std::vector<std::string> argv, Duration timeout, const std::function<void()>& tick) {
+Result<ToolEnd> Sandbox::Run(std::vector<std::string> argv, Duration timeout, const std::function<void()>& tick, const ToolRights& rights) {
   const std::string name = fs::path(argv[0]).filename().string();
-  Result<GuardedChild> child = GuardedChild::Start(LaunchOf(std::move(argv), tool()));
+  GuardedLaunch launch = LaunchOf(std::move(argv), tool());
+  for (const auto& [variable, value] : rights.environment) launch.environment[variable] = value;
+  launch.ports = rights.ports;
+  Result<GuardedChild> child = GuardedChild::Start(launch);
   if (!child) return child.error();
-  const auto end = std::chrono::steady_clock::now() + timeout;
+  constexpr std::size_t kMostWords = 65536;
   ToolEnd ended;
+  const auto keep = [&ended](std::string_view words) {
+    ended.words += words;
+    if (ended.words.size() > kMostWords) ended.words.erase(0, ended.words.size() - kMostWords);
+  };
+  const Result<int> code = WaitForTool(*child, name, timeout, keep, tick);
+  if (!code) return code.error();
+  ended.exit_code = *code;
+  return ended;
+}
+
+Result<int> Sandbox::RunClient(std::vector<std::string> argv, Descriptor input, Duration timeout,
+                               const std::function<void(std::string_view)>& on_words, const std::function<void()>& tick) {
+  const std::string name = fs::path(argv[0]).filename().string();
+  GuardedLaunch launch = LaunchOf(std::move(argv), tool());
+  launch.server = socket() / ".s.PGSQL.5432";
+  launch.no_programs = true;
+  launch.input = input.number();
+  Result<GuardedChild> child = GuardedChild::Start(launch);
+  input.Close();  // ours would keep whoever writes to it waiting after its end
+  if (!child) return child.error();
+  Result<int> code = WaitForTool(*child, name, timeout, on_words, tick);
+  // What loads a backup and takes too long says something of the backup.
+  if (!code && code.error().retry == Retry::kFail) return RetryLater(code.error().message);
+  return code;
+}
+
+Result<int> Sandbox::WaitForTool(GuardedChild& child, const std::string& name, Duration timeout,
+                                 const std::function<void(std::string_view)>& on_words, const std::function<void()>& tick) {
+  const auto end = std::chrono::steady_clock::now() + timeout;
   while (true) {
-    const std::optional<int> code = child->WaitFor(kTick);
-    ended.words += NewWords();
-    if (ended.words.size() > 65536) ended.words.erase(0, ended.words.size() - 65536);
-    if (code) {
-      ended.exit_code = *code;
-      return ended;
-    }
+    const std::optional<int> code = child.WaitFor(kTick);
+    on_words(NewWords());
+    if (code) return *code;
     if (const Result<Unit> may = MayGoOn(); !may) return may.error();
     if (std::chrono::steady_clock::now() > end) return Fail("'" + name + "' took longer than " + FormatDuration(timeout));
     if (tick) tick();
@@ -247,6 +275,7 @@ Result<bool> Sandbox::StartServer(const fs::path& program, const fs::path& confi
                                   const std::function<void()>& tick) {
   GuardedLaunch launch = LaunchOf({program.string(), "-D", data().string(), "-c", "config_file=" + config.string()}, data());
   launch.signal_at_our_end = SIGQUIT;
+  launch.no_programs = options_.no_programs;
   (void)NewWords();
   Result<GuardedChild> started = GuardedChild::Start(launch);
   if (!started) return started.error();
@@ -260,7 +289,7 @@ Result<bool> Sandbox::StartServer(const fs::path& program, const fs::path& confi
     if (ended) return false;
     if (const Result<Unit> may = MayGoOn(); !may) return may.error();
     const auto now = std::chrono::steady_clock::now();
-    if (now > end) return Fail("the server did not reach its target within " + FormatDuration(timeout));
+    if (now > end) return RetryLater("the server did not reach its target within " + FormatDuration(timeout));
     if (tick && now - ticked > kTick) {
       ticked = now;
       tick();

@@ -28,6 +28,7 @@ struct SandboxOptions {
   std::string run_as;               ///< as root
   unsigned cpus = 0;
   bool allow_unguarded = false;
+  bool no_programs = false;  ///< its server may start no program: it runs SQL that somebody else wrote
   const std::atomic<bool>* cancel = nullptr;
 };
 
@@ -35,6 +36,12 @@ struct SandboxOptions {
 struct ToolEnd {
   int exit_code = 0;
   std::string words;  ///< the last that it said
+};
+
+/// What a tool gets beyond what all get.
+struct ToolRights {
+  std::map<std::string, std::string> environment;  ///< secrets stand here, never in argv; gone when the tool is
+  std::vector<std::uint16_t> ports;                ///< TCP ports that it may connect to; empty: no network
 };
 
 class Sandbox {
@@ -60,11 +67,19 @@ class Sandbox {
 
   /// Runs a program, tied up, to its end. `tick` is called about ten times a second.
   /// @error kRetry: cancelled; kRefused: the room ran out; kFail: it could not be started, or took too long
-  [[nodiscard]] Result<ToolEnd> Run(std::vector<std::string> argv, Duration timeout, const std::function<void()>& tick = {});
+  [[nodiscard]] Result<ToolEnd> Run(std::vector<std::string> argv, Duration timeout, const std::function<void()>& tick = {},
+                                    const ToolRights& rights = {});
+
+  /// Runs a client of the sandbox's own server, tied up, to its end: it reaches that server alone, and starts no program.
+  /// @param input  becomes its standard input, and is closed here; -1: there is none
+  /// @param on_words  is given what it and the server say, as it comes
+  /// @return its exit code. @error as Run, but kRetry too where it took too long
+  [[nodiscard]] Result<int> RunClient(std::vector<std::string> argv, Descriptor input, Duration timeout,
+                                      const std::function<void(std::string_view)>& on_words, const std::function<void()>& tick = {});
 
   /// Starts PostgreSQL on data(), tied up, and waits until it takes connections. What it says meanwhile goes to `words`.
   /// @return false: it ended, and `words` says why
-  /// @error as Run
+  /// @error as Run, but kRetry too where it took too long
   [[nodiscard]] Result<bool> StartServer(const std::filesystem::path& program, const std::filesystem::path& config,
                                          Duration timeout, ServerWords& words, const std::function<void()>& tick = {});
   [[nodiscard]] bool ServerLives();
@@ -82,6 +97,8 @@ class Sandbox {
   [[nodiscard]] Result<Unit> MakeFolders() const;
   [[nodiscard]] GuardedLaunch LaunchOf(std::vector<std::string> argv, const std::filesystem::path& cwd) const;
   [[nodiscard]] std::string NewWords();
+  [[nodiscard]] Result<int> WaitForTool(GuardedChild& child, const std::string& name, Duration timeout,
+                                        const std::function<void(std::string_view)>& on_words, const std::function<void()>& tick);
 
   SandboxOptions options_;
   std::filesystem::path folder_;

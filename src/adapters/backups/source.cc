@@ -139,29 +139,51 @@ std::int64_t ChangedAt(const fs::path& file) {
 
 enum class SourceKind { kPgBackRest, kBaseBackups, kWal, kDumps };
 
-static SourceKind KindAt(const fs::path& path) {
-  std::error_code problem;
-  if (fs::is_directory(path / "backup", problem) || fs::is_directory(path / "archive", problem)) return SourceKind::kPgBackRest;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path, problem)) {
-    const ArchiveFileKind kind = ParseArchiveName(entry.path().filename().string()).kind;
+static SourceKind KindAt(const Folder& folder, const fs::path& path) {
+  if (folder.IsFolder(path / "backup") || folder.IsFolder(path / "archive")) return SourceKind::kPgBackRest;
+  for (const FolderEntry& entry : EntriesOf(folder, path)) {
+    const ArchiveFileKind kind = ParseArchiveName(entry.name).kind;
     if (kind == ArchiveFileKind::kSegment || kind == ArchiveFileKind::kHistory) return SourceKind::kWal;
   }
-  if (LooksLikeBaseBackups(path)) return SourceKind::kBaseBackups;
-  return LooksLikeDumps(path) ? SourceKind::kDumps : SourceKind::kBaseBackups;
+  if (LooksLikeBaseBackups(folder, path)) return SourceKind::kBaseBackups;
+  return LooksLikeDumps(folder, path) ? SourceKind::kDumps : SourceKind::kBaseBackups;
 }
 
-Result<std::unique_ptr<Source>> OpenSource(const SourceOptions& options) {
-  std::error_code problem;
-  if (!fs::is_directory(options.path, problem)) {
-    return Fail("'" + options.path.string() + "' is no folder that can be read", "name a pgBackRest repository, a folder of base backups, or of WAL");
+namespace {
+
+using OpenIn = Result<std::unique_ptr<Source>> (*)(std::shared_ptr<Folder>, const SourceOptions&);
+
+Result<std::unique_ptr<Source>> OpenBy(OpenIn open, const SourceOptions& options) {
+  Result<std::shared_ptr<Folder>> folder = FolderOf(options.store);
+  if (!folder) return folder.error();
+  SourceOptions at = options;
+  if (at.store) at.path = at.store->name();
+  if (at.wal_store) at.wal = at.wal_store->name();
+  return open(std::move(*folder), at);
+}
+
+Result<std::unique_ptr<Source>> OpenAnyIn(std::shared_ptr<Folder> folder, const SourceOptions& options) {
+  if (!folder->IsFolder(options.path)) {
+    return Fail("'" + options.path.string() + "' is no folder that can be read", "name a pgBackRest repository, a folder of base backups, of WAL or of dumps");
   }
-  switch (KindAt(options.path)) {
-    case SourceKind::kPgBackRest: return OpenPgBackRest(options);
-    case SourceKind::kWal: return OpenWalFolder(options);
-    case SourceKind::kDumps: return OpenDumps(options);
+  const SourceKind kind = KindAt(*folder, options.path);
+  // SAFETY: what a store did not answer while we looked tells no kind.
+  if (const std::optional<Error> trouble = folder->Trouble()) return *trouble;
+  switch (kind) {
+    case SourceKind::kPgBackRest: return OpenPgBackRestIn(std::move(folder), options);
+    case SourceKind::kWal: return OpenWalFolderIn(std::move(folder), options);
+    case SourceKind::kDumps: return OpenDumpsIn(std::move(folder), options);
     case SourceKind::kBaseBackups: break;
   }
-  return OpenBaseBackups(options);
+  return OpenBaseBackupsIn(std::move(folder), options);
 }
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> OpenSource(const SourceOptions& options) { return OpenBy(&OpenAnyIn, options); }
+Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options) { return OpenBy(&OpenPgBackRestIn, options); }
+Result<std::unique_ptr<Source>> OpenBaseBackups(const SourceOptions& options) { return OpenBy(&OpenBaseBackupsIn, options); }
+Result<std::unique_ptr<Source>> OpenWalFolder(const SourceOptions& options) { return OpenBy(&OpenWalFolderIn, options); }
+Result<std::unique_ptr<Source>> OpenDumps(const SourceOptions& options) { return OpenBy(&OpenDumpsIn, options); }
 
 }  // namespace lifeboat::backup

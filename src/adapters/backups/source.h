@@ -59,7 +59,7 @@ struct SetInfo {
   std::size_t own = kNowhere;      ///< index of the archive that came with it
   bool present = true;          ///< false: listed, and gone
   bool logical = false;         ///< a dump: SQL or rows, no pages; it needs no WAL
-  std::filesystem::path folder;  ///< that holds it; "": it lies in none
+  std::filesystem::path folder;  ///< that holds it; of a dump: its file or folder; "": it lies in none
 };
 
 /// What one look finds.
@@ -84,6 +84,10 @@ class FileSink {
 struct StoredPlace {
   std::filesystem::path file;
   std::uint64_t offset = 0;
+  // Of an object, by the list that the run holds to:
+  std::string version;  ///< "": a file of this machine
+  std::uint64_t size = 0;
+  std::int64_t modified = 0;  ///< seconds since 1970
 };
 
 class SetReader {
@@ -93,6 +97,9 @@ class SetReader {
   [[nodiscard]] virtual std::size_t Units() const = 0;
   [[nodiscard]] virtual std::uint64_t StoredBytes(std::size_t unit) const = 0;
   virtual void Read(std::size_t unit, FileSink& sink) = 0;
+  /// Feeds the bytes as they are stored, neither decrypted nor decompressed, to be held against FileEntry::stored_sha1.
+  /// @return false: it cannot, and nothing was fed
+  virtual bool ReadStored(std::size_t /*unit*/, FileSink& /*sink*/) { return false; }
   /// The one file that a unit is. "": it holds several.
   [[nodiscard]] virtual std::string PathOf(std::size_t) const { return {}; }
   /// Where a unit lies that is one file or a part of one: it can be known from an earlier run. Nothing: it is read each time.
@@ -108,11 +115,14 @@ struct SetContent {
   std::unique_ptr<SetReader> reader;
 };
 
+class Blobs;
+
 /// What pgBackRest itself needs to restore from a repository.
 struct PgBackRestPlace {
-  std::filesystem::path repository;
+  std::filesystem::path repository;  ///< of this machine; "": it lies in `store`
   std::string stanza;
   std::shared_ptr<Secret> cipher_pass;  ///< null: not encrypted
+  std::shared_ptr<Blobs> store;         ///< null: it lies in a folder
 };
 
 class Source {
@@ -127,6 +137,8 @@ class Source {
   /// @return nothing: the set cannot be opened, and `findings` says why
   [[nodiscard]] virtual std::optional<SetContent> OpenSet(const SetInfo& set, std::vector<Finding>& findings) = 0;
   [[nodiscard]] virtual StreamPtr OpenWal(const WalFile& file) = 0;
+  /// What a segment that is a file of its own is known by in later runs; nothing: it is read each time.
+  [[nodiscard]] virtual std::optional<StoredPlace> PlaceOfWal(const WalFile& file) const { return StoredPlace{file.file, 0, "", 0, 0}; }
 };
 
 struct SourceOptions {
@@ -134,11 +146,13 @@ struct SourceOptions {
   std::filesystem::path wal;    ///< an archive folder beside base backups; may be empty
   std::string stanza;           ///< pgBackRest; "": the only one
   std::shared_ptr<Secret> cipher_pass;  ///< null: not encrypted
+  std::shared_ptr<Blobs> store = nullptr;      ///< it lies there, and `path` is not looked at; null: it is a folder
+  std::shared_ptr<Blobs> wal_store = nullptr;  ///< likewise of `wal`
 };
 
 /// Recognises what lies at the path: a pgBackRest repository, base backups of pg_basebackup, a folder of WAL,
 /// dumps of pg_dump.
-/// @error kFail: none of them; several stanzas and none named
+/// @error kFail: none of them; several stanzas and none named; any: a store that cannot be listed
 [[nodiscard]] Result<std::unique_ptr<Source>> OpenSource(const SourceOptions& options);
 [[nodiscard]] Result<std::unique_ptr<Source>> OpenPgBackRest(const SourceOptions& options);
 [[nodiscard]] Result<std::unique_ptr<Source>> OpenBaseBackups(const SourceOptions& options);

@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "adapters/backups/folder.h"
 #include "adapters/backups/source.h"
 
 namespace lifeboat::backup {
@@ -31,8 +32,14 @@ void Pump(ByteStream& stream, const std::string& path, FileSink& sink);
 [[nodiscard]] std::vector<StoredFile> ListTree(const std::filesystem::path& folder);
 
 /// What lies there is, or holds, a base backup; a dump.
-[[nodiscard]] bool LooksLikeBaseBackups(const std::filesystem::path& folder);
-[[nodiscard]] bool LooksLikeDumps(const std::filesystem::path& folder);
+[[nodiscard]] bool LooksLikeBaseBackups(const Folder& in, const std::filesystem::path& folder);
+[[nodiscard]] bool LooksLikeDumps(const Folder& in, const std::filesystem::path& folder);
+
+// As their namesakes without In, of what `folder` opens. `options.store` is not looked at.
+[[nodiscard]] Result<std::unique_ptr<Source>> OpenPgBackRestIn(std::shared_ptr<Folder> folder, const SourceOptions& options);
+[[nodiscard]] Result<std::unique_ptr<Source>> OpenBaseBackupsIn(std::shared_ptr<Folder> folder, const SourceOptions& options);
+[[nodiscard]] Result<std::unique_ptr<Source>> OpenWalFolderIn(std::shared_ptr<Folder> folder, const SourceOptions& options);
+[[nodiscard]] Result<std::unique_ptr<Source>> OpenDumpsIn(std::shared_ptr<Folder> folder, const SourceOptions& options);
 
 /// Seconds since 1970 of a file's last change; 0: unknown.
 [[nodiscard]] std::int64_t ChangedAt(const std::filesystem::path& file);

@@ -1,4 +1,4 @@
-// A plain archive: what an archive_command copied, compressed or not, in one folder or in folders below it.
+// A plain archive: what an archive_command copied, compressed or not, in one folder or in folders below it, here or in a store.
 
 #include <algorithm>
 
@@ -10,9 +10,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class WalFolder : public Source {
+class WalFolder : public FolderSource {
  public:
-  explicit WalFolder(fs::path folder) : folder_(std::move(folder)), name_(folder_.string()) {}
+  WalFolder(std::shared_ptr<Folder> in, fs::path folder)
+      : FolderSource(std::move(in)), folder_(std::move(folder)), name_(folder_.string()) {}
 
   const std::string& name() const override { return name_; }
 
@@ -21,18 +22,19 @@ class WalFolder : public Source {
     Archive archive;
     archive.name = name_;
     std::vector<RawFile> files;
-    for (const StoredFile& file : ListTree(folder_)) {
+    for (const StoredFile& file : repo().ListTree(folder_)) {
       const fs::path path = folder_ / file.path;
       files.push_back({path.filename().string(), path, "", file.size});
     }
     FillArchive(archive, files, [this](const WalFile& file) { return OpenWal(file); }, inventory.findings);
     inventory.archives.push_back(std::move(archive));
+    if (const std::optional<Error> trouble = Trouble()) return *trouble;
     return inventory;
   }
 
   std::optional<SetContent> OpenSet(const SetInfo&, std::vector<Finding>&) override { return std::nullopt; }
 
-  StreamPtr OpenWal(const WalFile& file) override { return Decompress(OpenFile(file.file), file.compression); }
+  StreamPtr OpenWal(const WalFile& file) override { return Decompress(repo().Open(file.file), file.compression); }
 
  private:
   fs::path folder_;
@@ -41,8 +43,8 @@ class WalFolder : public Source {
 
 }  // namespace
 
-Result<std::unique_ptr<Source>> OpenWalFolder(const SourceOptions& options) {
-  return std::unique_ptr<Source>(std::make_unique<WalFolder>(options.path));
+Result<std::unique_ptr<Source>> OpenWalFolderIn(std::shared_ptr<Folder> folder, const SourceOptions& options) {
+  return std::unique_ptr<Source>(std::make_unique<WalFolder>(std::move(folder), options.path));
 }
 
 }  // namespace lifeboat::backup
