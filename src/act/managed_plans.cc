@@ -43,7 +43,7 @@ Answer SayEpoch(StepContext c) {
   co_return Done();
 }
 /// Before the point of no return: the writer stays where it is.
-Answer GiveEpochBack(StepContext c) { co_return co_await Of(c).writer.Record(c.execution.epoch, c.execution.source); }
+Answer GiveEpochBack(StepContext c) { co_return co_await Of(c).writer.Record(c.execution.epoch, c.execution.source, Of(c).writer.Apart()); }
 
 Answer Preflight(StepContext c) {
   auto seen = co_await Of(c).database.Preflight(c.execution.target, c.timeout);
@@ -231,7 +231,10 @@ Answer AwaitWriter(StepContext c) {
   co_return Done();
 }
 
-Answer NoteWriter(StepContext c) { co_return co_await Of(c).writer.Record(c.execution.epoch, c.execution.target); }
+Answer NoteWriter(StepContext c) {
+  const bool split = c.execution.kind == PlanKind::kFailover && (Detached(c) || Of(c).database.FailOverSplits());
+  co_return co_await Of(c).writer.Record(c.execution.epoch, c.execution.target, split);
+}
 
 // ---- clients ----
 
@@ -357,7 +360,9 @@ Answer KeepLostWrites(StepContext c) {
 Answer Identify(StepContext c) {
   auto view = co_await Of(c).database.Look(c.execution.target, c.timeout);
   if (!view.ok()) co_return view.error();
-  if (view->writer != c.execution.target)
+  const auto here = view->copies.find(c.execution.target);
+  const bool writes = here != view->copies.end() && (here->second.role == ManagedRole::kWriter || here->second.role == ManagedRole::kApart);
+  if (!writes)
     co_return Refused("the cloud does not show the writer in " + Quote(c.execution.target), "lifeboat status");
   auto there = co_await Of(c).database.Look(c.execution.source, c.timeout);
   if (!there.ok() && there.error().retry != Retry::kNotFound) co_return there.error();
@@ -384,6 +389,9 @@ Answer Return(StepContext c) {
   // What a person has to do is no failure of a try, and no try does it.
   if (back->by_person) co_return Refused(back->what, "do that, then: lifeboat rejoin " + c.execution.source.text);
   if (!back->done) co_return RetryLater(back->what);
+  // It follows the writer again: the cloud's word about the whole counts again.
+  auto whole = co_await Of(c).writer.Record(c.execution.epoch, c.execution.target, false);
+  if (!whole.ok()) co_return whole;
   c.record.result["outcome"] = back->what;
   co_return Done();
 }

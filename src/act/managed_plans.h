@@ -21,9 +21,11 @@ namespace lifeboat {
 class WriterDoor {
  public:
   virtual ~WriterDoor() = default;
-  /// Ends the move of `epoch`: the writer is in `writer` now. Already so, or a later epoch has begun: done.
+  /// Ends the move of `epoch`: the writer is in `writer` now. `apart`: as WriterItem's. Already so, or a later epoch has begun: done.
   /// @error kRetry, kUnknownOutcome: the store did not answer
-  virtual Task<Result<Unit>> Record(Epoch epoch, RegionName writer) = 0;
+  virtual Task<Result<Unit>> Record(Epoch epoch, RegionName writer, bool apart) = 0;
+  /// Whether the noted writer is a database of its own.
+  [[nodiscard]] virtual bool Apart() const = 0;
 };
 
 /// What these steps act through; handed to the executor as its ActDoors. All of it outlives every execution.

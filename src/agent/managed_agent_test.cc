@@ -154,6 +154,7 @@ class ManagedAgentTest : public ::testing::Test {
 TEST_F(ManagedAgentTest, TheWriterIsNotedAndEverybodySaysTheServiceIsWell) {
   ASSERT_TRUE(Item());
   EXPECT_EQ(Item()->writer, kEast);
+  world_.time.RunFor(3s);  // what one knows the others have heard
   for (const RegionName& region : {kEast, kWest, kWitness}) {
     const auto status = Ask(region, "status", Json::object());
     ASSERT_TRUE(status.ok());
@@ -190,7 +191,7 @@ TEST_F(ManagedAgentTest, ALostRegionIsReplacedAndNothingIsAskedOfItOnTheWay) {
   EXPECT_FALSE(e.facts.contains("first_good_write_ns"));
   EXPECT_TRUE(e.facts.contains("seen_serving_ns"));
   EXPECT_EQ(TextAt(MemberAt(e.facts, "loss_estimate"), "state"), "bounded");
-  ASSERT_EQ(world_.rows[kWest].size(), 1u);
+  ASSERT_TRUE(Run([&] { return !world_.rows[kWest].empty(); }, 5s));
   EXPECT_EQ(world_.rows[kWest][0].kind, "failover");
   const PhaseReport phases = ComputePhases(e);
   ASSERT_TRUE(phases.rto);
@@ -335,6 +336,14 @@ TEST_F(ManagedAgentTest, ARefusalThatLeavesOnlyDetachingIsDetachedOnlyWhereThatW
   EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
   EXPECT_THAT(world_.cloud.requests, ElementsAre("detach us-west-2"));
   EXPECT_EQ(TextAt(Newest()->facts, "fence_word"), "none");
+  // The old region comes back, and with it the old database, which still calls itself the one.
+  world_.cloud.silent.clear();
+  world_.network.cut_off.clear();
+  StartAgent(kEast);
+  world_.time.RunFor(5min);
+  EXPECT_EQ(Item()->writer, kWest);
+  EXPECT_TRUE(Item()->apart);
+  EXPECT_EQ(Agent(kEast).decision().rule, 670);
 }
 
 TEST_F(ManagedAgentTest, AMoveByHandIsTakenNoteOfAndNothingElseIsDone) {

@@ -338,7 +338,7 @@ Vote ManagedWorld::DegradedAt(Instant now) const {
   const auto found = facts.find(writer_);
   if (found == facts.end() || !found->second.copy || !found->second.copy_age || *found->second.copy_age > kFreshView) return vote;
   const ManagedCopy& copy = *found->second.copy;
-  if (copy.role == ManagedRole::kWriter && !copy.status.empty() && !copy.Available()) {
+  if ((copy.role == ManagedRole::kWriter || copy.role == ManagedRole::kApart) && !copy.status.empty() && !copy.Available()) {
     vote.opinion = Opinion::kDegraded;
     vote.why += (vote.why.empty() ? "" : "; ") + ("'" + copy.id + "' is '" + copy.status + "'");
   } else if (vote.opinion == Opinion::kUnknown && copy.Available()) {

@@ -111,15 +111,16 @@ Task<Result<Unit>> WriterKeeper::Note(RegionName writer, WallTime at) {
   co_return Done();
 }
 
-Task<Result<Unit>> WriterKeeper::Record(Epoch epoch, RegionName writer) {
+Task<Result<Unit>> WriterKeeper::Record(Epoch epoch, RegionName writer, bool apart) {
   auto read = co_await Read();
   if (!read.ok()) co_return read;
   if (!item_ || item_->epoch > epoch) co_return Done();
-  if (item_->writer == writer && item_->moving_to.empty()) co_return Done();
+  if (item_->writer == writer && item_->moving_to.empty() && item_->apart == apart) co_return Done();
   WriterItem next = *item_;
   if (next.writer != writer) next.at = clock_.Wall();
   next.writer = std::move(writer);
   next.moving_to = RegionName();
+  next.apart = apart;
   auto put = co_await Put(Transaction(), std::move(next));
   if (!put.ok()) co_return RetryLater(put.error().message);
   co_return Done();

@@ -39,7 +39,8 @@ class WriterKeeper final : public LeaseDoor, public WriterDoor {
   Task<Result<Unit>> Note(RegionName writer, WallTime at);
 
   // ---- WriterDoor ----
-  Task<Result<Unit>> Record(Epoch epoch, RegionName writer) override;
+  Task<Result<Unit>> Record(Epoch epoch, RegionName writer, bool apart) override;
+  [[nodiscard]] bool Apart() const override { return item_ && item_->apart; }
 
   // ---- LeaseDoor ----
   [[nodiscard]] std::optional<LeaseItem> Item() const override;

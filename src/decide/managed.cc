@@ -131,6 +131,8 @@ const Row kRows[] = {
     {{625, "a writer that was moved by others is taken note of"},
      [](const S& s) {
        const RegionName seen = WriterByMajority(s);
+       // SAFETY: after a detachment or a promotion the old database goes on saying that it is the one: it is not followed back.
+       if (s.item->apart) return false;
        return s.store_answers && s.journal_read && !s.execution && !seen.empty() && seen != s.item->writer && s.moving_to.empty();
      },
      [](const S& s, D& d) {

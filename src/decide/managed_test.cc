@@ -222,6 +222,20 @@ TEST(ManagedRules, AWriterThatSomebodyMovedIsNotedAndNothingElseIsDone) {
   EXPECT_EQ(d.subject, kWest);
 }
 
+TEST(ManagedRules, TheOldDatabaseIsNotFollowedBackAfterADetachment) {
+  ManagedSnapshot s = Quiet();
+  s.item->writer = kWest;
+  s.item->apart = true;
+  s.regions[kWest].copy = Copy(ManagedRole::kApart);
+  EXPECT_EQ(Decide(s).rule, 684);
+  EXPECT_EQ(Decide(s).verdicts.at(kWest), Verdict::kHealthy);
+  s.self = kEast;
+  EXPECT_EQ(Decide(s).rule, 670);
+  EXPECT_EQ(Decide(s).verdicts.at(kEast), Verdict::kDetached);
+  s.item->apart = false;
+  EXPECT_EQ(Decide(s).rule, 625);
+}
+
 TEST(ManagedRules, ADegradedWriterIsToldAskedOrMovedAsThePolicySays) {
   ManagedSnapshot s = Quiet();
   s.votes.degraded = 2;

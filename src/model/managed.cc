@@ -43,7 +43,8 @@ Json ToJson(const WriterItem& item) {
           {"writer", item.writer.text},
           {"moving_to", item.moving_to.text},
           {"execution", item.execution.text},
-          {"at_ns", item.at.ns}};
+          {"at_ns", item.at.ns},
+          {"apart", item.apart}};
 }
 
 Result<WriterItem> WriterItemFromJson(const Json& json) {
@@ -53,6 +54,7 @@ Result<WriterItem> WriterItemFromJson(const Json& json) {
   item.moving_to = RegionName(TextAt(json, "moving_to"));
   item.execution = ExecutionId(TextAt(json, "execution"));
   item.at = {SignedAt(json, "at_ns")};
+  item.apart = FlagAt(json, "apart");
   if (item.epoch.number == 0 || item.writer.empty()) return Fail("the item that names the writer cannot be read");
   return item;
 }

@@ -57,6 +57,8 @@ struct WriterItem {
   RegionName moving_to;   ///< an execution of this epoch moves it to there; empty: none does
   ExecutionId execution;  ///< that began the epoch; empty: taken note of
   WallTime at;            ///< when it was last changed
+  /// The writer is a database of its own, cut loose or promoted: what the cloud says of the old one says nothing of where the writer is.
+  bool apart = false;
   friend bool operator==(const WriterItem&, const WriterItem&) = default;
 };
 [[nodiscard]] Json ToJson(const WriterItem& item);

@@ -84,6 +84,9 @@ class ManagedDatabase {
 
   // ---- moving the writer ----
 
+  /// FailOver makes the target a database of its own, beside the old one, as Detach does.
+  [[nodiscard]] virtual bool FailOverSplits() const { return false; }
+
   /// Without loss. @return true: a request was sent; false: it is so, or under way
   /// @error kRefused: it could not end well; kRetry: nothing was sent; kUnknownOutcome: look
   virtual Task<Result<bool>> SwitchOver(RegionName target, Duration timeout) = 0;

@@ -59,7 +59,8 @@ class FakeManagedDatabase final : public ManagedDatabase {
   FakeManagedDatabase(Clock& clock, FakeCloud& cloud, Duration latency = 20ms) : clock_(clock), cloud_(cloud), latency_(latency) {}
 
   Task<Result<ManagedView>> Look(RegionName asked, Duration timeout) override {
-    if (!co_await Reach(asked, timeout)) co_return RetryLater("the API of '" + asked.text + "' did not answer");
+    const bool answers = co_await Reach(asked, timeout);
+    if (!answers) co_return RetryLater("the API of '" + asked.text + "' did not answer");
     ManagedView view;
     view.asked = asked;
     view.writer = cloud_.Writer();
@@ -68,7 +69,6 @@ class FakeManagedDatabase final : public ManagedDatabase {
       view.copies[region] = copy;
       if (region != asked) view.copies[region].status.clear();
     }
-    if (cloud_.detached.contains(asked)) view.writer = asked;
     co_return view;
   }
   Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) override {
@@ -83,12 +83,16 @@ class FakeManagedDatabase final : public ManagedDatabase {
     co_return lines;
   }
   Task<Result<std::string>> Preflight(RegionName target, Duration timeout) override {
-    if (!co_await Reach(cloud_.Writer(), timeout)) co_return Refused("the region of the writer does not answer");
+    const RegionName writer = cloud_.Writer();
+    const bool answers = co_await Reach(writer, timeout);
+    if (!answers) co_return Refused("the region of the writer does not answer");
     if (cloud_.refuse_switchover) co_return *cloud_.refuse_switchover;
     co_return "'" + target.text + "' could take over";
   }
   Task<Result<bool>> SwitchOver(RegionName target, Duration timeout) override {
-    if (!co_await Reach(cloud_.Writer(), timeout)) co_return RetryLater("the region of the writer does not answer");
+    const RegionName writer = cloud_.Writer();
+    const bool answers = co_await Reach(writer, timeout);
+    if (!answers) co_return RetryLater("the region of the writer does not answer");
     if (cloud_.Writer() == target || cloud_.moving_to == target) co_return false;
     if (cloud_.refuse_switchover) co_return *cloud_.refuse_switchover;
     cloud_.requests.push_back("switchover " + target.text);
@@ -96,7 +100,8 @@ class FakeManagedDatabase final : public ManagedDatabase {
     co_return co_await Answer(timeout);
   }
   Task<Result<bool>> FailOver(RegionName target, ManagedConsent consent, Duration timeout) override {
-    if (!co_await Reach(target, timeout)) co_return RetryLater("the API of '" + target.text + "' did not answer");
+    const bool answers = co_await Reach(target, timeout);
+    if (!answers) co_return RetryLater("the API of '" + target.text + "' did not answer");
     if (consent.by.empty()) co_return Refused("nobody has said that writes may be lost");
     if (cloud_.Writer() == target || cloud_.moving_to == target) co_return false;
     if (cloud_.refuse_failover) co_return *cloud_.refuse_failover;
@@ -105,7 +110,8 @@ class FakeManagedDatabase final : public ManagedDatabase {
     co_return co_await Answer(timeout);
   }
   Task<Result<bool>> Detach(RegionName target, ManagedConsent, Duration timeout) override {
-    if (!co_await Reach(target, timeout)) co_return RetryLater("the API of '" + target.text + "' did not answer");
+    const bool answers = co_await Reach(target, timeout);
+    if (!answers) co_return RetryLater("the API of '" + target.text + "' did not answer");
     if (cloud_.detached.contains(target)) co_return false;
     cloud_.requests.push_back("detach " + target.text);
     cloud_.detached.insert(target);
@@ -115,7 +121,8 @@ class FakeManagedDatabase final : public ManagedDatabase {
   Task<Result<Unit>> Await(RegionName target, bool detached, Duration timeout) override {
     const Instant end = clock_.Now() + timeout;
     while (true) {
-      if (!co_await Reach(target, 1s)) co_return RetryLater("the API of '" + target.text + "' did not answer");
+      const bool answers = co_await Reach(target, 1s);
+    if (!answers) co_return RetryLater("the API of '" + target.text + "' did not answer");
       if (detached ? cloud_.detached.contains(target) : cloud_.Writer() == target) co_return Done();
       if (TimeLeft(end, clock_.Now()) <= 0ns) co_return RetryLater("the writer is not there yet");
       co_await clock_.Sleep(1s);
@@ -126,11 +133,13 @@ class FakeManagedDatabase final : public ManagedDatabase {
     co_return cloud_.word;
   }
   Task<Result<std::string>> KeepLostWrites(RegionName source, Duration timeout) override {
-    if (!co_await Reach(source, timeout)) co_return RetryLater("the API of '" + source.text + "' did not answer");
+    const bool answers = co_await Reach(source, timeout);
+    if (!answers) co_return RetryLater("the API of '" + source.text + "' did not answer");
     co_return cloud_.snapshot;
   }
   Task<Result<ManagedReturn>> Rejoin(RegionName region, RegionName, Duration timeout) override {
-    if (!co_await Reach(region, timeout)) co_return RetryLater("the API of '" + region.text + "' did not answer");
+    const bool answers = co_await Reach(region, timeout);
+    if (!answers) co_return RetryLater("the API of '" + region.text + "' did not answer");
     if (cloud_.back.done) cloud_.copies[region].role = ManagedRole::kSecondary;
     co_return cloud_.back;
   }

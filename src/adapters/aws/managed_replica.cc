@@ -44,6 +44,7 @@ class ManagedReplica final : public ManagedDatabase {
     co_return refused.error();
   }
 
+  [[nodiscard]] bool FailOverSplits() const override { return true; }
   Task<Result<bool>> FailOver(RegionName target, ManagedConsent consent, Duration timeout) override {
     const std::string id = IdOf(target);
     LossConsent said{consent.execution, consent.by};
