@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A faulty road to an AWS emulator: proxy.py UPSTREAM_URL RECORDING.
+"""A faulty road to an AWS emulator: proxy.py UPSTREAM_URL RECORDING [CERTIFICATE KEY]. With a certificate the road speaks TLS.
 
 It stands where AWS would, records every request that arrives (one JSON object a line in RECORDING), and misbehaves as it is told.
 The first line of standard output has two ports: of the road, and of its control. Standard library alone.
@@ -23,6 +23,7 @@ matches pass first, "times": how many it acts on (default: all)}. Words:
   silent_after  passes it on, and says nothing
   truncate      passes it on, and closes in the middle of the answer
   delay         waits "seconds", then passes it on
+  header        passes it on, and adds "headers" (a map) to the answer
 """
 import asyncio
 import base64
@@ -31,6 +32,7 @@ import email.utils
 import json
 import re
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -189,6 +191,9 @@ class Road:
             raise Gone
         if word == "silent_after":
             await self.hold(counts, fault, reader)
+        if word == "header":
+            first, _, rest = answer.partition(b"\r\n")
+            return first + b"\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fault["headers"].items()).encode("latin-1") + rest
         if word == "truncate":
             head, _, body = answer.partition(b"\r\n\r\n")
             raise Gone(head + b"\r\n\r\n" + body[: len(body) // 2])
@@ -353,7 +358,11 @@ class Road:
 
 async def main():
     road = Road(sys.argv[1], sys.argv[2])
-    server = await asyncio.start_server(road.serve, "127.0.0.1", 0, limit=1 << 22)
+    tls = None
+    if len(sys.argv) > 3:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(sys.argv[3], sys.argv[4])
+    server = await asyncio.start_server(road.serve, "127.0.0.1", 0, limit=1 << 22, ssl=tls)
     control = await asyncio.start_server(road.control, "127.0.0.1", 0, limit=1 << 22)
     print(*(listener.sockets[0].getsockname()[1] for listener in (server, control)), flush=True)
     await asyncio.gather(server.serve_forever(), control.serve_forever())

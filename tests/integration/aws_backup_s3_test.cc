@@ -3,18 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 
-#include "adapters/aws/s3.h"
 #include "adapters/backups/verify.h"
 #include "cli/backup_s3.h"
-#include "support/aws_client.h"
+#include "support/aws_backup_bucket.h"
 #include "support/backup_files.h"
 #include "support/real_postgres.h"
-#include "support/run_task.h"
 
 namespace lifeboat::testing {
 namespace {
@@ -33,32 +30,13 @@ using testing_support::Slurp;
 using testing_support::Told;
 using testing_support::VerifyAt;
 
-constexpr const char* kRegion = "eu-west-1";
-constexpr const char* kBucket = "lifeboat-backups";
-
 /// One full backup and its WAL in a repository of pgBackRest, and an S3 to put copies of it into.
 struct World {
   PostgresLab lab;
   fs::path repository = lab.MakeFolder("repository");
-  boost::asio::io_context context;
-  std::shared_ptr<aws::Client> client = MakeAwsClient(context, {{"*", SharedAws(AwsEmulator::kMoto).Url()}});
-  int uploads = 0;
+  BackupBucket bucket{SharedAws(AwsEmulator::kMoto)};
 
-  World() {
-    setenv("AWS_ACCESS_KEY_ID", kAwsAccessKey, 1);
-    setenv("AWS_SECRET_ACCESS_KEY", kAwsSecretKey, 1);
-    MakeRepository();
-    aws::Call call;
-    call.service = "s3";
-    call.region = kRegion;
-    call.bucket = kBucket;
-    call.operation = "CreateBucket";
-    call.method = "PUT";
-    call.body = "<CreateBucketConfiguration><LocationConstraint>" + std::string(kRegion) +
-                "</LocationConstraint></CreateBucketConfiguration>";
-    const auto made = Await(context, client->Send(std::move(call), 30s));
-    EXPECT_TRUE(made.ok()) << made.error().Text();
-  }
+  World() { MakeRepository(); }
 
   void MakeRepository() {
     const fs::path config = lab.MakeFolder("config") / "pgbackrest.conf";
@@ -79,37 +57,6 @@ struct World {
       EXPECT_EQ(done.exit_code, 0) << word << "\n" << done.out << done.err;
     }
   }
-
-  void Put(const std::string& url, const std::string& path, const std::string& content) {
-    const std::string key = url.substr(url.find("repository/")) + "/" + path;
-    const auto put = Await(context, aws::s3::PutObject(*client, {kRegion, kBucket}, key, content, "", {}, 30s));
-    EXPECT_TRUE(put.ok()) << key << ": " << put.error().Text();
-  }
-
-  /// Makes what lies at `url` as `to` is, which was as `from`.
-  void Change(const std::string& url, const fs::path& from, const fs::path& to) {
-    for (const auto& entry : fs::recursive_directory_iterator(from)) {
-      const std::string path = entry.path().lexically_relative(from).string();
-      if (!entry.is_regular_file() || fs::exists(to / path)) continue;
-      const std::string key = url.substr(url.find("repository/")) + "/" + path;
-      EXPECT_TRUE(Await(context, aws::s3::DeleteObject(*client, {kRegion, kBucket}, key, 30s)).ok()) << key;
-    }
-    for (const auto& entry : fs::recursive_directory_iterator(to)) {
-      if (!entry.is_regular_file()) continue;
-      const std::string path = entry.path().lexically_relative(to).string();
-      if (!fs::exists(from / path) || Slurp(from / path) != Slurp(entry.path())) Put(url, path, Slurp(entry.path()));
-    }
-  }
-
-  /// Object by object, as pgBackRest lays them out in S3: without links. @return its URL
-  std::string Upload(const fs::path& folder) {
-    const std::string url = "s3://" + std::string(kBucket) + "/repository/" + std::to_string(++uploads);
-    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-      if (!entry.is_regular_file()) continue;
-      Put(url, entry.path().lexically_relative(folder).string(), Slurp(entry.path()));
-    }
-    return url;
-  }
 };
 
 World& TheWorld() {
@@ -118,9 +65,11 @@ World& TheWorld() {
 }
 
 Result<std::unique_ptr<backup::Source>> OpenAt(const std::string& url, const std::string& endpoint) {
-  auto blobs = OpenS3({url, kRegion, endpoint});
+  auto blobs = OpenS3({url, BackupBucket::kRegion, endpoint, "", "", 2});
   if (!blobs) return blobs.error();
-  return backup::OpenPgBackRest(backup::SourceOptions{}, std::move(*blobs));
+  backup::SourceOptions options;
+  options.store = std::move(*blobs);
+  return backup::OpenSource(options);
 }
 
 backup::Verified VerifyS3(const std::string& url) {
@@ -135,7 +84,7 @@ backup::Verified VerifyS3(const std::string& url) {
 }
 
 TEST(BackupInS3, AGoodRepositoryPassesToThePagesAndReadsAsMuchAsInAFolder) {
-  const auto there = VerifyS3(TheWorld().Upload(TheWorld().repository));
+  const auto there = VerifyS3(TheWorld().bucket.Upload(TheWorld().repository));
   const auto here = VerifyAt(TheWorld().repository);
   EXPECT_EQ(Told(there), "");
   ASSERT_EQ(there.report.sets.size(), 1U);
@@ -175,25 +124,25 @@ TEST(BackupInS3, DamageHasTheNumberThatItHasInAFolder) {
       {"F05", [&](const fs::path& at) { fs::remove(at / "backup/main/backup.info.copy"); }},
   };
   const fs::path& good = TheWorld().repository;
-  const std::string url = TheWorld().Upload(good);
+  const std::string url = TheWorld().bucket.Upload(good);
   for (const auto& [number, harm] : harms) {
     const BackupCopy copy(good);
     harm(copy.folder());
-    TheWorld().Change(url, good, copy.folder());
+    TheWorld().bucket.Change(url, good, copy.folder());
     const auto there = VerifyS3(url);
     const auto here = VerifyAt(copy.folder());
     EXPECT_TRUE(NumbersOf(there).count(number) > 0) << number << " in:\n" << Told(there);
     EXPECT_EQ(Told(there), Told(here)) << number;
-    TheWorld().Change(url, copy.folder(), good);
+    TheWorld().bucket.Change(url, copy.folder(), good);
   }
 }
 
 TEST(BackupInS3, AnObjectThatIsExchangedBehindTheListIsTroubleAndNoVerdict) {
-  const std::string url = TheWorld().Upload(TheWorld().repository);
+  const std::string url = TheWorld().bucket.Upload(TheWorld().repository);
   auto source = OpenAt(url, SharedAws(AwsEmulator::kMoto).Url());
   ASSERT_TRUE(source.ok()) << source.error().Text();
   const auto wal = FilesOf(TheWorld().repository / "archive", [](const std::string& path) { return path.ends_with(".lz4"); });
-  TheWorld().Put(url, wal.front().lexically_relative(TheWorld().repository).string(), "another");
+  TheWorld().bucket.Put(url, wal.front().lexically_relative(TheWorld().repository).string(), "another");
   (void)backup::Verify(**source, {});
   const auto trouble = backup::TroubleOf(**source);
   ASSERT_TRUE(trouble.has_value());
@@ -209,7 +158,7 @@ TEST(BackupInS3, WhatDoesNotAnswerOrRefusesIsAnErrorAndNeverARepository) {
 }
 
 TEST(BackupInS3, AStoreThatRefusesOrBreaksOffInTheMiddleIsTroubleAndNoVerdict) {
-  const std::string url = TheWorld().Upload(TheWorld().repository);
+  const std::string url = TheWorld().bucket.Upload(TheWorld().repository);
   AwsRoad road(SharedAws(AwsEmulator::kMoto));
   for (const Json& fault : {Json{{"do", "error"}, {"service", "s3"}, {"status", 403}, {"code", "AccessDenied"}, {"message", "no"}},
                             Json{{"do", "truncate"}, {"service", "s3"}, {"path", ".*/bundle/.*"}}}) {

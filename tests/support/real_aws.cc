@@ -170,8 +170,18 @@ RealAws& SharedAws(AwsEmulator emulator) {
 
 // ---- the road to it ----
 
-AwsRoad::AwsRoad(const RealAws& aws)
-    : folder_(NewFolder()), program_({AwsScript("proxy.py"), aws.Url(), (folder_ / "requests.jsonl").string()}) {}
+namespace {
+
+std::vector<std::string> RoadArguments(const std::string& url, const std::filesystem::path& folder, const RoadTls& tls) {
+  std::vector<std::string> arguments = {AwsScript("proxy.py"), url, (folder / "requests.jsonl").string()};
+  if (!tls.certificate.empty()) arguments.insert(arguments.end(), {tls.certificate, tls.key});
+  return arguments;
+}
+
+}  // namespace
+
+AwsRoad::AwsRoad(const RealAws& aws, const RoadTls& tls)
+    : folder_(NewFolder()), tls_(!tls.certificate.empty()), program_(RoadArguments(aws.Url(), folder_, tls)) {}
 
 AwsRoad::~AwsRoad() {
   PrintLogOfFailure("the road to AWS", program_.Log());
@@ -179,7 +189,9 @@ AwsRoad::~AwsRoad() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-std::string AwsRoad::Url() const { return "http://127.0.0.1:" + std::to_string(program_.port(0)); }
+std::string AwsRoad::Url() const {
+  return (tls_ ? "https://localhost:" : "http://127.0.0.1:") + std::to_string(program_.port(0));
+}
 
 void AwsRoad::Faults(const Json& faults) { AwsControl(program_, 1, "PUT", "/faults", faults.dump()); }
 void AwsRoad::Reset() { AwsControl(program_, 1, "PUT", "/reset", "{}"); }

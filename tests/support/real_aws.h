@@ -76,10 +76,17 @@ class RealAws {
 /// One that all tests of a program share; it ends with the program.
 [[nodiscard]] RealAws& SharedAws(AwsEmulator emulator);
 
+/// Files of a certificate and its key. Empty: no TLS.
+struct RoadTls {
+  std::string certificate;
+  std::string key;
+};
+
 /// The road to an emulator. What faults there are: tests/aws/proxy.py.
 class AwsRoad {
  public:
-  explicit AwsRoad(const RealAws& aws);
+  /// With a certificate the road itself speaks TLS, as "localhost".
+  explicit AwsRoad(const RealAws& aws, const RoadTls& tls = {});
   ~AwsRoad();
 
   [[nodiscard]] std::string Url() const;
@@ -104,6 +111,7 @@ class AwsRoad {
 
  private:
   std::filesystem::path folder_;
+  bool tls_;
   AwsProgram program_;
 };
 

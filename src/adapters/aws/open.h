@@ -21,10 +21,21 @@ struct Surroundings {
 struct OpenOptions {
   CredentialOptions credentials;
   ClientOptions client;  ///< endpoints that stand in it beat the environment's and the profile's
+  std::string ca_file;   ///< empty: AWS_CA_BUNDLE, else the system's certificates
 };
 
 /// Asks nobody yet: credentials are looked for with the first call. What `surroundings` names outlives the client.
 /// @error kFail: a shared file cannot be read
 Task<Result<std::shared_ptr<Client>>> Open(boost::asio::any_io_executor executor, OpenOptions options, Surroundings surroundings);
+
+/// A client, and what it was made of: for whoever must let another program ask AWS in its place.
+struct Opened {
+  std::shared_ptr<Client> client;
+  std::shared_ptr<CredentialSource> credentials;
+  Endpoints endpoints;
+  std::string ca_file;  ///< empty: the system's certificates
+};
+/// As Open.
+Task<Result<Opened>> OpenWithCredentials(boost::asio::any_io_executor executor, OpenOptions options, Surroundings surroundings);
 
 }  // namespace lifeboat::aws

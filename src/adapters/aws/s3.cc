@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
 
 #include "adapters/aws/http_date.h"
 #include "adapters/aws/xml.h"
@@ -73,6 +74,13 @@ std::optional<std::uint64_t> TotalIn(std::string_view range, std::uint64_t offse
   return NumberIn(range.substr(slash + 1));
 }
 
+/// "2026-11-23T15:04:05.000Z" → seconds since 1970; 0: no such time.
+std::int64_t SecondsIn(const std::string& text) {
+  std::tm parts{};
+  const char* rest = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  return rest == nullptr || !std::string_view(rest).ends_with('Z') ? 0 : timegm(&parts);
+}
+
 /// A key as S3 encodes it for XML.
 std::string KeyIn(const std::string& text, bool encoded) {
   if (!encoded) return text;
@@ -86,7 +94,8 @@ Result<ListedPage> PageFrom(const XmlNode& root) {
   ListedPage page;
   for (const XmlNode* each : root.All("Contents")) {
     const std::optional<std::uint64_t> size = NumberIn((*each)["Size"].text);
-    ListedObject object{KeyIn((*each)["Key"].text, encoded), size.value_or(0), (*each)["ETag"].text, (*each)["StorageClass"].text};
+    ListedObject object{KeyIn((*each)["Key"].text, encoded), size.value_or(0), (*each)["ETag"].text, (*each)["StorageClass"].text,
+                        SecondsIn((*each)["LastModified"].text)};
     if (!size || object.key.empty()) return Fail("an object in the answer to 'ListObjectsV2' has no key or no size");
     page.objects.push_back(std::move(object));
   }

@@ -55,6 +55,7 @@ struct ListedObject {
   std::uint64_t size = 0;
   std::string etag;
   std::string storage_class;  ///< "STANDARD", "GLACIER", …; empty: the answer does not say
+  std::int64_t modified = 0;  ///< seconds since 1970; 0: the answer does not say
 };
 struct ListedPage {
   std::vector<ListedObject> objects;  ///< at most 1000
