@@ -152,6 +152,27 @@ TEST_F(PostgresTest, TheLeaseHolderStartsItAsAPrimaryAgain) {
   EXPECT_EQ(PostmasterPid(primary.server), before);
 }
 
+TEST_F(PostgresTest, AServerThatIsFencedWhileItIsStartedIsSaidToBeAStandbyAndCanBePromoted) {
+  // Given a guard whose deadline passes in the midst of the start: the fence is back before the server looks for it.
+  const Region primary = StartedPrimary();
+  Insert(primary, 3);
+  Kill(primary);
+  std::jthread guard([signal = primary.server.data_directory + "/standby.signal"](const std::stop_token& stop) {
+    while (!stop.stop_requested()) std::ofstream(signal, std::ios::app).flush();
+  });
+  // When
+  const Result<Unit> started = Await(primary.door->StartPrimary(kTime));
+  guard.request_stop();
+  guard.join();
+  // Then it is not waited for as if it were starting up: nothing would ever open it.
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().retry, Retry::kRetry) << started.error().Text();
+  EXPECT_TRUE(Await(primary.door->Observe(kTime)).IsStandby());
+  Must(primary.door->Promote(kTime));
+  EXPECT_EQ(primary.Ask("SELECT count(*) FROM t"), "3");
+  EXPECT_TRUE(*Await(primary.door->HasFence()));
+}
+
 TEST_F(PostgresTest, AFailedStartSaysWhyAndLeavesTheFence) {
   const Region primary = MakeRegion("us-east-1", lab_.Initialise("us-east-1", {true, 1, "no_such_setting = 1\n"}));
   const Result<Unit> started = Await(primary.door->StartPrimary(kTime));
@@ -407,7 +428,8 @@ TEST_F(PostgresTest, TwoPromotionsAtOnePositionAreToldApartByHowTheirTimelinesBe
   const Region other = StartedStandby(primary, "ap-south-1");
   const Region follower = StartedStandby(primary, "eu-north-1");
   Insert(primary, 5);
-  ASSERT_TRUE(Eventually([&] { return HasCaughtUp(standby, primary) && HasCaughtUp(other, primary) && HasCaughtUp(follower, primary); }));
+  ASSERT_TRUE(
+      Eventually([&] { return HasCaughtUp(standby, primary) && HasCaughtUp(other, primary) && HasCaughtUp(follower, primary); }));
   EXPECT_EQ(Await(standby.door->SignOf(2, kTime)).error().retry, Retry::kNotFound);
   Kill(primary);
   // Given: both are promoted where the WAL of their primary ended, so that number and fork are the same.

@@ -98,7 +98,8 @@ class PostgresDatabase final : public Database {
   Task<Result<Unit>> StartServer(Deadline deadline);
   Task<Result<Unit>> StartByPromotion(Deadline deadline);
   Task<Result<Unit>> WaitUntilReady(pid_t postmaster, Deadline deadline);
-  Task<Result<Unit>> WaitUntilWritable(Deadline deadline);
+  enum class MayRecover { kNo, kYes };  // whether a session in recovery is on its way to be writable
+  Task<Result<Unit>> WaitUntilWritable(Deadline deadline, MayRecover may_recover);
   Task<Result<Unit>> ReloadManaged(ServerSettings settings, Deadline deadline);
   Task<Result<Unit>> WaitUntilStreamingFrom(Upstream upstream, Deadline deadline);
   Task<Result<Unit>> WaitUntilReplayed(Deadline deadline);

@@ -166,10 +166,15 @@ Task<Result<Unit>> PostgresDatabase::StartServer(Deadline deadline) {
   co_return co_await WaitUntilReady(*postmaster, deadline);
 }
 
-Task<Result<Unit>> PostgresDatabase::WaitUntilWritable(Deadline deadline) {
+Task<Result<Unit>> PostgresDatabase::WaitUntilWritable(Deadline deadline, MayRecover may_recover) {
   while (true) {
     Result<Answer> row = co_await AskPrepared("SELECT pg_is_in_recovery()", deadline);
     if (row && !row->IsTrue(0, 0)) co_return Done();
+    // A server without a signal file takes no session before its recovery has ended.
+    if (row && may_recover == MayRecover::kNo) {
+      co_return RetryLater("the server came up as a standby: it was fenced while it was being started",
+                           "it waits to be promoted where it stands, which the lease's holder does next");
+    }
     if (deadline.HasPassed())
       co_return UnknownOutcome(row ? "the server is still in recovery" : row.error().message, "look again first");
     if (!row && row.error().retry == Retry::kFail) co_return row.error();
@@ -199,7 +204,7 @@ Task<Result<Unit>> PostgresDatabase::StartPrimary(Duration timeout) {
   Result<Unit> open = co_await OnPool(std::move(work), deadline);
   if (!open) co_return open.error();
   Result<Unit> started = co_await StartServer(deadline);
-  if (started) started = co_await WaitUntilWritable(deadline);
+  if (started) started = co_await WaitUntilWritable(deadline, MayRecover::kNo);
   Result<Unit> fenced = co_await PlaceFence(Deadline(kDiskTime));
   if (fenced) fence.Disarm();
   if (!started) co_return started.error();
@@ -354,7 +359,7 @@ Task<Result<Lsn>> PostgresDatabase::Promote(Duration timeout) {
     Result<Answer> asked = co_await Ask("SELECT pg_promote(false)", std::move(none), Effect::kChange, deadline);
     // An answer "recovery is not in progress" means that an earlier request has come through: the wait below sees it.
     if (!asked && asked.error().retry != Retry::kRetry) co_return asked.error();
-    if (Result<Unit> writable = co_await WaitUntilWritable(deadline); !writable)
+    if (Result<Unit> writable = co_await WaitUntilWritable(deadline, MayRecover::kYes); !writable)
       co_return UnknownOutcome(writable.error().message, writable.error().hint);
   }
   // SAFETY: the promotion removed standby.signal; a restart by anyone must come up as a standby again.
