@@ -246,7 +246,7 @@ std::string About(const SurveyedCluster& each) {
   if (!each.cluster) return "Not read: " + each.problem;
   std::string text = std::string(each.is_writer ? "The writer, when this was made: cluster '" : "Cluster '") + each.cluster->id + "', " + each.cluster->engine + " " + each.cluster->engine_version + ", " + each.cluster->status + ", " +
                      std::to_string(each.cluster->instances.size()) + " instances";
-  if (each.cluster->instances.empty()) text += ": it is headless, and cannot take over before it has one";
+  if (each.cluster->instances.empty()) text += ": it is headless, and nobody could connect to it after a failover";
   return text;
 }
 
@@ -277,7 +277,7 @@ void WriteDatabase(Page& page, const AwsSurvey& survey) {
   for (const SurveyedCluster& each : survey.clusters) members[each.region] = each.arn;
   page.Comment(4, "Written down here, since a lost region answers nothing.");
   RegionMap(page, 4, "members", members);
-  page.Comment(4, "detach_when_needed: true  # detach-and-promote by itself where AWS refuses a failover; nothing stops the old writer then");
+  page.Comment(4, "detach_when_needed: true  # see docs/managed.md first: nothing stops the old writer then");
 }
 
 void WriteTraffic(Page& page, const AwsSurvey& survey) {
