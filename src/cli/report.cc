@@ -51,6 +51,14 @@ Json LossOf(const Execution& failover, const std::vector<Execution>& all) {
           {"bytes", MemberAt(estimate, "bytes")}};
 }
 
+/// The settings that an outage's length depends on.
+Json SettingsThatCount(const Settings& settings) {
+  if (!settings.aws) return {{"lease_ms", Millis(settings.lease.length)}, {"ttl_s", settings.dns.ttl.count()}};
+  Json json = {{"failover_after_ms", Millis(settings.policy.failover_after)}};
+  if (settings.policy.loss_limit) json["loss_limit_ms"] = Millis(settings.policy.loss_limit->time);
+  return json;
+}
+
 Json EventsOf(const Execution& e) {
   Json events = Json::array();
   const std::pair<const char*, const char*> kMoments[] = {{"suspected_ns", "detected"},
@@ -115,7 +123,7 @@ Json Document(const std::vector<Execution>& all, const std::vector<Execution>& c
           {"service", settings.service},
           {"generated_ns", ReadWallClock().ns},
           {"machine", Machine()},
-          {"settings", {{"lease_ms", Millis(settings.lease.length)}, {"ttl_s", settings.dns.ttl.count()}}},
+          {"settings", SettingsThatCount(settings)},
           {"objectives", {{"rto_s", Seconds(settings.objectives.rto)}, {"rpo_s", Seconds(settings.objectives.rpo)}}},
           {"verdict", missed    ? "missed"
                       : unknown ? "unknown"

@@ -6,6 +6,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include "adapters/aws/alarms.h"
 #include "adapters/aws/compute.h"
@@ -29,6 +30,7 @@
 #include "cli/agent_store.h"
 #include "cli/backup_desk.h"
 #include "cli/version.h"
+#include "config/text.h"
 #include "prove/evidence_pool.h"
 #include "serve/http_server.h"
 #include "serve/metrics.h"
@@ -116,6 +118,12 @@ Task<> TendName(aws::AwsTraffic& traffic, const ManagedAgent& agent, RegionName 
   }
 }
 
+/// LIFEBOAT_AWS_WORD_PATIENCE: how long the word about the old writer is waited for, where two minutes are wrong: emulators have none.
+std::optional<Duration> WordPatience() {
+  const char* text = std::getenv("LIFEBOAT_AWS_WORD_PATIENCE");
+  return text == nullptr ? std::nullopt : ParseDuration(text);
+}
+
 Task<Result<Json>> AnswerBackups(Json results) { co_return results; }
 
 int Complain(const Error& error) {
@@ -175,6 +183,7 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
   ManagedAgent::Doors doors{clock,   *store->store,  files,   peers, evidence, *database, traffic.get(), nullptr, &neighbours.alarms,
                             Pointers(neighbours.compute), Pointers(neighbours.objects), Pointers(neighbours.hooks), Pointers(neighbours.notifiers)};
   ManagedAgent agent(io, settings, name, id, std::move(doors), ManagedTimes(), *log);
+  if (const auto patience = WordPatience()) agent.SetWordPatience(*patience, std::min<Duration>(*patience / 4, 10s));
   agent.describe_store = store->describe;
   agent.checks.push_back([&](Duration timeout) { return PermissionLines(**client, name.text, settings, timeout); });
   if (traffic) {

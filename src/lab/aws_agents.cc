@@ -102,7 +102,8 @@ Result<Unit> AwsAgents::Start(const std::string& region) {
                                  {{"AWS_ENDPOINT_URL", options_.url},
                                   {"AWS_ACCESS_KEY_ID", options_.access_key},
                                   {"AWS_SECRET_ACCESS_KEY", options_.secret_key},
-                                  {"AWS_REGION", region}},
+                                  {"AWS_REGION", region},
+                                  {"LIFEBOAT_AWS_WORD_PATIENCE", "5s"}},  // no emulator has a word about the old writer
                                  options_.folder / (region + ".out"));
   if (!agent) return agent.error();
   agents_[region] = *std::move(agent);

@@ -306,7 +306,7 @@ class DemoAws {
     lost_ = false;
     if (Result<Unit> told = ReportLag(); !told) return told;
     if (Result<Unit> started = agents_->Start(kOne); !started) return started;
-    narrator_.Say("the execution goes on for up to three minutes: AWS's word about the old writer is waited for, which no emulator gives");
+    narrator_.Say("the execution goes on for some seconds (at AWS itself two minutes): AWS's word about the old writer is waited for, which no emulator gives");
     const Result<Execution> ended = AwaitExecution(agents_->lab(), failover_.id, kMove, Waiting());
     if (!ended) return ended.error();
     for (const char* step : {"fencing", "keep-writes"}) {
