@@ -289,6 +289,12 @@ TEST(BackupDumpRestore, WhatADumpWouldDoOutsideOfTheSandboxDoesNotHappen) {
                                   "\nselect 1;\n\\o\nCOPY (select 1) TO PROGRAM 'touch " + (harm / "by-server").string() + "';\nCOPY (select 1) TO '" +
                                   (harm / "by-server-itself").string() + "';\n\\connect shop postgres " + world.server.socket_directory + " " + port +
                                   "\nCREATE TABLE public.was_here(i int);\nCREATE TABLE public.orders (");
+  // Newer tools forbid most of it themselves; what older ones wrote has no such line.
+  std::string text = Slurp(changed.folder() / "shop.sql");
+  for (const char* word : {"\n\\restrict ", "\n\\unrestrict "}) {
+    if (const std::size_t at = text.find(word); at != std::string::npos) text.erase(at, text.find('\n', at + 1) - at);
+  }
+  ReplaceFile(changed.folder() / "shop.sql", text);
   RestoreOptions options = OptionsFor(scratch, "shop.sql", Level::kContent);
   options.tier = backup::Tier::kQuick;
   options.checks = {{"led", "shop", "select count(*) from pg_class where relname = 'was_here'", "1"}};
@@ -296,6 +302,7 @@ TEST(BackupDumpRestore, WhatADumpWouldDoOutsideOfTheSandboxDoesNotHappen) {
   EXPECT_TRUE(fs::is_empty(harm)) << Told(outcome);
   EXPECT_EQ(world.Value("shop", "select count(*) from pg_class where relname = 'was_here'"), "0\n") << "the source was reached";
   EXPECT_EQ(FaultsOf(outcome), Numbers{"F51"}) << "the statements that were refused are counted, and each connection led to the sandbox: " << Told(outcome);
+  EXPECT_EQ(VerdictOn(outcome, Level::kContent), Verdict::kPass) << "the question was asked: " << Told(outcome);
 }
 
 TEST(BackupDumpRestore, F39RowsThatWereRewrittenAsSomethingThatCannotBePackedAreTold) {
