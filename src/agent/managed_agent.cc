@@ -398,6 +398,7 @@ void ManagedAgent::OnExecution(const Execution& execution) {
   execution_ = IsEnded(execution.state) ? std::nullopt : std::optional(execution);
   if (IsEnded(execution.state)) {
     log_.SetContext("execution", "");
+    world_.LookSoon();
     Spawn(io_, RecordEvidence(execution));
   }
   Kick();

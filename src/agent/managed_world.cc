@@ -15,7 +15,8 @@ constexpr Duration kFreshView = 40s;
 
 ManagedWorld::ManagedWorld(asio::any_io_executor io, RegionName self, std::vector<Region> regions, Doors doors, ManagedTimes times,
                            std::string lag_file, Log log, std::function<void()> changed)
-    : io_(std::move(io)),
+    : io_(io),
+      look_kick_(io),
       self_(std::move(self)),
       regions_(std::move(regions)),
       doors_(std::move(doors)),
@@ -52,6 +53,7 @@ void ManagedWorld::SetWriter(const std::optional<WriterItem>& item) {
   if (item->writer != writer_) {
     writer_since_ = item->at;
     heard_.reset();
+    LookSoon();
   }
   writer_ = item->writer;
   epoch_ = item->epoch;
@@ -157,7 +159,7 @@ Task<> ManagedWorld::LookLoop() {
       }
     }
     co_await LookNow();
-    co_await doors_.clock.Sleep(times_.look);
+    co_await look_kick_.WaitFor(doors_.clock, times_.look);
   }
 }
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "decide/managed.h"
 #include "ports/alarms.h"
+#include "ports/bell.h"
 #include "ports/clock.h"
 #include "ports/compute.h"
 #include "ports/files.h"
@@ -99,6 +100,8 @@ class ManagedWorld {
   [[nodiscard]] Json Gossip(Instant now) const;
   /// Looks at once, out of turn.
   Task<> LookNow();
+  /// The next look is now: something moved.
+  void LookSoon() { look_kick_.Ring(); }
 
  private:
   /// What the API of a region said.
@@ -126,6 +129,7 @@ class ManagedWorld {
   void HearWriter(const RegionName& region);
 
   boost::asio::any_io_executor io_;
+  Bell look_kick_;
   const RegionName self_;
   const std::vector<Region> regions_;
   Doors doors_;

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
@@ -189,6 +190,8 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   if (!evidence_log.ok()) return Complain(evidence_log.error());
 
   boost::asio::io_context context(1);
+  // Without it the context would stop, and the agent end at once, where a pool's thread lets go of the last work before the loops have begun.
+  const auto work = boost::asio::make_work_guard(context);
   const boost::asio::any_io_executor io = context.get_executor();
   SystemClock clock;
   PoolFiles files;
