@@ -166,7 +166,7 @@ std::set<std::string> FaultsOf(const RestoreOutcome& outcome) {
 
 Verdict VerdictOn(const RestoreOutcome& outcome, Level level) { return outcome.levels[static_cast<std::size_t>(level)].verdict; }
 
-/// Looks at the command line of every process, and at every file of the sandboxes beneath a folder, for as long as it lives.
+/// Looks at the command line of every process in the sandboxes beneath a folder, and at their files, for as long as it lives.
 class Onlooker {
  public:
   Onlooker(fs::path scratch, std::vector<std::string> secrets) : scratch_(std::move(scratch)), secrets_(std::move(secrets)) {
@@ -194,8 +194,10 @@ class Onlooker {
     while (!stop_) {
       std::error_code problem;
       for (const auto& entry : fs::directory_iterator("/proc", problem)) {
-        const std::string name = entry.path().filename().string();
-        if (std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; })) Search(entry.path() / "cmdline");
+        // Those of the sandbox alone: other tests, which have the same keys, may run beside this one.
+        std::error_code other;
+        const std::string cwd = fs::read_symlink(entry.path() / "cwd", other).string();
+        if (cwd.starts_with(scratch_.string() + "/")) Search(entry.path() / "cmdline");
       }
       for (const auto& sandbox : fs::directory_iterator(scratch_, problem)) {
         std::error_code ignored;
