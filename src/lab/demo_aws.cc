@@ -316,8 +316,23 @@ class DemoAws {
     return AwaitHealthy(kTwo);
   }
 
+  /// An execution's end reaches the other agents with their next look at the journal.
+  Result<Unit> AwaitNothingRuns(const std::string& region) {
+    const Instant deadline = ReadClocks() + kMove;
+    const Patience patience = Waiting();
+    while (true) {
+      const Result<Json> status = AskAgent(agents_->lab(), region, "status", Json::object(), 2s);
+      if (status.ok() && MemberAt(*status, "execution").is_null()) return Done();
+      const std::string waiting_for = status.ok() ? "the agent of '" + region + "' has not seen the end of the failover yet" : status.error().message;
+      if (!patience(waiting_for)) return Fail("interrupted");
+      if (HasPassed(deadline, ReadClocks())) return RetryLater(waiting_for);
+      std::this_thread::sleep_for(200ms);
+    }
+  }
+
   Result<Unit> SwitchBack() {
     narrator_.Title("8  Planned switchover back to " + std::string(kOne));
+    if (Result<Unit> free = AwaitNothingRuns(kOne); !free) return free;
     Result<Execution> switched = SwitchTo(agents_->lab(), kOne, kMove, Waiting());
     if (!switched) return switched.error();
     narrator_.Say("switchover " + switched->id.text + " is done, and lost nothing: it cannot even ask for that");
