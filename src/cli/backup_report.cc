@@ -130,7 +130,8 @@ Json BackupsForReport(const Settings& settings, const CommonOptions& options) {
     }
     const Result<Answered>& answer = answers.at(source.region);
     Json found;
-    for (const Json& result : MemberAt(answer.ok() ? answer->json : Json(), "results")) {
+    const Json said = answer.ok() ? answer->json : Json();  // it must outlive the loop over a part of it
+    for (const Json& result : MemberAt(said, "results")) {
       if (TextAt(result, "source") == source.name) found = result;
     }
     backups.push_back(BackupForReport(source, found, answer.ok() ? "" : answer.error().message, now));
