@@ -25,8 +25,14 @@ void FollowAdvice(World& world) {
 
 bool AllEnded(const World& world) {
   for (const auto& [key, seen] : world.executions()) {
-    // One that a copy of the store lacks, which was put in its place, is gone with it.
-    if (!IsEnded(seen.state) && world.store->data.ValueOf(key)) return false;
+    if (IsEnded(seen.state)) continue;
+    // What was seen being written may be of another copy of the store than the one that stands there now: one that it lacks is
+    // gone, and one that had ended in it has ended.
+    const auto there = world.store->data.ValueOf(key);
+    if (!there) continue;
+    const auto json = ParseJson(*there, key);
+    const auto execution = json.ok() ? ExecutionFromJson(*json) : Result<Execution>(json.error());
+    if (!execution.ok() || !IsEnded(execution->state)) return false;
   }
   return true;
 }
@@ -51,7 +57,8 @@ void MakePeace(World& world, Duration limit) {
     if (world.RunUntil([&] { return world.time.now() >= settled && AllWell(world); }, std::chrono::seconds(2))) break;
     if (world.Broken()) return;
     if (world.time.now() >= end - limit + std::chrono::seconds(30)) world.Mute();
-    if (world.time.now() >= end) return world.checker.Stuck(world.time.now(), "not well " + FormatDuration(limit) + " after everything was healed");
+    if (world.time.now() >= end)
+      return world.checker.Stuck(world.time.now(), "not well " + FormatDuration(limit) + " after everything was healed");
     for (int place = 0; place <= world.data(); ++place) {
       if (!world.AgentRuns(place)) world.StartMachine(place, false);
     }
@@ -127,7 +134,9 @@ void RunOutage(World& world) {
     if (how == 1) world.FreezeMachine(world.witness(), d);
     if (how == 2) world.network.Link(0, world.witness()).cut = world.network.Link(world.witness(), 0).cut = true;
   } else {
-    story = how == 0 ? "the candidates' agents are dead" : how == 1 ? "the candidates' agents stand still" : "the primary does not reach the candidates";
+    story = how == 0   ? "the candidates' agents are dead"
+            : how == 1 ? "the candidates' agents stand still"
+                       : "the primary does not reach the candidates";
     for (int place = 1; place < world.data(); ++place) {
       if (how == 0) world.KillAgent(place);
       if (how == 1) world.FreezeAgent(place, d);
@@ -180,7 +189,8 @@ Outcome Run(Mode mode, const Wishes& wishes) {
   outcome.violation = world.checker.violation();
   outcome.failovers = world.failovers();
   outcome.switchovers = world.switchovers();
-  for (int place = 0; place < world.data(); ++place) outcome.promotions += static_cast<std::uint64_t>(world.At(place).server->promotions);
+  for (int place = 0; place < world.data(); ++place)
+    outcome.promotions += static_cast<std::uint64_t>(world.At(place).server->promotions);
   outcome.acknowledged = world.checker.acknowledged();
   outcome.lost = world.checker.lost();
   outcome.steps = world.time.steps();
