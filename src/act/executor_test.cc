@@ -334,7 +334,9 @@ TEST_F(ExecutorTest, WithoutAnExternalFenceAFailoverHasNoSuchStep) {
 TEST_F(ExecutorTest, AFailoverWithoutAnExternalFenceIsAbortedLikeAnyOther) {
   LoseEast(world_);
   process_ = std::make_unique<ActProcess>(world_, kWest, "run-1");
-  process_->scripts["freeze@us-west-2"] = [](const Json&) -> std::optional<Error> { return RetryLater("the standby does not answer"); };
+  process_->scripts["freeze@us-west-2"] = [](const Json&) -> std::optional<Error> {
+    return RetryLater("the standby does not answer");
+  };
   process_->Spawn(process_->BeginAndRun(Plan(*process_, PlanKind::kFailover)));
   ASSERT_FALSE(Ends(3s));
   ASSERT_TRUE(process_->executor.RequestAbort(ExecutionId("x-1")).ok());
@@ -352,7 +354,8 @@ TEST_F(ExecutorTest, AFenceThatGivesNoProofIsSaidAndNotWaitedForWhereThePolicySa
   EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone);
   EXPECT_EQ(world_.fences.orders.size(), 1u);
   EXPECT_EQ(world_.west.promotions, 1);
-  EXPECT_THAT(Step("stop-instance").outcome, HasSubstr("is not proven to be stopped (its fence command ended with 1: the cloud does not answer)"));
+  EXPECT_THAT(Step("stop-instance").outcome,
+              HasSubstr("is not proven to be stopped (its fence command ended with 1: the cloud does not answer)"));
   EXPECT_EQ(TextAt(Stored(world_)->facts["external_fence"]["us-east-1"], "state"), "not proven");
 }
 
@@ -361,7 +364,8 @@ TEST_F(ExecutorTest, AFenceThatIsWaitedForHoldsEverythingUntilItGivesProof) {
   ActProcess& process = Begin(PlanKind::kFailover);
   ASSERT_FALSE(Ends(10min));
   EXPECT_EQ(Stored(world_)->state, ExecutionState::kWaiting);
-  EXPECT_THAT(Stored(world_)->waiting_for, HasSubstr("step 'stop-instance': 'us-east-1' is not proven to be stopped: its fence command ended with 1"));
+  EXPECT_THAT(Stored(world_)->waiting_for,
+              HasSubstr("step 'stop-instance': 'us-east-1' is not proven to be stopped: its fence command ended with 1"));
   EXPECT_THAT(Stored(world_)->waiting_for, HasSubstr("lifeboat executions resume"));
   EXPECT_EQ(world_.west.promotions, 0);
   EXPECT_EQ(process.Count("freeze@us-west-2"), 0);
@@ -719,6 +723,26 @@ TEST_F(ExecutorTest, ADivergedCopyThatCannotBeRewoundIsCopiedAfreshAfterItWasSav
   EXPECT_EQ(world_.east.saved_ids.size(), 2u);
   EXPECT_FALSE(world_.east.unsaved_loss);
   EXPECT_EQ(NumberAt(Stored(world_)->facts["divergence"], "commits"), 2u);
+}
+
+TEST_F(ExecutorTest, ARejoinAfterARewindThatWasCutShortFindsWhatWasSavedAndTakesAFreshCopy) {
+  Begin(PlanKind::kRejoin);
+  // Given a data directory that an earlier rejoin's pg_rewind left half-way: it holds history files of the primary's.
+  FakeServer& east = world_.east;
+  east.last_saved.emplace();
+  east.last_saved->commits = 2;
+  east.last_saved->saved_in = "/ledger/x-before";
+  for (const WalEntry& entry : east.wal) east.saved_ids.insert(entry.id);
+  east.cluster_state = kHalfRewound;
+  east.forks = world_.west.forks;
+  east.control_timeline = world_.west.timeline;
+  // When
+  ASSERT_TRUE(Ends());
+  // Then it does not take the half of the new history for its own.
+  EXPECT_EQ(Stored(world_)->state, ExecutionState::kDone) << Stored(world_)->reason;
+  EXPECT_EQ(east.copies, 1);
+  EXPECT_EQ(TextAt(Stored(world_)->facts["divergence"], "saved_in"), "/ledger/x-before");
+  EXPECT_THAT(Step("rebuild").outcome, HasSubstr("an earlier rewind of it was interrupted"));
 }
 
 /// Two promotions at one position, neither of which knew of the other: east's, and west's, which was promoted once more since.

@@ -3,12 +3,13 @@
 #include <boost/asio/this_coro.hpp>
 #include <map>
 
-#include "base/seeded_bug.h"
 #include <memory>
+#include "base/seeded_bug.h"
 
 #include "act/fence_step.h"
 #include "act/plan.h"
 #include "base/spawn.h"
+#include "model/control_state.h"
 #include "model/database_state.h"
 #include "ports/bell.h"
 
@@ -377,7 +378,8 @@ Answer CompareStandbys(StepContext c) {
     said += "holds WAL up to " + flushed->Text();
     // Only a proven copy of this history counts: the position of any other means nothing here.
     const bool able = item->IsCandidate(region) && !FlagAt(*answer, "detached") && FlagAt(*answer, "guard") &&
-                      TextAt(*answer, "system_id") == here.system_id.text && NumberAt(*answer, "timeline") >= here.timeline.value_or(0);
+                      TextAt(*answer, "system_id") == here.system_id.text &&
+                      NumberAt(*answer, "timeline") >= here.timeline.value_or(0);
     if (!able) said += ", but may not take over";
     if (able && *flushed > most) {
       most = *flushed;
@@ -453,7 +455,8 @@ Task<Result<bool>> IsOneTimeline(StepContext c, std::uint64_t timeline) {
 }
 
 /// Two promotions that did not know of each other give their timelines the same number: told apart by where each left the one
-/// before it, and where that is one position too, by how each begins. Nothing: up to the lower of the two numbers it is one history.
+/// before it, and where that is one position too, by how each begins. Nothing: up to the lower of the two numbers it is one
+/// history.
 Task<Result<std::optional<std::string>>> ForkOfNamesakes(StepContext c, std::uint64_t old_timeline, std::uint64_t new_timeline) {
   std::optional<Lsn> fork;
   for (std::uint64_t timeline = std::min(old_timeline, new_timeline); timeline > 1; --timeline) {
@@ -504,6 +507,18 @@ Answer Salvage(StepContext c) {
   }
   const std::uint64_t old_timeline = NumberAt(identity, "timeline");
   const std::uint64_t new_timeline = NumberAt(identity, "primary_timeline");
+  if (FlagAt(identity, "half_rewound")) {
+    // Its timelines say nothing any more: what the earlier rejoin saved is looked up.
+    Json parameters = {{"timeline", old_timeline}, {"fork", Lsn{}.Text()}, {"execution", c.execution.id.text}};
+    auto saved = co_await c.Ask(c.execution.source, "salvage", parameters);
+    if (!saved.ok()) co_return saved.error();
+    c.record.result = *saved;
+    c.record.result["diverged"] = true;
+    c.record.result["outcome"] = "an earlier rejoin saved " + std::to_string(NumberAt(*saved, "commits")) + " commits in " +
+                                 TextAt(*saved, "saved_in") + ", and its rewind was interrupted";
+    c.execution.facts["divergence"] = *saved;
+    co_return Done();
+  }
   auto fork = co_await ForkFrom(c, old_timeline, new_timeline);
   if (!fork.ok()) co_return fork.error();
   if (!*fork) {
@@ -539,7 +554,10 @@ Answer Rebuild(StepContext c) {
   }
   std::string why = "there was no data directory";
   if (namesakes) {
-    why = "its timeline " + std::to_string(NumberAt(salvage, "namesakes")) + " is another one than the primary's of the same number";
+    why =
+        "its timeline " + std::to_string(NumberAt(salvage, "namesakes")) + " is another one than the primary's of the same number";
+  } else if (FlagAt(identity, "half_rewound")) {
+    why = "an earlier rewind of it was interrupted";
   } else if (later) {
     why = "it is on timeline " + std::to_string(NumberAt(identity, "timeline")) + " by a promotion of its own";
   } else if (FlagAt(identity, "has_data")) {
@@ -700,6 +718,7 @@ Task<Result<Json>> IdentifyRejoin(ActDoors& doors, RegionName region, RegionName
   identity["has_data"] = true;
   identity["held"] = NumberAt(*look, "held");
   identity["timeline"] = timeline;
+  identity["half_rewound"] = TextAt(control, "cluster_state") == kHalfRewound;
   identity["system_id"] = TextAt(control, "system_id");
   // A copy that is trusted and streams from the primary needs no rejoin; a detached one is never taken at its word.
   identity["follows"] = here.IsStandby() && here.upstream == HostOf(doors, primary) && !FlagAt(*look, "detached", true);

@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "fakes/virtual_time.h"
+#include "model/control_state.h"
 #include "ports/bell.h"
 #include "ports/database.h"
 
@@ -75,11 +76,11 @@ class FakeServer {
   // ---- faults ----
   bool start_fails = false;
   bool rewind_fails = false;
-  bool forgets_signs = false;  ///< the WAL in which its timelines begin has been recycled
-  bool hung = false;    ///< answers no query
-  Duration client_delay{0};     ///< how much longer a client's commit takes
+  bool forgets_signs = false;    ///< the WAL in which its timelines begin has been recycled
+  bool hung = false;             ///< answers no query
+  Duration client_delay{0};      ///< how much longer a client's commit takes
   bool refuses_clients = false;  ///< clients get errors, while agents and standbys are served
-  bool frozen = false;  ///< its whole machine stands still: nothing of it runs, its processes are there
+  bool frozen = false;           ///< its whole machine stands still: nothing of it runs, its processes are there
   /// The gate in the server (docs/lease.md section 6): whether a commit passes at this moment. None: no gate is loaded.
   std::function<bool()> gate_is_open;
 
@@ -92,6 +93,7 @@ class FakeServer {
   int salvages = 0;
   bool unsaved_loss = false;  ///< divergent WAL was destroyed unsaved (G4)
   std::set<std::uint64_t> saved_ids;
+  std::optional<Divergence> last_saved;  ///< the newest of its ledger
 
   [[nodiscard]] bool PostmasterRuns() const { return mode != ServerMode::kDown; }
   [[nodiscard]] bool ProcessesLive() const { return PostmasterRuns() || (strays && !strays_unseen); }
@@ -290,7 +292,8 @@ class FakeDatabase final : public Database {
     co_await clock_.Sleep(server_.hung || server_.frozen ? timeout : server_.times.query);
     DatabaseState state;
     state.process_alive = server_.ProcessesLive();
-    const bool answers = !server_.hung && !server_.frozen && (server_.mode == ServerMode::kPrimary || server_.mode == ServerMode::kStandby);
+    const bool answers =
+        !server_.hung && !server_.frozen && (server_.mode == ServerMode::kPrimary || server_.mode == ServerMode::kStandby);
     if (!answers) {
       state.problem = server_.mode == ServerMode::kStarting ? "the database system is starting up"
                       : server_.hung                        ? "no answer in time"
@@ -318,7 +321,8 @@ class FakeDatabase final : public Database {
 
   Task<Result<Lsn>> FlushedPosition(Duration timeout) override {
     co_await clock_.Sleep(server_.hung || server_.frozen ? timeout : server_.times.query);
-    if (server_.hung || server_.frozen || server_.mode != ServerMode::kPrimary) co_return RetryLater("the database does not answer");
+    if (server_.hung || server_.frozen || server_.mode != ServerMode::kPrimary)
+      co_return RetryLater("the database does not answer");
     co_return server_.End();
   }
 
@@ -355,7 +359,8 @@ class FakeDatabase final : public Database {
     for (std::size_t at = server_.replayed; at-- > 0;) {
       const WalEntry& entry = server_.wal[at];
       const auto space = entry.text.find(' ');
-      if (entry.kind == "mark") co_return PromotionMark{entry.epoch, entry.text.substr(0, space), RegionName(entry.text.substr(space + 1))};
+      if (entry.kind == "mark")
+        co_return PromotionMark{entry.epoch, entry.text.substr(0, space), RegionName(entry.text.substr(space + 1))};
     }
     co_return NotFound("no promotion mark yet");
   }
@@ -421,6 +426,7 @@ class FakeDatabase final : public Database {
   Task<Result<Unit>> StartPrimary(Duration timeout) override {
     if (server_.mode == ServerMode::kPrimary) co_return Done();
     if (server_.ProcessesLive()) co_return Refused("processes of the database are alive");
+    if (server_.cluster_state == kHalfRewound) co_return Refused("a rewind of it was interrupted");
     // A copy that last ran as a standby is started as one and promoted: only so does it begin a timeline of its own.
     if (server_.cluster_state == "in archive recovery") {
       const Instant began = clock_.Now();
@@ -443,6 +449,7 @@ class FakeDatabase final : public Database {
   Task<Result<Unit>> StartStandby(Upstream upstream, Duration timeout) override {
     if (server_.mode == ServerMode::kPrimary || server_.strays) co_return Refused("a primary runs here");
     if (!server_.has_data) co_return Fail("there is no data directory");
+    if (server_.cluster_state == kHalfRewound) co_return Refused("a rewind of it was interrupted");
     server_.fence = true;
     server_.upstream = upstream.address.host;
     co_await clock_.Sleep(1ms);
@@ -512,6 +519,10 @@ class FakeDatabase final : public Database {
   Task<Result<Divergence>> SaveDivergence(Timeline, Lsn fork, std::string folder, Duration) override {
     if (server_.ProcessesLive()) co_return Refused("the server runs");
     co_await clock_.Sleep(20ms);
+    if (server_.cluster_state == kHalfRewound) {
+      if (!server_.last_saved) co_return Fail("a rewind was interrupted, and nothing saved before it is found");
+      co_return *server_.last_saved;
+    }
     Divergence divergence;
     divergence.fork = divergence.end = fork;
     for (const WalEntry& entry : server_.wal) {
@@ -521,19 +532,25 @@ class FakeDatabase final : public Database {
       server_.saved_ids.insert(entry.id);
     }
     if (divergence.Diverged()) divergence.saved_in = folder;
+    if (divergence.Diverged()) server_.last_saved = divergence;
     ++server_.salvages;
     co_return divergence;
   }
 
   Task<Result<Unit>> Rewind(Upstream source, Duration) override {
     if (server_.ProcessesLive()) co_return Refused("the server runs");
-    co_await clock_.Sleep(100ms);
+    if (server_.cluster_state == kHalfRewound) co_return Fail("an earlier rewind was interrupted");
+    co_await clock_.Sleep(50ms);
     if (server_.rewind_fails) co_return Fail("pg_rewind: could not find common ancestor");
     FakeServer* from = server_.world().ByHost(source.address.host);
     if (!from || from->mode != ServerMode::kPrimary) co_return RetryLater("the source does not run");
     std::size_t common = 0;
     while (common < std::min(server_.wal.size(), from->wal.size()) && server_.wal[common].id == from->wal[common].id) ++common;
     Drop(common);
+    // Half-way: who is killed here leaves a directory whose history is not its own any more.
+    server_.cluster_state = kHalfRewound;
+    server_.forks = from->forks;
+    co_await clock_.Sleep(50ms);
     server_.timeline = common == 0 ? 1 : server_.wal.back().timeline;
     server_.control_timeline = from->timeline;
     server_.cluster_state = "in archive recovery";
@@ -554,6 +571,7 @@ class FakeDatabase final : public Database {
     server_.wal = from->wal;
     server_.timeline = server_.control_timeline = from->timeline;
     server_.forks = from->forks;
+    server_.cluster_state = "in archive recovery";
     server_.fence = true;
     ++server_.copies;
     co_return Done();
@@ -612,7 +630,8 @@ class FakeDatabase final : public Database {
 
   Task<Result<Unit>> Write(std::string kind, Epoch epoch, std::uint64_t sequence, std::string text, bool once) {
     co_await clock_.Sleep(server_.times.query);
-    if (server_.hung || server_.frozen || server_.mode != ServerMode::kPrimary) co_return RetryLater("the database does not accept writes");
+    if (server_.hung || server_.frozen || server_.mode != ServerMode::kPrimary)
+      co_return RetryLater("the database does not accept writes");
     if (once) {
       for (const WalEntry& entry : server_.wal) {
         if (entry.kind == kind) co_return Done();

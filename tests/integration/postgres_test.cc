@@ -16,6 +16,7 @@
 
 #include "adapters/postgres/postgres_database.h"
 #include "adapters/system/processes.h"
+#include "model/control_state.h"
 #include "support/real_postgres.h"
 
 namespace lifeboat::postgres {
@@ -718,6 +719,27 @@ TEST_F(RejoinTest, AnotherSystemIsNeverRewoundToNorCopied) {
   EXPECT_EQ(Must(ours.door->ReadControl()).system_id, before);
   EXPECT_TRUE(*Await(ours.door->HasFence()));
   EXPECT_FALSE(fs::exists(ours.server.data_directory + ".copying"));
+}
+
+TEST_F(RejoinTest, WhatWasSavedBeforeARewindThatWasCutShortIsFoundByTheNextRejoin) {
+  Diverge(7);
+  const Divergence saved = Must(old_.door->SaveDivergence(1, fork_, ledger_, kTime));
+  // Given what a pg_rewind that was cut short leaves: empty files of the primary's timeline, and none of its own.
+  ASSERT_TRUE(DataDirectory(old_.server.data_directory).SetSettingsAside());
+  const fs::path wal = fs::path(old_.server.data_directory) / "pg_wal";
+  std::ofstream(wal / "00000002.history").flush();
+  for (const fs::directory_entry& entry : fs::directory_iterator(wal)) {
+    if (entry.is_regular_file()) fs::resize_file(entry.path(), 0);
+  }
+  EXPECT_EQ(Must(old_.door->ReadControl()).cluster_state, kHalfRewound);
+  // When the next rejoin asks, under an execution of its own
+  const std::string next = (fs::path(ledger_).parent_path() / "x-2").string();
+  const Divergence found = Must(old_.door->SaveDivergence(2, Lsn{}, next, kTime));
+  EXPECT_EQ(found.saved_in, saved.saved_in);
+  EXPECT_EQ(found.commits, 7U);
+  // And where the ledger is gone, nobody goes on.
+  fs::remove_all(ledger_);
+  EXPECT_FALSE(Await(old_.door->SaveDivergence(2, Lsn{}, next, kTime)));
 }
 
 TEST_F(RejoinTest, AHalfRewoundDirectoryIsNotStartedAndACopyReplacesIt) {

@@ -167,21 +167,47 @@ Result<Divergence> CopyAll(const DivergentWal& wal, const std::string& folder, D
 
 }  // namespace
 
-std::optional<Divergence> FindSaved(const DivergentWal& wal, const std::string& folder) {
+namespace {
+
+/// The manifest of a folder that is whole: each file that it names is there in its size.
+std::optional<Json> WholeManifest(const std::string& folder) {
   const Result<std::string> text = ReadSmallFile(folder + "/" + kManifest, 64U << 20U);
   if (!text) return std::nullopt;
   const Result<Json> manifest = ParseJson(*text, "manifest");
+  if (!manifest) return std::nullopt;
+  for (const Json& file : MemberAt(*manifest, "files")) {
+    std::error_code error;
+    if (fs::file_size(folder + "/" + TextAt(file, "name"), error) != NumberAt(file, "bytes") || error) return std::nullopt;
+  }
+  return *manifest;
+}
+
+}  // namespace
+
+std::optional<Divergence> FindSaved(const DivergentWal& wal, const std::string& folder) {
+  const std::optional<Json> manifest = WholeManifest(folder);
   if (!manifest) return std::nullopt;
   Divergence saved = DivergenceFromJson(MemberAt(*manifest, "divergence"));
   if (TextAt(*manifest, "system_id") != wal.system_id.text || NumberAt(*manifest, "timeline") != wal.timeline ||
       saved.fork != wal.fork || saved.end != wal.end) {
     return std::nullopt;
   }
-  for (const Json& file : MemberAt(*manifest, "files")) {
-    std::error_code error;
-    if (fs::file_size(folder + "/" + TextAt(file, "name"), error) != NumberAt(file, "bytes") || error) return std::nullopt;
-  }
   return saved;
+}
+
+std::optional<Divergence> FindNewestSaved(const SystemId& system_id, const std::string& ledger) {
+  std::optional<Divergence> newest;
+  fs::file_time_type newest_at = fs::file_time_type::min();
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(ledger, error)) {
+    const fs::file_time_type at = fs::last_write_time(entry.path() / kManifest, error);
+    if (error || at <= newest_at) continue;
+    const std::optional<Json> manifest = WholeManifest(entry.path().string());
+    if (!manifest || TextAt(*manifest, "system_id") != system_id.text) continue;
+    newest = DivergenceFromJson(MemberAt(*manifest, "divergence"));
+    newest_at = at;
+  }
+  return newest;
 }
 
 Timeline NewestTimeline(const std::string& wal_folder, Timeline known) {

@@ -7,6 +7,7 @@
 #include "adapters/postgres/divergence_archive.h"
 #include "adapters/system/files.h"
 #include "adapters/system/processes.h"
+#include "model/control_state.h"
 
 namespace lifeboat::postgres {
 
@@ -236,9 +237,13 @@ Task<Result<ControlData>> PostgresDatabase::ReadControl() {
   if (!control) co_return control.error();
   // SAFETY: until the first checkpoint of a timeline pg_control names the one before it: the end of the WAL would be looked for
   // there, and every commit of the new timeline would count as never made.
-  auto look = [folder = data_.WalFolder(), known = control->data.timeline]() -> Result<Timeline> { return NewestTimeline(folder, known); };
+  auto look = [folder = data_.WalFolder(), known = control->data.timeline]() -> Result<Timeline> {
+    return NewestTimeline(folder, known);
+  };
   const Result<Timeline> newest = co_await OnPool(std::move(look), Deadline(kLookTime));
   if (newest) control->data.timeline = *newest;
+  // What pg_control says of a directory that pg_rewind left half-way is neither the old state nor the new one.
+  if (data_.IsHalfRewound()) control->data.cluster_state = kHalfRewound;
   co_return control->data;
 }
 

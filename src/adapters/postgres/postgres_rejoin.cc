@@ -1,6 +1,8 @@
 // Rejoining a stopped server: what it wrote beyond the fork is saved first (SaveDivergence), and only then thrown away
 // (Rewind or CopyFrom). None of it touches a directory in which a process lives.
 
+#include <filesystem>
+
 #include "adapters/postgres/divergence_archive.h"
 #include "adapters/postgres/postgres_database.h"
 
@@ -60,6 +62,18 @@ Task<Result<Divergence>> PostgresDatabase::SaveDivergence(Timeline timeline, Lsn
   if (!data_.Processes().empty()) co_return StillAlive("the divergent WAL is not saved");
   Result<ControlFile> control = co_await ReadControlFile(data_.path(), deadline.Left());
   if (!control) co_return control.error();
+  if (data_.IsHalfRewound()) {
+    // SAFETY: its WAL is not its own any more. What diverged was saved before the rewind began, or nobody may go on.
+    auto find = [system = control->data.system_id, folder]() -> Result<std::optional<Divergence>> {
+      return FindNewestSaved(system, std::filesystem::path(folder).parent_path().string());
+    };
+    Result<std::optional<Divergence>> before = co_await OnPool(std::move(find), deadline);
+    if (!before) co_return before.error();
+    if (*before) co_return std::move(**before);
+    co_return Fail("a rewind of '" + data_.path() + "' was interrupted, and the ledger beside '" + folder +
+                       "' does not hold what it had saved before",
+                   "bring the ledger's folder back, or move the data directory away by hand");
+  }
   const WalReader wal(executor_, settings_.bin_directory, data_.WalFolder(), control->geometry);
   // A standby may have ended before the fork, in a segment before the fork's: then its last checkpoint is where to look.
   const bool has_fork = wal.HasSegment(timeline, SegmentOf(Lsn{fork.bytes - 1}, wal.geometry()));
