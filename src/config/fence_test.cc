@@ -66,7 +66,8 @@ TEST(LoadFence, RefusesWhatCouldNotWork) {
   EXPECT_THAT(ErrorOf("    fence: {command: /usr/local/sbin/stop}\n"), HasSubstr("must be a list of texts"));
   EXPECT_THAT(ErrorOf("    fence: {command: [/s], timeout: 100ms}\n"), HasSubstr("must lie between 1s and 10min, not '100ms'"));
   EXPECT_THAT(ErrorOf("    fence: {command: [/s], on_failure: maybe}\n"), HasSubstr("must be one of 'go-on', 'wait'"));
-  EXPECT_THAT(ErrorOf("", "    fence: {command: [/s]}\n"), HasSubstr("'fence' of region 'eu-west-1' stands in a region without a server of its own"));
+  EXPECT_THAT(ErrorOf("", "    fence: {command: [/s]}\n"),
+              HasSubstr("'fence' of region 'eu-west-1' stands in a region without a server of its own"));
 }
 
 }  // namespace

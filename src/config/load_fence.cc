@@ -31,14 +31,18 @@ void CheckFences(const Document& document, const Settings& settings, Problems& p
       problems.Add(document.Line(At(region, key)), document.Label(At(region, key)) + " " + what, hint);
     };
     if (!r.database && document.Valid(At(region, "kind"))) {
-      complain("fence", "stands in a region without a server of its own", "an external fence stops the instance that a 'database' section describes");
+      complain("fence", "stands in a region without a server of its own",
+               "an external fence stops the instance that a 'database' section describes");
     }
     // SAFETY: it stops an instance: it is the one program that is meant, whatever PATH an agent was started with.
     if (!r.fence->command.empty() && !r.fence->command.front().starts_with('/')) {
-      complain("fence.command", "begins with '" + r.fence->command.front().substr(0, 80) + "', which is no absolute path", "name the program by its whole path");
+      complain("fence.command", "begins with '" + r.fence->command.front().substr(0, 80) + "', which is no absolute path",
+               "name the program by its whole path");
     }
-    if (document.Valid(At(region, "fence.timeout")) && (r.fence->timeout < kShortestTimeout || r.fence->timeout > kLongestTimeout)) {
-      complain("fence.timeout", "must lie between 1s and 10min, not '" + document.Valid(At(region, "fence.timeout")).value_or("") + "'",
+    if (document.Valid(At(region, "fence.timeout")) &&
+        (r.fence->timeout < kShortestTimeout || r.fence->timeout > kLongestTimeout)) {
+      complain("fence.timeout",
+               "must lie between 1s and 10min, not '" + document.Valid(At(region, "fence.timeout")).value_or("") + "'",
                "a takeover lasts that much longer where the fence does not answer");
     }
   }

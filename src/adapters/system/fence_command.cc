@@ -39,7 +39,8 @@ std::string LastLineOf(const std::string& printed) {
   const std::size_t end = printed.find_last_not_of(" \t\r\n");
   if (end == std::string::npos) return {};
   const std::size_t begin = printed.find_last_of('\n', end);
-  std::string line = printed.substr(begin == std::string::npos ? 0 : begin + 1, end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+  std::string line =
+      printed.substr(begin == std::string::npos ? 0 : begin + 1, end - (begin == std::string::npos ? 0 : begin + 1) + 1);
   if (line.size() > kMostSaid) line.resize(kMostSaid);
   for (char& c : line) {
     if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) c = '?';
@@ -47,7 +48,8 @@ std::string LastLineOf(const std::string& printed) {
   return line;
 }
 
-FenceCommand::FenceCommand(boost::asio::any_io_executor io, std::string service, RegionName by, std::map<RegionName, Target> targets, Log log)
+FenceCommand::FenceCommand(boost::asio::any_io_executor io, std::string service, RegionName by,
+                           std::map<RegionName, Target> targets, Log log)
     : io_(std::move(io)), service_(std::move(service)), by_(std::move(by)), targets_(std::move(targets)), log_(std::move(log)) {}
 
 Task<Result<std::string>> FenceCommand::Stop(FenceOrder order) {
@@ -55,8 +57,10 @@ Task<Result<std::string>> FenceCommand::Stop(FenceOrder order) {
   if (found == targets_.end()) co_return RetryLater("no fence command is configured for '" + order.region.text + "'");
   const Target& target = found->second;
   const auto problems = co_await Look();
-  if (const std::string& problem = problems.at(order.region); !problem.empty()) co_return RetryLater("its fence command cannot be run: " + problem);
-  // SAFETY: a run that this agent left behind must not stop an instance long after the takeover that wanted it: it has an end of its own.
+  if (const std::string& problem = problems.at(order.region); !problem.empty())
+    co_return RetryLater("its fence command cannot be run: " + problem);
+  // SAFETY: a run that this agent left behind must not stop an instance long after the takeover that wanted it: it has an end of
+  // its own.
   const auto limit = std::chrono::ceil<std::chrono::seconds>(target.timeout + kGrace).count();
   std::vector<std::string> argv = {"timeout", "--signal=KILL", std::to_string(limit)};
   argv.insert(argv.end(), target.command.begin(), target.command.end());

@@ -58,7 +58,8 @@ TEST_F(FenceCommandTest, ExitCodeZeroAloneIsProofAndItsLastLineIsKept) {
 }
 
 TEST_F(FenceCommandTest, KnowsWhatItIsAskedForAndByWhom) {
-  FenceCommand fence = Make({Script("echo \"$1 $LIFEBOAT_REGION $LIFEBOAT_SERVICE $LIFEBOAT_EPOCH $LIFEBOAT_EXECUTION $LIFEBOAT_BY\""), "i 0"});
+  FenceCommand fence =
+      Make({Script("echo \"$1 $LIFEBOAT_REGION $LIFEBOAT_SERVICE $LIFEBOAT_EPOCH $LIFEBOAT_EXECUTION $LIFEBOAT_BY\""), "i 0"});
   const auto stopped = Stop(fence);
   ASSERT_TRUE(stopped.ok()) << stopped.error().Text();
   EXPECT_EQ(*stopped, "i 0 us-east-1 orders 7 x-1 us-west-2");
