@@ -148,7 +148,8 @@ Task<Result<Unit>> RegionHand::SeeHistory(Json parameters, DatabaseState state, 
   const auto fork = Lsn::Parse(TextAt(parameters, "fork"));
   if (*state.timeline + 1 == asked && fork && *state.flushed <= *fork) co_return Done();
   co_return Refused("'" + self_.text + "' is on timeline " + std::to_string(*state.timeline) + " and holds WAL up to " +
-                        state.flushed->Text() + ", which is not known to be part of the history of timeline " + std::to_string(asked),
+                        state.flushed->Text() + ", which is not known to be part of the history of timeline " +
+                        std::to_string(asked),
                     "lifeboat rejoin " + self_.text);
 }
 
@@ -176,10 +177,15 @@ Task<Result<Unit>> RegionHand::OpenUnder(Epoch epoch, Duration timeout) {
   if (!prepared.ok()) co_return prepared.error();
   const DatabaseState state = co_await doors_.database->Observe(timeout);
   if (state.IsWritable()) co_return Done();
+  // SAFETY: a database that hangs is looked at for long; whoever took over meanwhile has made a standby of this one.
+  if (!doors_.lease.Holds(epoch))
+    co_return RetryLater("the lease of epoch " + std::to_string(epoch.number) + " is not valid at this moment");
   // Stopped half-way, or restarted by somebody as a standby: this region holds the lease, so it may be started anew.
   if (state.process_alive) {
     auto ended = co_await doors_.database->KillAll(timeout);
     if (!ended.ok()) co_return ended.error();
+    prepared = co_await doors_.lease.PrepareToWrite(epoch);
+    if (!prepared.ok()) co_return prepared.error();
   }
   co_return co_await doors_.database->StartPrimary(timeout);
 }

@@ -358,7 +358,8 @@ Task<Result<Unit>> LeaseKeeper::Release(Epoch epoch, RegionName heir, std::strin
   if (!item || item->epoch != epoch || item->holder != options_.self) {
     co_return Refused("this region does not hold epoch " + std::to_string(epoch.number));
   }
-  // Tried before, perhaps by an earlier run: the guard may know the next epoch by now and refuses this one's; below it is asked again.
+  // Tried before, perhaps by an earlier run: the guard may know the next epoch by now and refuses this one's; below it is asked
+  // again.
   const bool again = lease_.record().released >= epoch;
   if (guard_ && options_.automation == Automation::kAct && !again) {
     auto forbidden = co_await guard_->Forbid(epoch, kForbidTimeout);
@@ -368,9 +369,9 @@ Task<Result<Unit>> LeaseKeeper::Release(Epoch epoch, RegionName heir, std::strin
   auto saved = co_await SaveRecord();
   if (!saved.ok()) co_return saved.error();
   if (guard_ && options_.automation == Automation::kAct) {
-    // SAFETY: a permission of this epoch that was on its way may have armed the guard again since, and another may still arrive. By the
-    // next epoch's number none of this one is granted any more, whenever it arrives; whoever goes on here does so under that one
-    // (LeaseKeeperRelease.APermissionThatWasOnItsWayOpensNothingOfAReleasedEpoch).
+    // SAFETY: a permission of this epoch that was on its way may have armed the guard again since, and another may still arrive. By
+    // the next epoch's number none of this one is granted any more, whenever it arrives; whoever goes on here does so under that
+    // one (LeaseKeeperRelease.APermissionThatWasOnItsWayOpensNothingOfAReleasedEpoch).
     auto ended = co_await guard_->Forbid(Next(epoch), kForbidTimeout);
     if (!ended.ok()) co_return ended.error();
   }
@@ -421,12 +422,18 @@ Task<Result<Unit>> LeaseKeeper::PrepareToWrite(Epoch epoch) {
   const bool binds = promised && !IsOver(*promised, clock_.Now()) && !SEEDED_BUG(kPromotionNotLookedAtAgain);
   if (binds) co_return RetryLater("this region's own promise to an earlier holder still binds it");
   if (lease_.EarlierRunBinds(clock_.Now(), epoch))
-    co_return RetryLater("an earlier run of this agent may have promised to an earlier holder, and that word still binds this region");
+    co_return RetryLater(
+        "an earlier run of this agent may have promised to an earlier holder, and that word still binds this region");
   lease_.NoteHeld(epoch);
   auto saved = co_await SaveRecord();
   if (!saved.ok()) co_return saved.error();
   // SAFETY: nothing becomes writable that no guard would stop.
-  co_return co_await FeedGuard();
+  auto fed = co_await FeedGuard();
+  if (!fed.ok()) co_return fed;
+  // SAFETY: disk and guard may have taken their time, and the lease may have gone to somebody else meanwhile.
+  if (!Holds(epoch))
+    co_return RetryLater("the lease of epoch " + std::to_string(epoch.number) + " has ended while it was prepared for");
+  co_return Done();
 }
 
 Task<Result<Json>> LeaseKeeper::OnReseed(Epoch epoch, Incarnation incarnation, RegionName holder) {
@@ -440,7 +447,8 @@ Task<Result<Json>> LeaseKeeper::OnReseed(Epoch epoch, Incarnation incarnation, R
     lease_.NoteReseed(epoch, incarnation);
     auto saved = co_await SaveRecord();
     if (!saved.ok()) co_return saved.error();
-    log_.Warn("the store is reseeded: every lower epoch is refused from now on", {{"epoch", epoch.number}, {"holder", holder.text}});
+    log_.Warn("the store is reseeded: every lower epoch is refused from now on",
+              {{"epoch", epoch.number}, {"holder", holder.text}});
   }
   changed_();
   co_return ToJson(lease_.record());

@@ -21,12 +21,15 @@ const RegionName kWest("us-west-2");
 /// The guard, and what arrives at it right after it has been told to end the server.
 class GuardWithLateMessages final : public Guard {
  public:
-  GuardWithLateMessages(Clock& clock, FakeGuardProcess& process) : inner_(clock, process) {}
+  GuardWithLateMessages(Clock& clock, FakeGuardProcess& process) : clock_(clock), inner_(clock, process) {}
+  Duration permit_takes{0};  ///< how late its answer to a permission comes
   std::function<void()> after_forbid;
   std::vector<Epoch> forbidden;
 
   Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration length, Duration timeout) override {
-    co_return co_await inner_.Permit(epoch, deadline, length, timeout);
+    auto permitted = co_await inner_.Permit(epoch, deadline, length, timeout);
+    co_await clock_.Sleep(permit_takes);
+    co_return permitted;
   }
   Task<Result<Unit>> Forbid(Epoch epoch, Duration timeout) override {
     forbidden.push_back(epoch);
@@ -39,6 +42,7 @@ class GuardWithLateMessages final : public Guard {
   Task<GuardState> Look(Duration timeout) override { co_return co_await inner_.Look(timeout); }
 
  private:
+  Clock& clock_;
   FakeGuard inner_;
 };
 
@@ -49,7 +53,8 @@ class LeaseKeeperTest : public ::testing::Test {
     Run(LeaseKeeperTest& test, const RegionName& self, std::optional<AgentRecord> record, Automation automation)
         : time(test.time_), peers(self, test.clock_, test.hub_), store(io.get_executor(), test.clock_, test.server_, 2ms) {
       time.Attach(io);
-      const LeaseKeeper::Options options{self, AgentId(self.text + "-run-2"), "orders", LeaseSettings{}, automation, 0s, "/state/record.json"};
+      const LeaseKeeper::Options options{self, AgentId(self.text + "-run-2"), "orders", LeaseSettings{}, automation,
+                                         0s,   "/state/record.json"};
       keeper = std::make_unique<LeaseKeeper>(
           io.get_executor(), options, std::move(record),
           LeaseKeeper::Doors{test.clock_, store, test.files_, peers, &test.guard_, [] { return true; }, [] {}}, Log());
@@ -122,8 +127,9 @@ TEST_F(LeaseKeeperRelease, APermissionThatWasOnItsWayOpensNothingOfAReleasedEpoc
   // given: a permission that left before the release, and arrives once nothing of the server is left
   const auto late = [&] {
     const Permission permission{Epoch{1}, clock_.Now() + 2s, 3s};
-    return process_.core().Consider(permission, clock_.Now()) == GuardAnswer::kDone ? process_.core().Permit(permission, clock_.Now())
-                                                                                    : GuardAnswer::kLowerEpoch;
+    return process_.core().Consider(permission, clock_.Now()) == GuardAnswer::kDone
+               ? process_.core().Permit(permission, clock_.Now())
+               : GuardAnswer::kLowerEpoch;
   };
   guard_.after_forbid = [&] { EXPECT_EQ(late(), GuardAnswer::kDone) << "the guard cannot know yet"; };
   // when
@@ -168,6 +174,18 @@ TEST_F(LeaseKeeperRelease, WhoseHeirDoesNotComeIsGoneOnWithUnderTheNextEpoch) {
   EXPECT_EQ(process_.core().permission()->epoch, Epoch{2});
 }
 
+TEST_F(LeaseKeeperTest, ALeaseThatEndsWhileItIsPreparedForOpensNothing) {
+  const auto run = Holder();
+  ASSERT_TRUE(run->keeper->Holds(Epoch{1}));
+  // when: the word of the guard takes longer than the lease has left, and nothing renews it
+  guard_.permit_takes = 4s;
+  const auto prepared = run->Await(run->keeper->PrepareToWrite(Epoch{1}));
+  // then: somebody else may have taken over by now
+  ASSERT_FALSE(prepared.ok());
+  EXPECT_EQ(prepared.error().retry, Retry::kRetry);
+  EXPECT_THAT(prepared.error().message, HasSubstr("has ended while"));
+}
+
 TEST_F(LeaseKeeperTest, ARunThatFindsItselfTheHolderOpensNothingWhileItsOwnPromiseBindsIt) {
   // given: an earlier run of this region claimed epoch 2 and died before it heard so; this one has read nothing yet, and gives the
   // holder of epoch 1 its word
@@ -194,7 +212,8 @@ TEST_F(LeaseKeeperTest, ARunThatFindsItselfTheHolderOpensNothingWhileItsOwnPromi
 }
 
 TEST_F(LeaseKeeperTest, ARunThatFindsItselfTheHolderOpensNothingWhileThePromiseOfAnEarlierRunMayBindIt) {
-  // given: an earlier run claimed epoch 2 and died before it heard so, the next one gave the holder of epoch 1 its word and died too
+  // given: an earlier run claimed epoch 2 and died before it heard so, the next one gave the holder of epoch 1 its word and died
+  // too
   AgentRecord record;
   record.highest = Epoch{1};
   record.longest_promise = 3s;

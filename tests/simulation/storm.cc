@@ -543,6 +543,7 @@ class Storm {
       w_.ThawMachine(place);
       w_.ThawAgent(place);
       machine.calls_left = 0;
+      machine.freeze_at_route.reset();
       machine.disk = w_.options.disk;
       machine.files.full = false;
       if (machine.server) machine.server->hung = machine.server->start_fails = machine.server->rewind_fails = false;
