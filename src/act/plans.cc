@@ -421,7 +421,8 @@ Already IsFenced(StepContext c) {
   auto look = co_await c.Ask(c.execution.source, "look", Json::object());
   if (!look.ok()) co_return look.error();
   const bool alive = FlagAt(MemberAt(*look, "database"), "process_alive");
-  co_return !alive && (FlagAt(*look, "fence") || !MemberAt(*look, "control").is_object());
+  const bool no_data = !MemberAt(*look, "control").is_object() && TextAt(*look, "control_problem").empty();
+  co_return !alive && (FlagAt(*look, "fence") || no_data);
 }
 
 Answer FenceRegion(StepContext c) {
@@ -691,6 +692,12 @@ Task<Result<Json>> IdentifyRejoin(ActDoors& doors, RegionName region, RegionName
   Json identity = {
       {"primary_system_id", there.system_id.text}, {"primary_timeline", *there.timeline}, {"has_data", false}, {"follows", false}};
   const Json& control = MemberAt(*look, "control");
+  // SAFETY: what could not be read is not "no data": its divergent WAL would be replaced by a copy, unsaved.
+  if (const std::string why = TextAt(*look, "control_problem"); !why.empty()) {
+    co_return RetryLater(
+        "the data directory of '" + region.text + "' is there and cannot be read: " + why,
+        "try again; move it away by hand if it is damaged and is to be replaced, since nothing of it is saved then");
+  }
   if (!control.is_object()) {
     if (here.process_alive)
       co_return Refused("processes live in the data directory of '" + region.text + "', but it has no readable pg_control");

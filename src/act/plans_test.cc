@@ -245,6 +245,15 @@ TEST_F(PreflightTest, ARejoinWithoutADataDirectoryIsACopy) {
   EXPECT_FALSE(FlagAt(*identity, "has_data"));
 }
 
+TEST_F(PreflightTest, ARejoinOfADirectoryThatCannotBeReadIsNotTakenForOneWithoutData) {
+  WestTookOver();
+  world_.east.control_unreadable = true;
+  const auto identity = Rejoin();
+  ASSERT_FALSE(identity.ok());
+  EXPECT_EQ(identity.error().retry, Retry::kRetry);
+  EXPECT_THAT(identity.error().message, ::testing::HasSubstr("pg_controldata did not end in time"));
+}
+
 TEST_F(PreflightTest, ARejoinWaitsForAPrimaryThatServes) {
   WestTookOver();
   world_.shared.valid = false;

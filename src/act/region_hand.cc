@@ -97,6 +97,8 @@ Task<Result<Json>> RegionHand::Look(Json, Duration timeout) {
                          {"timeline", control->timeline},
                          {"checkpoint", control->checkpoint.Text()},
                          {"redo", control->redo.Text()}};
+  } else if (control.error().retry != Retry::kNotFound) {
+    answer["control_problem"] = control.error().message;
   }
   auto fence = co_await doors_.database->HasFence();
   if (fence.ok()) answer["fence"] = *fence;

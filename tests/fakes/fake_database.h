@@ -76,6 +76,7 @@ class FakeServer {
   // ---- faults ----
   bool start_fails = false;
   bool rewind_fails = false;
+  bool control_unreadable = false;
   bool forgets_signs = false;    ///< the WAL in which its timelines begin has been recycled
   bool hung = false;             ///< answers no query
   Duration client_delay{0};      ///< how much longer a client's commit takes
@@ -332,6 +333,7 @@ class FakeDatabase final : public Database {
 
   Task<Result<ControlData>> ReadControl() override {
     if (!server_.has_data) co_return NotFound("there is no data directory");
+    if (server_.control_unreadable) co_return Fail("pg_controldata did not end in time");
     ControlData control;
     control.system_id = server_.system_id;
     control.cluster_state = server_.cluster_state;

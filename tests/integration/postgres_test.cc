@@ -737,9 +737,18 @@ TEST_F(RejoinTest, WhatWasSavedBeforeARewindThatWasCutShortIsFoundByTheNextRejoi
   const Divergence found = Must(old_.door->SaveDivergence(2, Lsn{}, next, kTime));
   EXPECT_EQ(found.saved_in, saved.saved_in);
   EXPECT_EQ(found.commits, 7U);
-  // And where the ledger is gone, nobody goes on.
-  fs::remove_all(ledger_);
+  // And where that folder is gone, nobody goes on, whatever else the ledger holds.
+  fs::rename(ledger_, next);
   EXPECT_FALSE(Await(old_.door->SaveDivergence(2, Lsn{}, next, kTime)));
+}
+
+TEST_F(RejoinTest, ADirectoryThatCannotBeReadIsNotSaidToBeAbsent) {
+  Diverge(1);
+  const fs::path control = fs::path(old_.server.data_directory) / "global" / "pg_control";
+  fs::rename(control, control.string() + ".away");
+  EXPECT_EQ(Await(old_.door->ReadControl()).error().retry, Retry::kFail);
+  const Region nothing = MakeRegion("eu-west-1", lab_.Reserve("eu-west-1"));
+  EXPECT_EQ(Await(nothing.door->ReadControl()).error().retry, Retry::kNotFound);
 }
 
 TEST_F(RejoinTest, AHalfRewoundDirectoryIsNotStartedAndACopyReplacesIt) {

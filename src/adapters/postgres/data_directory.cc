@@ -265,7 +265,18 @@ Result<Unit> DataDirectory::SetSettingsAside() const {
 
 Result<Unit> DataDirectory::BringSettingsBack() const { return CopySettings(path_ + ".settings", path_); }
 
-Result<Unit> DataDirectory::ForgetSettingsAside() const { return RemoveTree(path_ + ".settings"); }
+Result<Unit> DataDirectory::ForgetSettingsAside() const {
+  if (Result<Unit> removed = RemoveTree(path_ + ".settings"); !removed) return removed;
+  return RemoveTree(SalvagedPath());
+}
+
+Result<bool> DataDirectory::HasContent() const {
+  std::error_code error;
+  const bool empty = fs::is_empty(path_, error);
+  if (!error) return !empty;
+  if (error == std::errc::no_such_file_or_directory) return false;
+  return FileError("look at", path_, error.value());
+}
 
 Result<Unit> DataDirectory::RemoveUnfinishedCopy() const { return RemoveTree(CopyingPath()); }
 

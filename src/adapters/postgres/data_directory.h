@@ -74,7 +74,12 @@ class DataDirectory {
   [[nodiscard]] Result<Unit> SetSettingsAside() const;
   /// Copies them back, synced. <data>.settings stays.
   [[nodiscard]] Result<Unit> BringSettingsBack() const;
+  /// And what else was known of a rewind.
   [[nodiscard]] Result<Unit> ForgetSettingsAside() const;
+  /// Holds the folder of the ledger in which this directory's divergent WAL was saved last.
+  [[nodiscard]] std::string SalvagedPath() const { return path_ + ".salvaged"; }
+  /// False: there is no such folder, or nothing is in it. @error kFail: that cannot be told
+  [[nodiscard]] Result<bool> HasContent() const;
 
   // ---- fresh copy ----
 

@@ -195,19 +195,10 @@ std::optional<Divergence> FindSaved(const DivergentWal& wal, const std::string& 
   return saved;
 }
 
-std::optional<Divergence> FindNewestSaved(const SystemId& system_id, const std::string& ledger) {
-  std::optional<Divergence> newest;
-  fs::file_time_type newest_at = fs::file_time_type::min();
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(ledger, error)) {
-    const fs::file_time_type at = fs::last_write_time(entry.path() / kManifest, error);
-    if (error || at <= newest_at) continue;
-    const std::optional<Json> manifest = WholeManifest(entry.path().string());
-    if (!manifest || TextAt(*manifest, "system_id") != system_id.text) continue;
-    newest = DivergenceFromJson(MemberAt(*manifest, "divergence"));
-    newest_at = at;
-  }
-  return newest;
+std::optional<Divergence> FindSavedIn(const SystemId& system_id, const std::string& folder) {
+  const std::optional<Json> manifest = WholeManifest(folder);
+  if (!manifest || TextAt(*manifest, "system_id") != system_id.text) return std::nullopt;
+  return DivergenceFromJson(MemberAt(*manifest, "divergence"));
 }
 
 Timeline NewestTimeline(const std::string& wal_folder, Timeline known) {

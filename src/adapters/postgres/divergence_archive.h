@@ -32,8 +32,8 @@ using GiveUp = std::shared_ptr<std::atomic<bool>>;
 /// What stands in `folder` already, when it is whole and holds all of `wal`. Sizes are compared, not hashes.
 [[nodiscard]] std::optional<Divergence> FindSaved(const DivergentWal& wal, const std::string& folder);
 
-/// The newest folder of `ledger` that is whole and of that system, whatever it holds.
-[[nodiscard]] std::optional<Divergence> FindNewestSaved(const SystemId& system_id, const std::string& ledger);
+/// What stands in `folder`, when it is whole and of that system, whatever it holds.
+[[nodiscard]] std::optional<Divergence> FindSavedIn(const SystemId& system_id, const std::string& folder);
 
 /// The newest timeline of which WAL is in the folder, `known` or a later one: pg_control names a timeline only after its first
 /// checkpoint, and a history file alone may have been fetched from another server.

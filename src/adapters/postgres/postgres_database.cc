@@ -233,8 +233,16 @@ Task<> PostgresDatabase::WaitForExit() {
 }
 
 Task<Result<ControlData>> PostgresDatabase::ReadControl() {
+  // SAFETY: "not found" is said of what is not there alone: a rejoin takes it for leave to put a copy in this place.
+  auto has = [data = data_] { return data.HasContent(); };
+  const Result<bool> content = co_await OnPool(std::move(has), Deadline(kLookTime));
+  if (!content) co_return content.error();
+  if (!*content) co_return NotFound("'" + data_.path() + "' is not there, or empty");
   Result<ControlFile> control = co_await ReadControlFile(data_.path(), kLookTime);
-  if (!control) co_return control.error();
+  if (!control) {
+    const Error& why = control.error();
+    co_return why.retry == Retry::kNotFound ? Fail(why.message, why.hint) : why;
+  }
   // SAFETY: until the first checkpoint of a timeline pg_control names the one before it: the end of the WAL would be looked for
   // there, and every commit of the new timeline would count as never made.
   auto look = [folder = data_.WalFolder(), known = control->data.timeline]() -> Result<Timeline> {

@@ -102,6 +102,10 @@ class PostgresDatabase final : public Database {
   Task<Result<Unit>> WaitUntilWritable(Deadline deadline, MayRecover may_recover);
   Task<Result<Unit>> ReloadManaged(ServerSettings settings, Deadline deadline);
   Task<Result<Unit>> WaitUntilStreamingFrom(Upstream upstream, Deadline deadline);
+  // rejoining (postgres_rejoin.cc)
+  Task<Result<Divergence>> NoteSalvaged(Divergence saved, Deadline deadline);
+  Task<Result<Divergence>> FindSalvaged(SystemId system_id, Deadline deadline);
+
   Task<Result<Unit>> WaitUntilReplayed(Deadline deadline);
   Task<Result<ShutdownToken>> ReadShutdownToken(Deadline deadline);
   [[nodiscard]] ServerSettings StandbySettings(const std::optional<Upstream>& upstream) const;

@@ -1,10 +1,9 @@
 // Rejoining a stopped server: what it wrote beyond the fork is saved first (SaveDivergence), and only then thrown away
 // (Rewind or CopyFrom). None of it touches a directory in which a process lives.
 
-#include <filesystem>
-
 #include "adapters/postgres/divergence_archive.h"
 #include "adapters/postgres/postgres_database.h"
+#include "adapters/system/files.h"
 
 namespace lifeboat::postgres {
 
@@ -62,18 +61,7 @@ Task<Result<Divergence>> PostgresDatabase::SaveDivergence(Timeline timeline, Lsn
   if (!data_.Processes().empty()) co_return StillAlive("the divergent WAL is not saved");
   Result<ControlFile> control = co_await ReadControlFile(data_.path(), deadline.Left());
   if (!control) co_return control.error();
-  if (data_.IsHalfRewound()) {
-    // SAFETY: its WAL is not its own any more. What diverged was saved before the rewind began, or nobody may go on.
-    auto find = [system = control->data.system_id, folder]() -> Result<std::optional<Divergence>> {
-      return FindNewestSaved(system, std::filesystem::path(folder).parent_path().string());
-    };
-    Result<std::optional<Divergence>> before = co_await OnPool(std::move(find), deadline);
-    if (!before) co_return before.error();
-    if (*before) co_return std::move(**before);
-    co_return Fail("a rewind of '" + data_.path() + "' was interrupted, and the ledger beside '" + folder +
-                       "' does not hold what it had saved before",
-                   "bring the ledger's folder back, or move the data directory away by hand");
-  }
+  if (data_.IsHalfRewound()) co_return co_await FindSalvaged(control->data.system_id, deadline);
   const WalReader wal(executor_, settings_.bin_directory, data_.WalFolder(), control->geometry);
   // A standby may have ended before the fork, in a segment before the fork's: then its last checkpoint is where to look.
   const bool has_fork = wal.HasSegment(timeline, SegmentOf(Lsn{fork.bytes - 1}, wal.geometry()));
@@ -97,7 +85,7 @@ Task<Result<Divergence>> PostgresDatabase::SaveDivergence(Timeline timeline, Lsn
   auto look = [wanted, folder]() -> Result<std::optional<Divergence>> { return FindSaved(wanted, folder); };
   Result<std::optional<Divergence>> saved = co_await OnPool(std::move(look), deadline);
   if (!saved) co_return saved.error();
-  if (*saved) co_return std::move(**saved);
+  if (*saved) co_return co_await NoteSalvaged(std::move(**saved), deadline);
 
   auto begin = [folder] { return BeginSaving(folder); };
   Result<std::string> saving = co_await OnPool(std::move(begin), deadline);
@@ -115,8 +103,30 @@ Task<Result<Divergence>> PostgresDatabase::SaveDivergence(Timeline timeline, Lsn
   const GiveUpAtExit give_up;
   auto copy = [wanted, folder, found, flag = give_up.flag()] { return SaveWal(wanted, folder, found, flag); };
   Result<Divergence> done = co_await OnPool(std::move(copy), deadline);
-  if (done) log_.Info("divergent WAL saved", ToJson(*done));
-  co_return done;
+  if (!done) co_return done;
+  log_.Info("divergent WAL saved", ToJson(*done));
+  co_return co_await NoteSalvaged(*std::move(done), deadline);
+}
+
+Task<Result<Divergence>> PostgresDatabase::NoteSalvaged(Divergence saved, Deadline deadline) {
+  auto note = [file = data_.SalvagedPath(), folder = saved.saved_in] { return WriteFileDurably(file, folder); };
+  if (Result<Unit> noted = co_await OnPool(std::move(note), deadline); !noted) co_return noted.error();
+  co_return saved;
+}
+
+Task<Result<Divergence>> PostgresDatabase::FindSalvaged(SystemId system_id, Deadline deadline) {
+  // SAFETY: its WAL is not its own any more. What diverged was saved before the rewind began, in the folder that was written down
+  // then, or nobody may go on.
+  auto find = [system_id = std::move(system_id), file = data_.SalvagedPath()]() -> Result<std::optional<Divergence>> {
+    const Result<std::string> folder = ReadSmallFile(file);
+    return folder ? FindSavedIn(system_id, *folder) : std::nullopt;
+  };
+  Result<std::optional<Divergence>> before = co_await OnPool(std::move(find), deadline);
+  if (!before) co_return before.error();
+  if (*before) co_return std::move(**before);
+  co_return Fail("a rewind of '" + data_.path() + "' was interrupted, and the folder of the ledger that '" + data_.SalvagedPath() +
+                     "' names does not hold what had been saved before",
+                 "bring that folder back, or move the data directory away by hand");
 }
 
 Task<Result<Unit>> PostgresDatabase::RecoverForRewind(Deadline deadline) {
