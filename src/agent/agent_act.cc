@@ -249,7 +249,11 @@ Task<Result<Unit>> Agent::StartPrimary() {
   if (OutOfBudget()) {
     // Once for an outage: a start that takes long is given up for an heir that is ready, never again and again for nobody.
     assessed_outage_ = world_.down_since();
-    if (co_await AnyHeirReady()) co_return co_await AssessDead();
+    const bool heir_ready = co_await AnyHeirReady();
+    // SAFETY: it may have come up while they were asked, and is serving: what is assessed as dead is ended.
+    co_await world_.LookAtDatabase();
+    if (state.IsWritable()) co_return Done();
+    if (heir_ready) co_return co_await AssessDead();
   }
   // Somebody restarted it, and it came up as a standby: it is promoted where it stands, since whoever did it would do it again.
   const bool standby = !world_.postmaster_gone() && state.IsStandby();
@@ -487,10 +491,8 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
   execution.facts["fence"] = !attested_by.empty()               ? "attested by " + attested_by
                              : keeper_.lease().item()->released ? std::string("released by the old primary's own word")
                                                                 : std::string("lease ended, and the guard's deadline with it");
-  if (!attested_by.empty())
-    execution.facts["attested_by"] = attested_by;
-  else
-    AddExternalFences(execution);
+  if (!attested_by.empty()) execution.facts["attested_by"] = attested_by;
+  AddExternalFences(execution);
   const bool planned = keeper_.lease().item()->released.has_value();
   const auto estimated = keeper_.lease().CounterSeen();
   auto beginning = co_await journal_.Beginning(execution, true);
@@ -518,15 +520,21 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
 }
 
 /// The external fences of whom this takeover leaves behind. One that released the lease by its own word has stopped by itself, and a
-/// person's attestation stands in for the fence.
+/// person's attestation stands in for the fence: of that one alone, not of whom earlier takeovers were to stop.
 void Agent::AddExternalFences(Execution& execution) const {
   const auto& item = keeper_.lease().item();
-  if (item->released && !IsYielded(*item)) return;
-  std::vector<RegionName> lost{execution.source};
-  // SAFETY: a takeover that was never opened left its own proof behind as well: whom it was to stop is stopped now.
-  if (execution_ && execution_->kind == PlanKind::kFailover && execution_->target == execution.source) {
-    const StepRecord* promote = execution_->Find("promote");
-    if (promote != nullptr && promote->state == StepState::kPending) lost.push_back(execution_->source);
+  const bool by_word = !TextAt(execution.facts, "attested_by").empty() || (item->released && !IsYielded(*item));
+  std::vector<RegionName> lost;
+  if (!by_word) lost.push_back(execution.source);
+  // SAFETY: a takeover that was never opened left its own proof behind as well: whom it was to stop is stopped now. Also whom one
+  // before it was to stop, however many there were: each carries what is not proven.
+  const StepRecord* promote = execution_ && execution_->kind == PlanKind::kFailover ? execution_->Find("promote") : nullptr;
+  if (promote != nullptr && promote->state == StepState::kPending) {
+    if (!by_word && execution_->target == execution.source) lost.push_back(execution_->source);
+    for (const auto& [region, fence] : MemberAt(execution_->facts, "external_fence").items()) {
+      const std::string state = TextAt(fence, "state");
+      if (state == "pending" || state == "not proven") lost.emplace_back(region);
+    }
   }
   for (const RegionName& region : lost) {
     const RegionSettings* settings = settings_.Find(region);

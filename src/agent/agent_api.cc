@@ -745,6 +745,8 @@ Task<Result<Json>> Agent::OrderFailover(Json parameters) {
   const Snapshot& s = snapshot_;
   const auto item = keeper_.lease().item();
   if (!item) co_return RetryLater("the store has not been read yet", "lifeboat status");
+  // SAFETY: a takeover that was never opened says there whom it was to stop.
+  if (!journal_read_) co_return RetryLater("the journal has not been read yet", "lifeboat status");
   if (const auto& running = executor_.current()) {
     co_return Refused(std::string(ToString(running->kind)) + " '" + running->id.text + "' is " + ToString(running->state) +
                           (running->waiting_for.empty() ? "" : ": " + running->waiting_for),

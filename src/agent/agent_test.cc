@@ -375,6 +375,31 @@ TEST_F(AgentTest, ADeadDatabaseThatDoesNotStartIsHandedOverWhenTheBudgetIsSpent)
   EXPECT_TRUE(East().fence);
 }
 
+TEST_F(AgentTest, ADatabaseThatComesUpWhileTheHeirsAreAskedIsLeftServing) {
+  Founded();
+  const Duration killed = sim_.time.now();
+  East().times.start = 1h;
+  East().Kill();
+  // When the budget is spent, the heir is asked, and just then the crash recovery ends.
+  std::optional<Duration> up;
+  std::uint64_t generation = 0;
+  CallHandler& handler = sim_.hub.processes.at(sim_.west).handler;
+  handler = [&, inner = handler](std::string method, Json parameters) {
+    if (method == "hand.ready" && East().mode == ServerMode::kStarting) {
+      up = sim_.time.now();
+      East().Started(true);
+      generation = East().generation;
+    }
+    return inner(std::move(method), std::move(parameters));
+  };
+  ASSERT_TRUE(Until([&] { return up.has_value(); }, 30s)) << sim_.Picture();
+  EXPECT_GE(*up - killed, 10s);
+  sim_.time.RunFor(10s);
+  EXPECT_EQ(East().generation, generation) << "nothing of it was ended";
+  EXPECT_TRUE(sim_.Healthy(sim_.east)) << sim_.Picture();
+  EXPECT_EQ(sim_.Item()->epoch, Epoch{1});
+}
+
 TEST_F(AgentTest, ADeadDatabaseIsHandedOverAtOnceWhereThePolicySaysSoAndNothingIsLost) {
   sim_.settings.policy.database_failure = DatabaseFailure::kFailover;
   Founded();

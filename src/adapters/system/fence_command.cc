@@ -3,10 +3,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <thread>
 
 #include "adapters/system/command.h"
 
@@ -16,6 +20,8 @@ namespace {
 
 constexpr std::size_t kMostSaid = 200;
 constexpr Duration kGrace = std::chrono::seconds(2);  // so that we see its timeout before the one that outlives us does
+constexpr Duration kLookBeforeRun = std::chrono::seconds(2);
+constexpr Duration kLookAtAll = std::chrono::milliseconds(700);  // who asks for it from another region waits one second
 
 /// What is in the way of running `program`. Empty: nothing.
 std::string WhyNotRunnable(const std::string& program) {
@@ -28,12 +34,23 @@ std::string WhyNotRunnable(const std::string& program) {
   return {};
 }
 
-Task<std::map<RegionName, std::string>> LookOnPool(std::map<RegionName, std::string> programs) {
-  for (auto& [region, program] : programs) program = WhyNotRunnable(program);
-  co_return programs;
-}
-
 }  // namespace
+
+/// One look at a program. Shared: its thread may outlive whoever asked, where a file system hangs.
+struct FenceCommand::Looked {
+  std::string program;
+
+  [[nodiscard]] std::optional<std::string> problem() const {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return found;
+  }
+  void Found(std::string what) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    found = std::move(what);
+  }
+  mutable std::mutex mutex;
+  std::optional<std::string> found;
+};
 
 std::string LastLineOf(const std::string& printed) {
   const std::size_t end = printed.find_last_not_of(" \t\r\n");
@@ -49,16 +66,52 @@ std::string LastLineOf(const std::string& printed) {
 }
 
 FenceCommand::FenceCommand(boost::asio::any_io_executor io, std::string service, RegionName by,
-                           std::map<RegionName, Target> targets, Log log)
-    : io_(std::move(io)), service_(std::move(service)), by_(std::move(by)), targets_(std::move(targets)), log_(std::move(log)) {}
+                           std::map<RegionName, Target> targets, Log log, Looker look)
+    : io_(std::move(io)),
+      service_(std::move(service)),
+      by_(std::move(by)),
+      targets_(std::move(targets)),
+      log_(std::move(log)),
+      look_(look ? std::move(look) : Looker(WhyNotRunnable)) {}
+
+std::shared_ptr<const FenceCommand::Looked> FenceCommand::BeginLook(const RegionName& region) {
+  std::shared_ptr<Looked>& looked = looks_[region];
+  if (looked && !looked->problem()) return looked;  // it hangs: another one would as well
+  looked = std::make_shared<Looked>();
+  const Target& target = targets_.at(region);
+  if (!target.command.empty()) looked->program = target.command.front();
+  try {
+    std::thread([looked = looked, look = look_] { looked->Found(look(looked->program)); }).detach();
+  } catch (const std::system_error& error) {
+    looked->Found(std::string("there is no thread to look at it: ") + error.what());
+  }
+  return looked;
+}
+
+Task<std::string> FenceCommand::Outcome(boost::asio::any_io_executor io, std::shared_ptr<const Looked> looked, Duration patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  boost::asio::steady_timer timer(io);
+  while (true) {
+    const std::optional<std::string> problem = looked->problem();
+    if (problem) co_return *problem;
+    if (std::chrono::steady_clock::now() >= end) co_return "'" + looked->program + "': its file system does not answer";
+    timer.expires_after(std::chrono::milliseconds(2));
+    co_await timer.async_wait(boost::asio::use_awaitable);
+  }
+}
 
 Task<Result<std::string>> FenceCommand::Stop(FenceOrder order) {
   const auto found = targets_.find(order.region);
   if (found == targets_.end()) co_return RetryLater("no fence command is configured for '" + order.region.text + "'");
   const Target& target = found->second;
-  const auto problems = co_await Look();
-  if (const std::string& problem = problems.at(order.region); !problem.empty())
-    co_return RetryLater("its fence command cannot be run: " + problem);
+  // SAFETY: a takeover waits neither for a file system that hangs, nor for another region's program.
+  std::shared_ptr<const Looked> looked = BeginLook(order.region);
+  const std::string problem = co_await Outcome(io_, std::move(looked), kLookBeforeRun);
+  if (!problem.empty()) {
+    const std::string what = "its fence command cannot be run: " + problem;
+    log_.Error("an external fence gave no proof", {{"of", order.region.text}, {"problem", what}});
+    co_return RetryLater(what);
+  }
   // SAFETY: a run that this agent left behind must not stop an instance long after the takeover that wanted it: it has an end of
   // its own.
   const auto limit = std::chrono::ceil<std::chrono::seconds>(target.timeout + kGrace).count();
@@ -89,9 +142,16 @@ Task<Result<std::string>> FenceCommand::Stop(FenceOrder order) {
 }
 
 Task<std::map<RegionName, std::string>> FenceCommand::Look() {
-  std::map<RegionName, std::string> programs;
-  for (const auto& [region, target] : targets_) programs[region] = target.command.empty() ? std::string() : target.command.front();
-  co_return co_await boost::asio::co_spawn(pool_, LookOnPool(std::move(programs)), boost::asio::use_awaitable);
+  std::map<RegionName, std::shared_ptr<const Looked>> looks;
+  for (const auto& [region, target] : targets_) looks[region] = BeginLook(region);
+  const auto end = std::chrono::steady_clock::now() + kLookAtAll;
+  std::map<RegionName, std::string> problems;
+  for (const auto& [region, looked] : looks) {
+    const Duration left = std::chrono::duration_cast<Duration>(end - std::chrono::steady_clock::now());
+    std::string problem = co_await Outcome(io_, looked, left);
+    problems[region] = std::move(problem);
+  }
+  co_return problems;
 }
 
 }  // namespace lifeboat

@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "adapters/system/test_folder_internal.h"
 
@@ -106,6 +108,36 @@ TEST_F(FenceCommandTest, ALookSaysWhatIsInTheWayAndRunsNothing) {
   // And it is not run then either.
   FenceCommand fence = Make({program});
   EXPECT_THAT(Stop(fence).error().message, HasSubstr("its fence command cannot be run"));
+}
+
+TEST_F(FenceCommandTest, AProgramWhoseFileSystemHangsIsNoProofAndHoldsUpNoOtherRegions) {
+  const RegionName south("ap-south-1");
+  const std::string hung = "/bin/true";
+  std::promise<void> back;
+  auto looks = std::make_shared<std::atomic<int>>(0);
+  const auto look = [looks, hung, waiting = back.get_future().share()](const std::string& program) {
+    if (program != hung) return std::string();
+    ++*looks;
+    waiting.wait();
+    return std::string();
+  };
+  std::map<RegionName, FenceCommand::Target> targets;
+  targets[kEast] = {{hung}, 20s};
+  targets[south] = {{Script("echo off")}, 20s};
+  FenceCommand fence(context_.get_executor(), "orders", RegionName("us-west-2"), std::move(targets), Log(), look);
+  const auto first = Stop(fence);
+  ASSERT_FALSE(first.ok());
+  EXPECT_EQ(first.error().retry, Retry::kRetry);
+  EXPECT_EQ(first.error().message, "its fence command cannot be run: '/bin/true': its file system does not answer");
+  // Another region's is run meanwhile, and check says what is known.
+  const auto other = Stop(fence, south);
+  EXPECT_TRUE(other.ok() && *other == "off");
+  const auto seen = RunTask(context_, fence.Look());
+  EXPECT_THAT(seen.at(kEast), HasSubstr("does not answer"));
+  EXPECT_THAT(seen.at(south), IsEmpty());
+  EXPECT_EQ(*looks, 1) << "one thread hangs, however often it is tried";
+  back.set_value();
+  EXPECT_TRUE(Eventually([&] { return Stop(fence).ok(); }));
 }
 
 TEST(LastLineOf, IsOneLineOfPlainCharacters) {
