@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 #include <thread>
+#include <tuple>
 
 #include "adapters/backups/restore.h"
 #include "adapters/system/processes.h"
@@ -324,6 +325,46 @@ TEST(BackupDumpRestore, F39RowsThatWereRewrittenAsSomethingThatCannotBePackedAre
   const RestoreOutcome after = RestoreFrom(folder, options);
   EXPECT_EQ(FaultsOf(after), Numbers{"F39"}) << Told(after);
   EXPECT_EQ(VerdictOn(after, Level::kContent), Verdict::kFail);
+}
+
+/// PostgreSQL's programs, one of which is a script of ours.
+fs::path ToolsWith(const std::string& name, const std::string& script) {
+  const World& world = TheWorld();
+  const fs::path folder = world.lab.folder() / ("tools-" + RandomHex(4));
+  fs::create_directory(folder);
+  for (const char* each : {"postgres", "initdb", "psql", "pg_restore"}) {
+    if (each != name) fs::create_symlink(fs::path(world.server.bin_directory) / each, folder / each);
+  }
+  ReplaceFile(folder / name, "#!/bin/sh\n" + script);
+  for (const fs::path& each : {folder, folder / name}) fs::permissions(each, fs::perms(0755));
+  return folder;
+}
+
+std::string Says(const std::string& state, const std::string& message) {
+  return "echo '1763900000.123 ERROR:  " + state + ": " + message + "'\necho 'pg_restore: error: could not execute query: ERROR:  " + message + "'\n";
+}
+
+TEST(BackupDumpRestore, AToolThatIsKilledFailsLevelFourWhateverItSaidBefore) {
+  const std::string absent = Says("42704", "role \"ghost\" does not exist");
+  for (const auto& [label, tool, script] : {std::tuple{"shop.dump", "pg_restore", absent + "kill -9 $$\n"},
+                                           std::tuple{"shop.sql", "psql", std::string("while read -r line; do :; done\nkill -9 $$\n")},
+                                           std::tuple{"shop.sql", "psql", std::string("while read -r line; do :; done\nexit 1\n")}}) {
+    const Scratch scratch;
+    RestoreOptions options = OptionsFor(scratch, label, Level::kRestores);
+    options.bin_directory = ToolsWith(tool, script);
+    const RestoreOutcome outcome = RestoreFrom(TheWorld().dumps, options);
+    EXPECT_EQ(FaultsOf(outcome), Numbers{"F51"}) << label << Told(outcome);
+    EXPECT_EQ(VerdictOn(outcome, Level::kRestores), Verdict::kFail) << label << Told(outcome);
+  }
+}
+
+TEST(BackupDumpRestore, AnOwnersTryThatIsKilledIsNoFaultOnceTheSuperuserLoadsItAll) {
+  const Scratch scratch;
+  RestoreOptions options = OptionsFor(scratch, "shop.dump", Level::kRestores);
+  options.bin_directory = ToolsWith("pg_restore", "if [ -e tried ]; then exit 0; fi\n: >tried\n" + Says("42501", "permission denied for schema public") + "kill -9 $$\n");
+  const RestoreOutcome outcome = RestoreFrom(TheWorld().dumps, options);
+  EXPECT_EQ(TextAt(outcome.load, "as"), "superuser") << Told(outcome);
+  EXPECT_EQ(FaultsOf(outcome), Numbers{}) << Told(outcome);
 }
 
 TEST(BackupDumpRestore, CancelledWithinTheLoadNothingIsLeft) {

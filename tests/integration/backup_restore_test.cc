@@ -3,18 +3,24 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <set>
 #include <thread>
 
 #include "adapters/backups/restore.h"
 #include "adapters/backups/sandbox.h"
+#include "adapters/backups/session.h"
 #include "adapters/system/processes.h"
 #include "support/backup_files.h"
 #include "support/backup_world.h"
@@ -483,6 +489,105 @@ TEST(BackupSandbox, ItsProcessesCanNeitherWriteElsewhereNorReachAServer) {
   EXPECT_NE(run(world.server.bin_directory + "/psql -h '" + world.server.socket_directory + "' -p " +
                 std::to_string(world.server.address.port) + " -U postgres -c 'select 1'"),
             0);
+}
+
+fs::path SocketOf(const DatabaseSettings& server) {
+  return fs::path(server.socket_directory) / (".s.PGSQL." + std::to_string(server.address.port));
+}
+
+/// What native code in a restored server can do to the folder of its socket.
+void PutLinkInPlaceOf(const fs::path& socket, const fs::path& target) {
+  fs::rename(socket, socket.string() + ".away");
+  fs::create_symlink(target, socket);
+}
+
+/// A fresh cluster in a sandbox, running.
+struct SandboxServer {
+  std::unique_ptr<backup::Sandbox> sandbox;
+  fs::path bin = TheWorld().server.bin_directory;
+
+  explicit SandboxServer(const Scratch& scratch) { Start(scratch); }
+  void Start(const Scratch& scratch) {
+    auto made = backup::Sandbox::Make(SandboxIn(scratch));
+    ASSERT_TRUE(made.ok()) << made.error().Text();
+    sandbox = std::move(*made);
+    const auto initdb = sandbox->Run({(bin / "initdb").string(), "-D", sandbox->data().string(), "-U", "postgres", "--auth=trust", "--no-locale", "--no-sync"}, 300s);
+    ASSERT_TRUE(initdb.ok() && initdb->exit_code == 0) << (initdb.ok() ? initdb->words : initdb.error().Text());
+    const fs::path config = sandbox->tool() / "postgresql.conf";
+    ASSERT_TRUE(sandbox->Write(config, "listen_addresses = ''\nport = 5432\nunix_socket_directories = '" + sandbox->socket().string() +
+                                           "'\nshared_memory_type = mmap\ndynamic_shared_memory_type = sysv\nmax_connections = 5\nfsync = off\n"
+                                           "log_line_prefix = '%n '\n").ok());
+    backup::ServerWords words;
+    const auto started = sandbox->StartServer(bin / "postgres", config, 300s, words);
+    ASSERT_TRUE(started.ok() && *started);
+  }
+  [[nodiscard]] fs::path socket() const { return sandbox->socket() / ".s.PGSQL.5432"; }
+  [[nodiscard]] backup::SessionPlace Place() const { return {sandbox->socket(), "postgres", "postgres", nullptr, "", 5432, sandbox->server_pid()}; }
+  /// Exit code of psql, as the sandbox's client.
+  [[nodiscard]] int Psql() const {
+    const auto ended = sandbox->RunClient({(bin / "psql").string(), "-X", "-h", sandbox->socket().string(), "-U", "postgres", "-d", "postgres", "-c", "select 1"},
+                                          Descriptor(), 300s, [](std::string_view) {});
+    EXPECT_TRUE(ended.ok()) << ended.error().Text();
+    return ended.ok() ? *ended : -1;
+  }
+};
+
+TEST(BackupSandbox, ALinkToAnotherServerInThePlaceOfItsSocketLeadsNobodyThere) {
+  const Scratch scratch;
+  const SandboxServer server(scratch);
+  ASSERT_GT(server.sandbox->server_pid(), 0);
+  backup::SessionPlace place = server.Place();
+  EXPECT_TRUE(backup::Session::Open(place).ok());
+  EXPECT_EQ(server.Psql(), 0);
+  PutLinkInPlaceOf(server.socket(), SocketOf(TheWorld().server));
+  EXPECT_FALSE(backup::Session::Open(place).ok()) << "our own session was led to the source";
+  EXPECT_NE(server.Psql(), 0) << "a client of the sandbox was led to the source";
+  place.server = -1;
+  EXPECT_FALSE(backup::Session::Open(place).ok()) << "no server is not any server";
+  place.server = 0;
+  EXPECT_TRUE(backup::Session::Open(place).ok()) << "the link leads to a server that takes everybody";
+}
+
+TEST(BackupSandbox, AServerThatTakesNoMoreConnectionsDoesNotHoldUsUp) {
+  const Scratch scratch;
+  const SandboxServer server(scratch);
+  ASSERT_GT(server.sandbox->server_pid(), 0);
+  ASSERT_EQ(kill(server.sandbox->server_pid(), SIGSTOP), 0);
+  // Its queue is filled, until it has no place.
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  server.socket().string().copy(address.sun_path, sizeof address.sun_path - 1);
+  std::vector<Descriptor> waiting;
+  bool full = false;
+  while (!full && waiting.size() < 5000) {
+    waiting.emplace_back(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    ASSERT_TRUE(waiting.back().ok());
+    full = connect(waiting.back().number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0;
+    if (full) {
+      EXPECT_EQ(errno, EAGAIN);
+    }
+  }
+  EXPECT_TRUE(full);
+  EXPECT_EQ(server.Psql(), 2) << "refused";
+  waiting.clear();
+  ASSERT_EQ(kill(server.sandbox->server_pid(), SIGCONT), 0);
+}
+
+TEST(BackupRestore, ARestoredServerThatPutsAnotherInItsPlaceIsAskedNothingMore) {
+  const Scratch scratch;
+  World& world = TheWorld();
+  RestoreOptions options = OptionsFor(scratch);
+  options.tier = backup::Tier::kQuick;
+  options.checks = {Question("select count(*) from accounts", "12000")};
+  std::once_flag once;
+  options.on_progress = [&](const backup::RestoreProgress& at) {
+    if (std::string_view(at.phase) != "check") return;
+    std::call_once(once, [&] { PutLinkInPlaceOf(fs::directory_iterator(scratch.folder())->path() / "s/.s.PGSQL.5432", SocketOf(world.server)); });
+  };
+  const RestoreOutcome outcome = RestoreFrom(world.tar, options);
+  EXPECT_EQ(VerdictOn(outcome, Level::kRestores), Verdict::kPass) << Told(outcome);
+  EXPECT_EQ(VerdictOn(outcome, Level::kContent), Verdict::kUnknown) << Told(outcome);
+  EXPECT_NE(Told(outcome).find("another server"), std::string::npos) << Told(outcome);
 }
 
 TEST(BackupSandbox, WhatAKilledRunLeftIsRemovedNextTimeAndALookAlikeIsNot) {

@@ -151,16 +151,16 @@ std::vector<sock_filter> FilterOf(const GuardedLaunch& launch, const char* progr
   return filter;
 }
 
-Descriptor ConnectTo(const fs::path& server) {
+/// Never waits: a server that takes no connections refuses.
+Descriptor ConnectTo(const fs::path& server, pid_t pid) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string path = server.string();
   if (path.size() >= sizeof address.sun_path) return {};
   std::memcpy(address.sun_path, path.data(), path.size());
-  Descriptor socket_to(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Descriptor socket_to(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));  // as libpq wants it
   if (!socket_to.ok() || connect(socket_to.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return {};
-  fcntl(socket_to.number(), F_SETFL, O_NONBLOCK);  // as libpq wants it
-  return socket_to;
+  return IsServedBy(socket_to.number(), pid) ? std::move(socket_to) : Descriptor();
 }
 
 /// One descriptor over a socket. Async-signal-safe.
@@ -326,6 +326,12 @@ bool HasLandlock() { return LandlockVersion() >= 1; }
 
 bool LandlockBindsPorts() { return LandlockVersion() >= 4; }
 
+bool IsServedBy(int connection, pid_t pid) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid > 0 && peer.pid == pid;
+}
+
 Result<GuardedChild> GuardedChild::Start(const GuardedLaunch& launch) {
   Prepared prepared;
   if (const Result<Unit> ready = Prepare(launch, prepared); !ready) return ready.error();
@@ -337,7 +343,7 @@ Result<GuardedChild> GuardedChild::Start(const GuardedLaunch& launch) {
   const pid_t pid = fork();
   if (pid == 0) BecomeProgram(launch, prepared, parent, write_end.number());
   if (pid < 0) return Fail("cannot start a process: " + Why(errno));
-  GuardedChild child(pid, Descriptor(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))), launch.server);
+  GuardedChild child(pid, Descriptor(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))), launch.server, launch.server_pid);
   write_end.Close();
   StartReport report;
   ssize_t got = 0;
@@ -362,6 +368,7 @@ GuardedChild::GuardedChild(GuardedChild&& other) noexcept
       handle_(std::move(other.handle_)),
       connects_(std::move(other.connects_)),
       server_(std::move(other.server_)),
+      server_pid_(other.server_pid_),
       code_(other.code_) {}
 
 GuardedChild::~GuardedChild() {
@@ -402,7 +409,7 @@ std::optional<int> GuardedChild::Reap() {
 }
 
 /// SAFETY: the address that the program names is not even read: its socket is replaced by one that we connected to the sandbox's
-/// server. Nothing that it does meanwhile can lead it elsewhere. @source seccomp_unotify(2)
+/// server, and to no other that stands in its place. Nothing that it does meanwhile can lead it elsewhere. @source seccomp_unotify(2)
 void GuardedChild::LeadToServer() {
   // The kernel's structs may be longer than those of our headers, and it wants the rest to be zero.
   alignas(seccomp_notif) char asked[512] = {};
@@ -411,7 +418,7 @@ void GuardedChild::LeadToServer() {
   auto* response = reinterpret_cast<seccomp_notif_resp*>(answered);
   if (ioctl(connects_.number(), SECCOMP_IOCTL_NOTIF_RECV, request) != 0) return;
   response->id = request->id;
-  const Descriptor connection = ConnectTo(server_);
+  const Descriptor connection = ConnectTo(server_, server_pid_);
   seccomp_notif_addfd add{};
   add.id = request->id;
   add.flags = SECCOMP_ADDFD_FLAG_SETFD;

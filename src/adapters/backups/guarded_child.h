@@ -25,6 +25,11 @@ namespace lifeboat::backup {
 /// True where it can bind connections to ports too (Linux 6.7).
 [[nodiscard]] bool LandlockBindsPorts();
 
+/// True where process `pid` listens at the other end of a connected local socket.
+/// SAFETY: a sandbox's server can put another socket, or a link to one, in the place of its own, and we are not tied up as it is: whom
+/// a path leads to is asked of the kernel, which noted it when that server began to listen. @source unix(7), SO_PEERCRED
+[[nodiscard]] bool IsServedBy(int connection, pid_t pid);
+
 struct GuardedLaunch {
   std::vector<std::string> argv;                   ///< argv[0] is a path
   std::map<std::string, std::string> environment;  ///< all of it: nothing of ours is handed on
@@ -35,6 +40,7 @@ struct GuardedLaunch {
   std::vector<std::uint16_t> ports;             ///< TCP ports that it may connect to; empty: no network at all
   /// Socket of the one server that it may talk to: wherever it connects, it is led there. "": it may connect to nobody.
   std::filesystem::path server;
+  pid_t server_pid = -1;     ///< who listens there: nobody else is connected to
   bool no_programs = false;  ///< it may start no other program
   int input = -1;            ///< becomes its standard input; -1: there is none
   unsigned cpus = 0;                            ///< processors that it may use; 0: all
@@ -61,14 +67,15 @@ class GuardedChild {
   void Signal(int number) const;
 
  private:
-  GuardedChild(pid_t pid, Descriptor handle, std::filesystem::path server)
-      : pid_(pid), handle_(std::move(handle)), server_(std::move(server)) {}
+  GuardedChild(pid_t pid, Descriptor handle, std::filesystem::path server, pid_t server_pid)
+      : pid_(pid), handle_(std::move(handle)), server_(std::move(server)), server_pid_(server_pid) {}
   void LeadToServer();
   [[nodiscard]] std::optional<int> Reap();
   pid_t pid_ = 0;
   Descriptor handle_;
   Descriptor connects_;  ///< where the kernel asks about each connect() of it
   std::filesystem::path server_;
+  pid_t server_pid_ = -1;
   std::optional<int> code_;
 };
 

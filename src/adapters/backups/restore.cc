@@ -442,7 +442,7 @@ class Restore {
     outcome_.replayed_segments = wal_ ? wal_->handed_out() : 0;
   }
 
-  [[nodiscard]] SessionPlace Place() const { return {sandbox_->socket(), user_, "", options_.cancel}; }
+  [[nodiscard]] SessionPlace Place() const { return {sandbox_->socket(), user_, "", options_.cancel, "", 5432, sandbox_->server_pid()}; }
 
   /// The first verified query at the target: here RTO ends.
   Result<Unit> FirstQuery(const ServerWords& words) {

@@ -340,9 +340,13 @@ Result<bool> DumpLoader::StartServer() {
   return false;
 }
 
-Result<Unit> DumpLoader::Ask(const std::string& sql) {
+Result<Session> DumpLoader::AsSuperuser() const {
   // Not to postgres, which may be made anew.
-  Result<Session> session = Session::Open({sandbox_.socket(), kSuperuser, "template1", options_.cancel});
+  return Session::Open({sandbox_.socket(), kSuperuser, "template1", options_.cancel, "", 5432, sandbox_.server_pid()});
+}
+
+Result<Unit> DumpLoader::Ask(const std::string& sql) {
+  Result<Session> session = AsSuperuser();
   if (!session) return session.error();
   const QueryAnswer answer = session->Ask(sql);
   return answer.ok() ? Done() : Result<Unit>(Fail(answer.error->message));
@@ -371,7 +375,7 @@ Result<Unit> DumpLoader::MakeDatabase(const std::string& owner) {
 /// "": a role without rights will do.
 std::string DumpLoader::WhyASuperuser() {
   if (!contents_.privileged.empty()) return contents_.privileged.front();
-  Result<Session> session = Session::Open({sandbox_.socket(), kSuperuser, "template1", options_.cancel});
+  Result<Session> session = AsSuperuser();
   if (!session) return {};
   for (const std::string& extension : contents_.extensions) {
     const QueryAnswer trusted = session->Ask("SELECT 1 FROM pg_available_extension_versions WHERE trusted AND name = " + Quoted(extension));
@@ -395,9 +399,7 @@ Result<Unit> DumpLoader::LoadArchive(const std::string& role) {
       sandbox_.RunClient(std::move(argv), Descriptor(), options_.start_timeout, [this](std::string_view text) { words_.Add(text); });
   if (!code) return code.error();
   words_.End();
-  if (*code != 0 && words_.count() == 0 && words_.absent_count() == 0) {
-    Trouble(51, place_.label, "pg_restore ends with exit code " + std::to_string(*code) + ": " + words_.last_line());
-  }
+  archive_code_ = *code;
   return Done();
 }
 
@@ -428,7 +430,7 @@ Result<bool> DumpLoader::LoadScript(const fs::path& file, const std::string& dat
   const std::string name = file.filename().string();
   if (feed.error()) {
     Trouble(feed.error()->problem == ReadProblem::kTruncated ? 8 : 9, name, "it cannot be read to its end: " + feed.error()->message);
-  } else if (!feed.taken() || *code == 2) {
+  } else if (!feed.taken() || *code != 0) {  // statements that fail leave it at 0
     Trouble(51, name, "psql ends before the script does, with exit code " + std::to_string(*code) + ": " + words.last_line());
   } else if (!IsEndOfScript(feed.last())) {
     // SAFETY: psql takes the end of a script within a table's rows for the end of the rows, and says nothing.
@@ -467,6 +469,10 @@ Result<bool> DumpLoader::Load(const std::function<void(std::uint64_t)>& on_bytes
       if (const Result<Unit> made = MakeDatabase(kSuperuser); !made) return made.error();
       if (const Result<Unit> loaded = LoadArchive(kSuperuser); !loaded) return loaded.error();
     }
+    // It ends with 0 or 1 by itself: with anything else it did not come to its end, whatever was said before.
+    if (archive_code_ > 1 || (archive_code_ != 0 && words_.count() == 0 && words_.absent_count() == 0)) {
+      Trouble(51, place_.label, "pg_restore ends with exit code " + std::to_string(archive_code_) + ": " + words_.last_line());
+    }
     NoteAbsentOwners();
   }
   Conclude();
@@ -475,7 +481,7 @@ Result<bool> DumpLoader::Load(const std::function<void(std::uint64_t)>& on_bytes
 
 void DumpLoader::NoteAbsentOwners() {
   if (place_.globals.empty()) return;  // told by the look at the folder
-  Result<Session> session = Session::Open({sandbox_.socket(), kSuperuser, "template1", options_.cancel});
+  Result<Session> session = AsSuperuser();
   if (!session) return;
   std::string absent;
   for (const std::string& owner : contents_.owners) {

@@ -17,6 +17,7 @@
 #include "adapters/backups/folder.h"
 #include "adapters/backups/restore.h"
 #include "adapters/backups/sandbox.h"
+#include "adapters/backups/session.h"
 #include "backup/dump_words.h"
 #include "backup/pg_dump.h"
 
@@ -75,6 +76,7 @@ class DumpLoader {
   [[nodiscard]] Result<Unit> CopyIn(const std::filesystem::path& from, const std::filesystem::path& to);
   [[nodiscard]] Result<bool> MakeCluster();
   [[nodiscard]] Result<bool> StartServer();
+  [[nodiscard]] Result<Session> AsSuperuser() const;
   [[nodiscard]] Result<Unit> Ask(const std::string& sql);
   [[nodiscard]] Result<Unit> MakeDatabase(const std::string& owner);
   [[nodiscard]] std::string WhyASuperuser();
@@ -96,6 +98,7 @@ class DumpLoader {
   std::filesystem::path bin_;
   std::filesystem::path readable_;  ///< the dump, where the sandbox's user can read it
   DumpWords words_;
+  int archive_code_ = 0;  ///< of the last pg_restore
   DumpWords globals_words_;
   std::string as_;
   std::string why_superuser_;

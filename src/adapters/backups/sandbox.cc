@@ -247,6 +247,7 @@ Result<int> Sandbox::RunClient(std::vector<std::string> argv, Descriptor input, 
   const std::string name = fs::path(argv[0]).filename().string();
   GuardedLaunch launch = LaunchOf(std::move(argv), tool());
   launch.server = socket() / ".s.PGSQL.5432";
+  launch.server_pid = server_pid();
   launch.no_programs = true;
   launch.input = input.number();
   Result<GuardedChild> child = GuardedChild::Start(launch);

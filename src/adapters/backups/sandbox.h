@@ -83,6 +83,8 @@ class Sandbox {
   [[nodiscard]] Result<bool> StartServer(const std::filesystem::path& program, const std::filesystem::path& config,
                                          Duration timeout, ServerWords& words, const std::function<void()>& tick = {});
   [[nodiscard]] bool ServerLives();
+  /// The server's process, by which its connections are known (SessionPlace::server); -1: none was started.
+  [[nodiscard]] pid_t server_pid() const { return server_ ? server_->pid() : -1; }
   /// Shuts the server down as its own tools do, with a checkpoint: then its files are of one moment.
   /// @error kRetry: cancelled; kFail: it did not end, or not cleanly
   [[nodiscard]] Result<Unit> StopServer(Duration timeout);

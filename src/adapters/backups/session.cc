@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "adapters/backups/guarded_child.h"
+
 namespace lifeboat::backup {
 
 namespace {
@@ -68,6 +70,9 @@ Result<Session> Session::Open(const SessionPlace& place) {
   PGconn* connection = PQconnectdbParams(names.data(), values.data(), 0);
   Session session(place, connection);
   if (PQstatus(connection) != CONNECTION_OK) return Fail(OneLine(PQerrorMessage(connection)));
+  if (place.server != 0 && !IsServedBy(PQsocket(connection), place.server)) {
+    return Fail("at '" + host + "' another server answers than the one that was restored");
+  }
   return session;
 }
 

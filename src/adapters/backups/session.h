@@ -4,6 +4,7 @@
 // Thread rule: one owner; it blocks.
 
 #include <libpq-fe.h>
+#include <sys/types.h>
 
 #include <atomic>
 #include <cstdint>
@@ -40,11 +41,12 @@ struct SessionPlace {
   const std::atomic<bool>* cancel = nullptr;
   std::string address;       ///< of a server elsewhere, asked over TLS (PGSSLMODE says otherwise) by whoever is no superuser; "": by the socket
   std::uint16_t port = 5432;  ///< of `address`
+  pid_t server = 0;  ///< process that listens at `socket`, and no other is asked anything (-1: none may be); 0: whoever it is
 };
 
 class Session {
  public:
-  /// @error kFail: the server's words; kRetry: cancelled
+  /// @error kFail: the server's words, or it is another server than `place` names; kRetry: cancelled
   [[nodiscard]] static Result<Session> Open(const SessionPlace& place);
   /// Runs one or several statements and answers the last one's rows.
   [[nodiscard]] QueryAnswer Ask(const std::string& sql);
