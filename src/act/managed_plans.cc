@@ -176,7 +176,10 @@ Answer ScaleUp(StepContext c) {
 /// What the executor makes of an error of the point of no return: refused is "did not happen". An error that says that nothing was sent
 /// is that, unless an earlier request may have arrived.
 Error NotSent(const StepContext& c, const Error& error, std::uint32_t patience) {
-  if (error.retry == Retry::kUnknownOutcome) c.record.result["may_have_arrived"] = true;
+  if (error.retry == Retry::kUnknownOutcome)
+    c.record.result["may_have_arrived"] = true;
+  else
+    c.record.result["answered"] = c.record.attempts;
   const bool never = !FlagAt(c.record.result, "may_have_arrived");
   const bool hopeless = error.retry == Retry::kFail || error.retry == Retry::kNotFound || (error.retry == Retry::kRetry && c.record.attempts >= patience);
   // SAFETY: a request that may have arrived is never given up: the writer may be moving.
@@ -185,6 +188,9 @@ Error NotSent(const StepContext& c, const Error& error, std::uint32_t patience) 
 }
 
 Already IsMoved(StepContext c) {
+  // SAFETY: an attempt whose answer stands nowhere, of a run that ended in between, may have arrived.
+  if (c.record.state == StepState::kIntended && c.record.attempts > NumberAt(c.record.result, "answered"))
+    c.record.result["may_have_arrived"] = true;
   auto view = co_await Of(c).database.Look(c.execution.target, c.timeout);
   if (!view.ok()) co_return view.error();
   if (view->writer == c.execution.target && view->moving_to.empty()) co_return true;
@@ -205,7 +211,11 @@ Answer FailOver(StepContext c) {
     const bool drifted = sent.error().retry == Retry::kRefused && sent.error().hint.find("detach") != std::string::npos;
     // SAFETY: cutting a secondary loose ends the global database and leaves the old writer alone: only where that was said beforehand.
     if (!drifted || !Of(c).detach_when_needed) co_return NotSent(c, sent.error(), UINT32_MAX);
+    // SAFETY: the way is written down with the next intent, before anything is cut loose: another run goes on along it.
     c.execution.facts["detached_because"] = sent.error().message;
+    c.execution.facts["way"] = "detach";
+    c.record.result["answered"] = c.record.attempts;
+    co_return RetryLater("a failover is refused, the copy is cut loose next: " + sent.error().message);
   }
   c.execution.facts["way"] = "detach";
   auto sent = co_await Of(c).database.Detach(c.execution.target, consent, c.timeout);
@@ -222,10 +232,30 @@ Answer SwitchOver(StepContext c) {
   co_return Done();
 }
 
+/// What the cloud took on and took back is asked for again: past the point of no return nobody else would. @return what to say of it
+Task<std::string> AskAgain(StepContext c) {
+  if (Detached(c)) co_return std::string();
+  auto view = co_await Of(c).database.Look(c.execution.target, c.timeout);
+  // SAFETY: only where nothing goes on, and of the writer that this execution moves: nobody has said that another one may lose writes.
+  const bool idle = view.ok() && view->moving_to.empty() && view->under_way.empty() && view->writer == c.execution.source;
+  if (!idle) co_return std::string();
+  ManagedConsent consent{c.execution.id, c.execution.requested_by};
+  // SAFETY: in the same words: a switchover never turns into a failover.
+  const bool planned = c.execution.kind == PlanKind::kSwitchover;
+  Task<Result<bool>> asking = planned ? Of(c).database.SwitchOver(c.execution.target, c.timeout)
+                                      : Of(c).database.FailOver(c.execution.target, std::move(consent), c.timeout);
+  auto sent = co_await std::move(asking);
+  if (!sent.ok()) co_return "; it was not moved, and asked again: " + sent.error().message;
+  co_return std::string(*sent ? "; it was not moved, and is asked for again" : "");
+}
+
 Answer AwaitWriter(StepContext c) {
   auto done = co_await Of(c).database.Await(c.execution.target, Detached(c), c.timeout);
-  // Past the point of no return nothing is refused: it is looked at again.
-  if (!done.ok()) co_return RetryLater(done.error().message, done.error().hint);
+  if (!done.ok()) {
+    // Past the point of no return nothing is refused: it is looked at again.
+    const std::string again = co_await AskAgain(c);
+    co_return RetryLater(done.error().message + again, done.error().hint);
+  }
   Stamp(c, "promoted_ns");
   c.record.result["outcome"] = "the database takes writes in " + Quote(c.execution.target);
   co_return Done();
@@ -336,11 +366,18 @@ Answer ReadFencing(StepContext c) {
   co_return Done();
 }
 
+/// The moment before which no snapshot is of the failover that was claimed at `claimed_ns`; 0: none is known, and any is.
+WallTime LostSince(std::int64_t claimed_ns) {
+  constexpr Duration kClocksDiffer = std::chrono::minutes(2);
+  return WallTime{claimed_ns > 0 ? claimed_ns - Duration(kClocksDiffer).count() : 0};
+}
+
 Answer KeepLostWrites(StepContext c) {
   const Instant began = c.doors.clock.Now();
+  const WallTime from = LostSince(NumberAt(c.execution.facts, "claimed_ns") > 0 ? SignedAt(c.execution.facts, "claimed_ns") : c.execution.began.ns);
   std::string seen;
   while (!Detached(c)) {
-    auto kept = co_await Of(c).database.KeepLostWrites(c.execution.source, std::min(c.timeout, Of(c).word_call));
+    auto kept = co_await Of(c).database.KeepLostWrites(c.execution.source, from, std::min(c.timeout, Of(c).word_call));
     if (kept.ok() && !kept->empty()) {
       c.execution.facts["lost_writes_snapshot"] = *kept;
       c.record.result["outcome"] = "the cloud's snapshot of the lost writes is kept: '" + *kept + "'";
@@ -376,7 +413,8 @@ Answer Identify(StepContext c) {
 }
 
 Answer KeepBeforeReturn(StepContext c) {
-  auto kept = co_await Of(c).database.KeepLostWrites(c.execution.source, c.timeout);
+  const WallTime from = LostSince(NumberAt(c.execution.facts, "lost_at_ns") > 0 ? SignedAt(c.execution.facts, "lost_at_ns") : 0);
+  auto kept = co_await Of(c).database.KeepLostWrites(c.execution.source, from, c.timeout);
   if (!kept.ok() && kept.error().retry != Retry::kNotFound) co_return kept.error();
   if (kept.ok() && !kept->empty()) c.execution.facts["lost_writes_snapshot"] = *kept;
   c.record.result["outcome"] = kept.ok() && !kept->empty() ? "kept: '" + *kept + "'" : "the cloud has taken no snapshot of lost writes";
@@ -430,7 +468,7 @@ const Plan& ManagedPlanOf(PlanKind kind) {
        {.name = "fail-over", .does = "ask the target's region to fail over", .after = {"before"}, .timeout = 30s, .attempts = 20, .point_of_no_return = true, .longest_pause = 5s,
         .check = IsMoved, .act = FailOver, .unblock = "lifeboat check; where failover itself does not work: lifeboat failover --detach"},
        {.name = "await", .does = "see the writer in the target's region, available", .after = {"fail-over"}, .timeout = 60s, .longest_pause = 5s, .act = AwaitWriter,
-        .unblock = "look at the global database in AWS's console"},
+        .unblock = "look at the global database in AWS's console; where failover itself does not work: lifeboat failover --detach"},
        {.name = "record", .does = "note the writer in the store", .after = {"await"}, .timeout = 2s, .longest_pause = 5s, .act = NoteWriter, .unblock = "bring the store back"},
        {.name = "after", .does = "call the hooks after the promotion", .after = {"await"}, .timeout = 60s, .longest_pause = 10s, .act = HooksAfter,
         .unblock = "see why the hook fails"},

@@ -313,7 +313,11 @@ Execution ManagedAgent::Draft(PlanKind kind, RegionName source, RegionName targe
 
 /// Sends the execution's record and its epoch as one transaction, and runs it.
 Task<Result<Execution>> ManagedAgent::Commit(Execution execution, Transaction transaction) {
-  WriterItem next = *keeper_.item();
+  // SAFETY: what was decided on is what it begins on: the item may have changed since it was drafted.
+  const auto& item = keeper_.item();
+  if (!item || item->epoch != execution.epoch || item->writer != execution.source)
+    co_return Refused("the item in the store changed meanwhile", "lifeboat status");
+  WriterItem next = *item;
   execution.epoch = Next(next.epoch);
   next.epoch = execution.epoch;
   next.moving_to = execution.target;

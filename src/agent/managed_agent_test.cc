@@ -373,5 +373,142 @@ TEST_F(ManagedAgentTest, TheOldRegionComesBackByOrder) {
   EXPECT_EQ(TextAt(Newest()->facts, "lost_writes_snapshot"), "arn:lost");
 }
 
+TEST_F(ManagedAgentTest, ARequestWhoseAnswerNobodyWroteDownIsNotCalledRefusedByTheNextRun) {
+  // As RDS does: it takes a promotion on, and refuses a second one while the instance is being changed.
+  world_.cloud.move_takes = 2min;
+  world_.cloud.lose_answers = 1;
+  world_.cloud.refuse_while_moving = Refused("it is 'modifying', not available");
+  LoseEast();
+  ASSERT_TRUE(Run([&] { return !world_.cloud.requests.empty(); }, 3min));
+  KillAgent(kWest);
+  world_.time.RunFor(1s);
+  StartAgent(kWest);
+  ASSERT_TRUE(Run([&] { return Ended(); }, 15min));
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("failover us-west-2"));
+  EXPECT_EQ(Item()->writer, kWest);
+}
+
+TEST_F(ManagedAgentTest, ThatTheCopyIsCutLooseIsWrittenDownBeforeItIs) {
+  KillAgent(kWest);
+  world_.settings.aws->database->detach_when_needed = true;
+  StartAgent(kWest);
+  SetLag(400ms);
+  ASSERT_TRUE(Run([&] { return Agent(kWest).decision().rule == 680; }, 3min));
+  world_.cloud.refuse_failover = Refused("versions have drifted apart", "what is left is detach-and-promote");
+  world_.cloud.lose_answers = 1;
+  LoseEast();
+  ASSERT_TRUE(Run([&] { return !world_.cloud.requests.empty(); }, 3min));
+  EXPECT_EQ(TextAt(Newest()->facts, "way"), "detach");
+  KillAgent(kWest);
+  world_.time.RunFor(1s);
+  StartAgent(kWest);
+  ASSERT_TRUE(Run([&] { return Ended(); }, 15min));
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("detach us-west-2"));
+  EXPECT_TRUE(Item()->apart);
+}
+
+TEST_F(ManagedAgentTest, AMoveThatTheCloudTakesBackIsAskedForAgainInTheSameWords) {
+  world_.cloud.take_back = 1;
+  const auto begun = Ask(kWest, "switchover", {{"to", kWest.text}});
+  ASSERT_TRUE(begun.ok()) << begun.error().Text();
+  ASSERT_TRUE(Run([&] { return Ended(); }, 15min));
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("switchover us-west-2", "switchover us-west-2"));
+}
+
+TEST_F(ManagedAgentTest, AFailoverThatTheCloudTakesBackIsAskedForAgainAndGivesWayToDetaching) {
+  world_.cloud.take_back = 2;
+  LoseEast();
+  ASSERT_TRUE(Run([&] { return world_.cloud.requests.size() == 2; }, 10min));
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("failover us-west-2", "failover us-west-2"));
+  world_.cloud.refuse_failover = Refused("versions have drifted apart");
+  world_.time.RunFor(5min);
+  EXPECT_FALSE(Ended());
+  const auto waits = Ask(kWest, "failover", {{"to", kWest.text}, {"by", "ann"}, {"accept_loss", true}});
+  ASSERT_FALSE(waits.ok());  // the same again would bring nothing
+  const auto begun = Ask(kWest, "failover", {{"to", kWest.text}, {"by", "ann"}, {"detach", true}, {"accept_loss", true}});
+  ASSERT_TRUE(begun.ok()) << begun.error().Text();
+  ASSERT_TRUE(Run([&] { return Ended(); }, 15min));
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
+  EXPECT_EQ(world_.cloud.requests.back(), "detach us-west-2");
+  EXPECT_EQ(Item()->writer, kWest);
+}
+
+TEST_F(ManagedAgentTest, ASwitchoverThatGoesOnIsNotOvertakenByAFailoverThatNobodyAcceptedTheLossOf) {
+  ASSERT_TRUE(Ask(kWest, "switchover", {{"to", kWest.text}}).ok());
+  world_.time.RunFor(2s);
+  const auto refused = Ask(kWest, "failover", {{"to", kWest.text}, {"by", "ann"}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().hint, HasSubstr("--accept-loss"));
+  ASSERT_TRUE(Run([&] { return Ended(); }, 15min));
+  EXPECT_EQ(Newest()->kind, PlanKind::kSwitchover);
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone);
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("switchover us-west-2"));
+}
+
+TEST_F(ManagedAgentTest, WhatWasDecidedOnAnItemDoesNotBeginOnALaterOne) {
+  // Somebody's change arrives between the draft (a look takes 20 ms) and the transaction (the journal is read in 2 ms).
+  WriterItem other = *Item();
+  other.epoch = Next(other.epoch);
+  world_.time.At(world_.time.now() + 20ms + 500us, [&] {
+    Transaction change;
+    change.puts.push_back({"orders/writer", ToJson(other).dump()});
+    ASSERT_TRUE(world_.store.Apply(change)->committed);
+  });
+  const auto refused = Ask(kWest, "failover", {{"to", kWest.text}, {"by", "ann"}, {"accept_loss", true}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, HasSubstr("the item in the store changed meanwhile"));
+  EXPECT_FALSE(Newest());
+  EXPECT_EQ(Item()->epoch, other.epoch);
+}
+
+TEST_F(ManagedAgentTest, AnApiThatIsAskedTooOftenIsNoSilentRegion) {
+  KillAgent(kEast);
+  world_.cloud.throttled.insert(kEast);  // for all agents at once: the limit is the account's
+  world_.time.RunFor(20min);
+  EXPECT_FALSE(Newest());
+  EXPECT_THAT(world_.cloud.requests, IsEmpty());
+}
+
+TEST_F(ManagedAgentTest, AnOldSilenceOfTheApiDoesNotCountWhenTheAgentFallsSilentLater) {
+  const auto silent = [&] { return Agent(kWest).world().SilenceAt(world_.clock.Now()).opinion == Opinion::kDegraded; };
+  LoseEast();
+  ASSERT_TRUE(Run(silent, 1min));
+  world_.network.cut_off.clear();  // the agent first, and its API is looked at no more
+  StartAgent(kEast);
+  world_.time.RunFor(10s);
+  ASSERT_FALSE(silent());
+  world_.cloud.silent.clear();
+  world_.time.RunFor(1h);
+  SetLag(400ms);
+  LoseEast();
+  // The agent is found silent after 5 s; the API's first answer is missed after some 5 s more.
+  world_.time.RunFor(8s);
+  EXPECT_FALSE(silent());
+  EXPECT_TRUE(Run(silent, 30s));
+}
+
+TEST_F(ManagedAgentTest, AnEarlierFailoversSnapshotIsNotThisOnes) {
+  world_.cloud.snapshot = "arn:earlier";
+  world_.cloud.snapshot_at = world_.clock.Wall();
+  world_.time.RunFor(10min);
+  SetLag(400ms);
+  world_.time.RunFor(1min);
+  LoseEast();
+  ASSERT_TRUE(Run([&] { return Newest().has_value(); }, 3min)) << Agent(kWest).decision().rule;
+  ASSERT_TRUE(Run([&] { return Ended(); }, 15min));
+  world_.cloud.silent.clear();
+  world_.network.cut_off.clear();
+  StartAgent(kEast);
+  world_.time.RunFor(1min);
+  ASSERT_TRUE(Ask(kEast, "rejoin", {{"region", kEast.text}, {"by", "ann"}}).ok());
+  ASSERT_TRUE(Run([&] { return Ended(); }, 5min));
+  EXPECT_EQ(Newest()->kind, PlanKind::kRejoin);
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
+  EXPECT_FALSE(Newest()->facts.contains("lost_writes_snapshot"));
+}
+
 }  // namespace
 }  // namespace lifeboat::testing

@@ -402,13 +402,17 @@ Task<Result<Json>> ManagedAgent::OrderFailover(Json parameters) {
   if (!item || !journal_read_) co_return RetryLater("it is not known yet where the writer is, or what runs", "lifeboat status");
   if (item->writer == self_) co_return Refused("'" + self_.text + "' is the writer already");
   const auto& running = executor_.current() ? executor_.current() : execution_;
-  const bool stuck = running && running->kind == PlanKind::kSwitchover;
+  const bool detach = FlagAt(parameters, "detach");
+  // A switchover may wait for a lost region, and a failover for a cloud that does not do it: each gives way to what is left.
+  const bool left = running && (running->kind == PlanKind::kSwitchover ||
+                                (running->kind == PlanKind::kFailover && running->target == self_ && detach));
+  const bool stuck = left && item->execution == running->id;
   if (auto free = NothingRuns(); !free.ok() && !stuck) co_return free.error();
   const auto silence = world_.SilenceAt(doors_.clock.Now());
-  const bool detach = FlagAt(parameters, "detach");
   const bool accept_loss = FlagAt(parameters, "accept_loss");
   const std::string again = "lifeboat failover --to " + self_.text + (detach ? " --detach" : "") + " --accept-loss";
-  if (silence.opinion == Opinion::kOk && !stuck && !accept_loss) {
+  // SAFETY: also where a switchover runs: it may be well on its way, and loses nothing.
+  if (silence.opinion == Opinion::kOk && !accept_loss) {
     co_return Refused("the region of the writer, '" + item->writer.text + "', answers", "lifeboat switchover --to " + self_.text +
                                                                                          " loses nothing; to lose what it has not sent, on record: " + again);
   }
@@ -446,6 +450,13 @@ Task<Result<Json>> ManagedAgent::OrderRejoin(Json parameters) {
     if (earlier.kind == PlanKind::kRejoin && earlier.source == region && earlier.state == ExecutionState::kDone) break;
     if (earlier.kind == PlanKind::kRejoin || earlier.target != region || !MemberAt(earlier.facts, "compute").is_object()) continue;
     execution.facts["scaled_here"] = MemberAt(earlier.facts, "compute");
+    break;
+  }
+  // The snapshot that is kept is of the last failover away from here, and of none before.
+  for (const Execution& earlier : *all) {
+    const StepRecord* asked = earlier.kind == PlanKind::kFailover && earlier.source == region ? earlier.Find("fail-over") : nullptr;
+    if (asked == nullptr || (asked->state != StepState::kDone && asked->state != StepState::kIntended)) continue;
+    execution.facts["lost_at_ns"] = NumberAt(earlier.facts, "claimed_ns") > 0 ? SignedAt(earlier.facts, "claimed_ns") : earlier.began.ns;
     break;
   }
   auto begun = co_await journal_.Begin(execution);

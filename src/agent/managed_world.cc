@@ -128,6 +128,11 @@ Task<> ManagedWorld::Look(RegionName region) {
     co_return;
   }
   sight.problem = view.error().message;
+  // SAFETY: limits hold for an account and a region, so all agents meet them at once: what was not weighed is neither silence nor sight.
+  if (doors_.database.SaysNothing(view.error())) {
+    sight.failed.reset();
+    co_return;
+  }
   if (silent) {
     if (!sight.failed) sight.failed = doors_.clock.Now();
     co_return;
@@ -165,10 +170,15 @@ Task<> ManagedWorld::LookLoop() {
 
 /// While the agent of the writer's region is silent, its API is asked too: only both together are a sign of loss.
 Task<> ManagedWorld::SourceLoop() {
+  RegionName watched;
   while (true) {
     const auto peer = peers_.find(writer_);
-    const bool wanted = peer != peers_.end() && !peer->second.answers && peer->second.failed && writer_ != spared_;
+    const bool silent = peer != peers_.end() && !peer->second.answers && peer->second.failed;
+    const bool wanted = silent && writer_ != spared_;
     const RegionName region = writer_;
+    // What failed before its agent fell silent says nothing of now: nobody may have looked since.
+    if (silent && watched != region) sights_[region].failed.reset();
+    watched = silent ? region : RegionName();
     if (wanted) co_await Look(region);
     const Duration pause = wanted ? times_.look_silent : times_.gossip;
     co_await doors_.clock.Sleep(pause);

@@ -73,9 +73,12 @@ RegionName Adopter(const S& s) {
   return first;
 }
 
-/// What a failover does not interrupt: one to a region that answers. A switchover waits for the region that fell silent.
-bool StuckInSwitchover(const S& s) {
-  return s.execution && s.execution->kind == PlanKind::kSwitchover && s.item && s.execution->source == s.item->writer && LostByVotes(s);
+/// What a failover does not interrupt: one to a region that answers. A switchover waits for the region that fell silent, and so does a
+/// rejoin behind it.
+bool WaitsForTheLost(const S& s) {
+  if (!s.execution || !s.item || !LostByVotes(s)) return false;
+  const Execution& e = *s.execution;
+  return (e.kind == PlanKind::kSwitchover && e.source == s.item->writer) || (e.kind == PlanKind::kRejoin && e.target == s.item->writer);
 }
 
 struct Row {
@@ -108,7 +111,7 @@ const Row kRows[] = {
                    s.execution->id.text + "', has been silent for " + FormatDuration(*s.execution_owner_silent));
      }},
     {{615, "one execution at a time"},
-     [](const S& s) { return s.execution && !StuckInSwitchover(s); },
+     [](const S& s) { return s.execution && !WaitsForTheLost(s); },
      [](const S& s, D& d) {
        d.reason = std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is " + ToString(s.execution->state) +
                   " in " + Quote(s.execution->owner);
@@ -258,7 +261,10 @@ Verdict VerdictOf(const S& s, const RegionName& region, const ManagedFacts& fact
   if (writer && DegradedForLong(s)) return Verdict::kDegraded;
   const bool fresh = facts.copy && facts.copy_age && *facts.copy_age < kFreshCopy;
   if (!fresh) return Verdict::kUnknown;
-  if (writer) return facts.copy->Available() ? Verdict::kHealthy : Verdict::kDegraded;
+  if (writer) {
+    const bool writes = facts.copy->role == ManagedRole::kWriter || facts.copy->role == ManagedRole::kApart;
+    return writes && facts.copy->Available() ? Verdict::kHealthy : Verdict::kDegraded;
+  }
   if (facts.copy->role == ManagedRole::kApart || facts.copy->role == ManagedRole::kWriter || facts.copy->role == ManagedRole::kAbsent)
     return Verdict::kDetached;
   return TakeoverObjection(facts).empty() ? Verdict::kHealthy : Verdict::kDegraded;

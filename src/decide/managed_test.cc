@@ -182,6 +182,27 @@ TEST(ManagedRules, ASwitchoverThatWaitsForALostRegionIsOvertakenAndAFailoverIsNo
   EXPECT_EQ(Decide(s).rule, 615);
 }
 
+TEST(ManagedRules, ARejoinBehindALostWriterIsOvertakenAndOneBehindAnotherIsNot) {
+  ManagedSnapshot s = Silent(31s);
+  s.execution = Running(PlanKind::kRejoin, kNorth);
+  s.execution->source = kNorth;
+  s.execution->target = kEast;
+  EXPECT_EQ(Decide(s).rule, 650);
+  s.execution->target = kWest;
+  EXPECT_EQ(Decide(s).rule, 615);
+  s = Quiet();
+  s.execution = Running(PlanKind::kRejoin, kNorth);
+  s.execution->target = kEast;
+  EXPECT_EQ(Decide(s).rule, 615);
+}
+
+TEST(ManagedRules, AWriterWhoseCopyFollowsAnotherIsNotCalledHealthy) {
+  ManagedSnapshot s = Quiet();
+  EXPECT_EQ(Decide(s).verdicts.at(kEast), Verdict::kHealthy);
+  s.regions[kEast].copy = Copy(ManagedRole::kSecondary);
+  EXPECT_EQ(Decide(s).verdicts.at(kEast), Verdict::kDegraded);
+}
+
 TEST(ManagedRules, AnExecutionIsAdoptedFromAnOwnerThatFellSilentByOneAgentAlone) {
   ManagedSnapshot s = Quiet();
   s.execution = Running(PlanKind::kFailover, kEast);

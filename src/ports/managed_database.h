@@ -75,6 +75,9 @@ class ManagedDatabase {
 
   /// As the API of `asked` shows it now. @error kNotFound: no such database; kRetry, kUnknownOutcome: no answer
   virtual Task<Result<ManagedView>> Look(RegionName asked, Duration timeout) = 0;
+  /// Whether an error of Look says nothing of the region: it was asked too often, or with a clock or credentials that do not hold, or not
+  /// at all. That is no silence.
+  [[nodiscard]] virtual bool SaysNothing(const Error& /*problem*/) const { return false; }
   /// Asked of the secondary's own region, which alone knows. @error kRetry: no answer
   virtual Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) = 0;
   /// What `lifeboat check` says of it: versions, headless secondaries, lag, fencing, backups, quotas.
@@ -103,8 +106,9 @@ class ManagedDatabase {
 
   /// What the cloud said since `from` about blocking the writes of `source`. Regions that do not answer are passed over.
   virtual Task<Result<ManagedFenceWord>> ReadFencing(RegionName source, RegionName target, WallTime from, Duration timeout) = 0;
-  /// Copies the cloud's snapshot of the lost writes to one that nobody removes. @return its id; empty: there is none (yet)
-  virtual Task<Result<std::string>> KeepLostWrites(RegionName source, Duration timeout) = 0;
+  /// Copies the cloud's snapshot of the lost writes, one that was taken since `from`, to one that nobody removes.
+  /// @return its id; empty: there is none (yet)
+  virtual Task<Result<std::string>> KeepLostWrites(RegionName source, WallTime from, Duration timeout) = 0;
 
   // ---- the way back ----
 

@@ -22,8 +22,12 @@ struct FakeCloud {
   Duration move_takes = 20s;               ///< from the request to the new writer
   ManagedFenceWord word;                   ///< about the old writer
   std::string snapshot;                    ///< of the lost writes
+  std::optional<WallTime> snapshot_at;     ///< when it was taken; empty: since whatever is asked
+  std::set<RegionName> throttled;          ///< whose API says that it is asked too often
   std::optional<Error> refuse_failover;
   std::optional<Error> refuse_switchover;
+  std::optional<Error> refuse_while_moving;  ///< a second request, as RDS does to an instance that is being changed
+  int take_back = 0;                       ///< so many moves are taken on and do not happen
   int lose_answers = 0;                    ///< so many requests are done, and their answer is lost
   std::vector<std::string> requests;       ///< that change something: "failover us-west-2"
   std::map<RegionName, int> held;          ///< questions to a silent region
@@ -47,9 +51,12 @@ struct FakeCloud {
   }
   void MoveTo(const RegionName& target) {
     moving_to = target;
-    time.At(time.now() + move_takes, [this, target] {
-      for (auto& [region, copy] : copies) copy.role = region == target ? ManagedRole::kWriter : ManagedRole::kSecondary;
+    const bool taken_back = take_back > 0;
+    if (taken_back) --take_back;
+    time.At(time.now() + move_takes, [this, target, taken_back] {
       moving_to = RegionName();
+      if (taken_back) return;
+      for (auto& [region, copy] : copies) copy.role = region == target ? ManagedRole::kWriter : ManagedRole::kSecondary;
     });
   }
 };
@@ -61,6 +68,7 @@ class FakeManagedDatabase final : public ManagedDatabase {
   Task<Result<ManagedView>> Look(RegionName asked, Duration timeout) override {
     const bool answers = co_await Reach(asked, timeout);
     if (!answers) co_return RetryLater("the API of '" + asked.text + "' did not answer");
+    if (cloud_.throttled.contains(asked)) co_return RetryLater(kTooOften);
     ManagedView view;
     view.asked = asked;
     view.writer = cloud_.Writer();
@@ -71,6 +79,7 @@ class FakeManagedDatabase final : public ManagedDatabase {
     }
     co_return view;
   }
+  [[nodiscard]] bool SaysNothing(const Error& problem) const override { return problem.message == kTooOften; }
   Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) override {
     const bool answers = co_await Reach(secondary, timeout);
     if (!answers) co_return RetryLater("the API of '" + secondary.text + "' did not answer");
@@ -103,6 +112,8 @@ class FakeManagedDatabase final : public ManagedDatabase {
     const bool answers = co_await Reach(target, timeout);
     if (!answers) co_return RetryLater("the API of '" + target.text + "' did not answer");
     if (consent.by.empty()) co_return Refused("nobody has said that writes may be lost");
+    if (cloud_.detached.contains(target)) co_return Fail("it is no member of the global database");
+    if (cloud_.moving_to == target && cloud_.refuse_while_moving) co_return *cloud_.refuse_while_moving;
     if (cloud_.Writer() == target || cloud_.moving_to == target) co_return false;
     if (cloud_.refuse_failover) co_return *cloud_.refuse_failover;
     cloud_.requests.push_back("failover " + target.text);
@@ -132,10 +143,11 @@ class FakeManagedDatabase final : public ManagedDatabase {
     (void)co_await Reach(source, timeout);
     co_return cloud_.word;
   }
-  Task<Result<std::string>> KeepLostWrites(RegionName source, Duration timeout) override {
+  Task<Result<std::string>> KeepLostWrites(RegionName source, WallTime from, Duration timeout) override {
     const bool answers = co_await Reach(source, timeout);
     if (!answers) co_return RetryLater("the API of '" + source.text + "' did not answer");
-    co_return cloud_.snapshot;
+    const bool older = cloud_.snapshot_at && *cloud_.snapshot_at < from;
+    co_return older ? std::string() : cloud_.snapshot;
   }
   Task<Result<ManagedReturn>> Rejoin(RegionName region, RegionName, Duration timeout) override {
     const bool answers = co_await Reach(region, timeout);
@@ -145,6 +157,7 @@ class FakeManagedDatabase final : public ManagedDatabase {
   }
 
  private:
+  static constexpr const char* kTooOften = "the API is asked too often";
   Task<bool> Reach(RegionName region, Duration timeout) {
     const bool silent = cloud_.silent.contains(region);
     if (silent) ++cloud_.held[region];

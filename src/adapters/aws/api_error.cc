@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::size_t kLongestMessage = 600;
 
+constexpr const char* kThrottledHint = "AWS limits how often this may be asked: look at the account's quotas";
+constexpr const char* kClockHint = "the clock of this machine is minutes off: look at its time service";
+constexpr const char* kExpiredHint = "the credentials have expired, and no newer ones were found";
+
 // @source botocore 1.43, retries/standard.py and data/_retry.json
 constexpr std::array<std::string_view, 17> kThrottles{"Throttling",
                                                       "ThrottlingException",
@@ -161,9 +165,9 @@ Error ToError(const ApiError& error, Verdict verdict, const std::string& what) {
   if (!words.empty()) text += ": " + words;
   if (!error.request_id.empty()) text += " (request '" + error.request_id + "')";
   switch (verdict) {
-    case Verdict::kThrottled: return RetryLater(text, "AWS limits how often this may be asked: look at the account's quotas");
-    case Verdict::kClock: return RetryLater(text, "the clock of this machine is minutes off: look at its time service");
-    case Verdict::kExpired: return RetryLater(text, "the credentials have expired, and no newer ones were found");
+    case Verdict::kThrottled: return RetryLater(text, kThrottledHint);
+    case Verdict::kClock: return RetryLater(text, kClockHint);
+    case Verdict::kExpired: return RetryLater(text, kExpiredHint);
     case Verdict::kNotFound: return NotFound(text);
     case Verdict::kRefused: return Refused(text);
     case Verdict::kUnknown: return UnknownOutcome(text);
@@ -172,6 +176,10 @@ Error ToError(const ApiError& error, Verdict verdict, const std::string& what) {
   const bool denied = Contains(error.code, "AccessDenied") || Contains(error.code, "UnauthorizedOperation") ||
                       error.code == "NotAuthorized" || error.status == 403;
   return Fail(text, denied ? "compare the role's policy with docs/aws.md, table of permissions" : "");
+}
+
+bool SaysNothingOfService(const Error& error) {
+  return error.hint == kThrottledHint || error.hint == kClockHint || error.hint == kExpiredHint || Contains(error.message, kWasNotSent);
 }
 
 }  // namespace lifeboat::aws

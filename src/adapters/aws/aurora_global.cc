@@ -135,8 +135,10 @@ Task<Result<bool>> AuroraGlobal::FailOver(RegionName target, LossConsent consent
   if (!global) co_return global.error();
   const WriterMove move = MoveOf(*global, *arn);
   if (move == WriterMove::kDone) co_return false;
-  // A switchover that is under way may wait for ever for the region that was lost: only a failover counts as under way.
-  if (move == WriterMove::kUnderWay && (!global->failover || global->failover->data_loss_allowed)) co_return false;
+  // A switchover that is under way may wait for ever for the region that was lost: until the roles have changed only a failover counts as
+  // under way.
+  const bool planned = global->failover ? !global->failover->data_loss_allowed : global->status == "switching-over";
+  if (move == WriterMove::kUnderWay && (!planned || WriterOf(*global) == *arn)) co_return false;
   Result<rds::DbCluster> to = co_await LookAtCluster(target, Left(clock_, began, timeout));
   if (!to) co_return to.error();
   if (const Result<Unit> may = MayFailOver(*global, *to); !may) co_return may.error();
@@ -253,7 +255,7 @@ Task<Result<FencingWord>> AuroraGlobal::ReadFencing(RegionName source, std::vect
   co_return word;
 }
 
-Task<Result<std::optional<std::string>>> AuroraGlobal::KeepLostWrites(RegionName source, Duration timeout) {
+Task<Result<std::optional<std::string>>> AuroraGlobal::KeepLostWrites(RegionName source, WallTime from, Duration timeout) {
   const Instant began = clock_.Now();
   const Result<std::string> arn = ArnOf(source);
   if (!arn) co_return arn.error();
@@ -261,7 +263,7 @@ Task<Result<std::optional<std::string>>> AuroraGlobal::KeepLostWrites(RegionName
       co_await rds::DescribeClusterSnapshots(client_, source.text, rds::NameOfArn(*arn), timeout);
   if (!snapshots) co_return snapshots.error();
   std::optional<std::string> kept;
-  const rds::Snapshot* lost = SnapshotOfLostWrites(*snapshots, rds::NameOfArn(*arn));
+  const rds::Snapshot* lost = SnapshotOfLostWrites(*snapshots, rds::NameOfArn(*arn), from);
   if (lost == nullptr) co_return kept;
   const std::string name = NameOfKeptSnapshot(*lost);
   for (const rds::Snapshot& snapshot : *snapshots) {

@@ -52,7 +52,8 @@ class AuroraGlobalTest : public ::testing::Test {
         list += "<DBClusterSnapshot><DBClusterSnapshotIdentifier>" + id +
                 "</DBClusterSnapshotIdentifier><DBClusterIdentifier>orders-1"
                 "</DBClusterIdentifier><Status>" +
-                state + "</Status><DBClusterSnapshotArn>arn:" + id + "</DBClusterSnapshotArn></DBClusterSnapshot>";
+                state + "</Status><SnapshotCreateTime>" + taken + "</SnapshotCreateTime><DBClusterSnapshotArn>arn:" + id +
+                "</DBClusterSnapshotArn></DBClusterSnapshot>";
       }
       return Wrapped(seen.operation, "<DBClusterSnapshots>" + list + "</DBClusterSnapshots>");
     }
@@ -137,6 +138,7 @@ class AuroraGlobalTest : public ::testing::Test {
   std::set<std::string> silent;
   Pairs messages;   // region, event
   Pairs snapshots;  // id, status
+  std::string taken = "2026-11-23T11:40:00Z";
   std::function<void()> on_look;
 };
 
@@ -225,6 +227,18 @@ TEST_F(AuroraGlobalTest, ASwitchoverThatWaitsForTheLostRegionDoesNotHoldAFailove
   EXPECT_TRUE(*sent);
 }
 
+TEST_F(AuroraGlobalTest, ASwitchoverThatShowsNoMoreThanItsStatusDoesNotHoldAFailoverUpUntilTheRolesHaveChanged) {
+  status = "switching-over";
+  writer = kTwo;
+  const auto ends = FailOver();
+  ASSERT_TRUE(ends.ok()) << ends.error().Text();
+  EXPECT_FALSE(*ends);
+  writer = kOne;
+  const auto sent = FailOver();
+  ASSERT_TRUE(sent.ok()) << sent.error().Text();
+  EXPECT_TRUE(*sent);
+}
+
 TEST_F(AuroraGlobalTest, AFailoverToAClusterThatNobodyCouldConnectToIsRefused) {
   headless = true;
   const auto sent = FailOver();
@@ -299,15 +313,30 @@ TEST_F(AuroraGlobalTest, TheOldWriterCountsAsFencedOnlyOnAwssWord) {
 }
 
 TEST_F(AuroraGlobalTest, TheSnapshotOfTheLostWritesIsKeptOnce) {
-  EXPECT_FALSE(aws_.Run(aurora_.KeepLostWrites(region_one, 60s))->has_value());
+  const WallTime from{aws_.clock.Wall().ns - Duration(10min).count()};  // 11:36:22
+  EXPECT_FALSE(aws_.Run(aurora_.KeepLostWrites(region_one, from, 60s))->has_value());
   snapshots = {{"rds:orders-1-2026-11-23", "available"}, {"rds:unplanned-global-failover-orders-1-2026-11-23-11-40", "creating"}};
-  EXPECT_EQ(aws_.Run(aurora_.KeepLostWrites(region_one, 60s)).error().retry, Retry::kRetry);
+  EXPECT_EQ(aws_.Run(aurora_.KeepLostWrites(region_one, from, 60s)).error().retry, Retry::kRetry);
   snapshots[1].second = "available";
-  const auto kept = aws_.Run(aurora_.KeepLostWrites(region_one, 60s));
+  const auto kept = aws_.Run(aurora_.KeepLostWrites(region_one, from, 60s));
   ASSERT_TRUE(kept.ok()) << kept.error().Text();
   EXPECT_EQ(**kept, "arn:lifeboat-lost-writes-orders-1-2026-11-23-11-40");
-  EXPECT_EQ(*aws_.Run(aurora_.KeepLostWrites(region_one, 60s)), *kept);
+  EXPECT_EQ(*aws_.Run(aurora_.KeepLostWrites(region_one, from, 60s)), *kept);
   EXPECT_EQ(aws_.CountOf("CopyDBClusterSnapshot"), 1u);
+}
+
+TEST_F(AuroraGlobalTest, ASnapshotOfAnEarlierFailoverOrOfUnknownAgeIsNotKeptAsThisOnes) {
+  const WallTime from{aws_.clock.Wall().ns - Duration(5min).count()};  // 11:41:22
+  snapshots = {{"rds:unplanned-global-failover-orders-1-2026-11-23-11-40", "available"}};
+  for (const char* when : {"2026-11-23T11:40:00Z", "2026-11-22T11:45:00Z", ""}) {
+    taken = when;
+    const auto kept = aws_.Run(aurora_.KeepLostWrites(region_one, from, 60s));
+    ASSERT_TRUE(kept.ok()) << kept.error().Text();
+    EXPECT_FALSE(kept->has_value()) << when;
+  }
+  EXPECT_EQ(aws_.CountOf("CopyDBClusterSnapshot"), 0u);
+  taken = "2026-11-23T11:42:00Z";
+  EXPECT_TRUE(aws_.Run(aurora_.KeepLostWrites(region_one, from, 60s))->has_value());
 }
 
 TEST(AuroraRules, WhatIsWrongBeforeADisasterIsFound) {

@@ -129,11 +129,13 @@ FencingWord FencingIn(const std::vector<rds::Event>& events, const std::string& 
   return word;
 }
 
-const rds::Snapshot* SnapshotOfLostWrites(const std::vector<rds::Snapshot>& snapshots, const std::string& cluster) {
+const rds::Snapshot* SnapshotOfLostWrites(const std::vector<rds::Snapshot>& snapshots, const std::string& cluster, WallTime from) {
   const rds::Snapshot* newest = nullptr;
   for (const rds::Snapshot& snapshot : snapshots) {
     if (!snapshot.id.starts_with(kLostWritesPrefix) || (!cluster.empty() && snapshot.of != cluster)) continue;
-    if (newest == nullptr || newest->created.value_or(WallTime{}) < snapshot.created.value_or(WallTime{})) newest = &snapshot;
+    // SAFETY: what an earlier failover lost is not passed off as this one's.
+    if (!snapshot.created || *snapshot.created < from) continue;
+    if (newest == nullptr || *newest->created < *snapshot.created) newest = &snapshot;
   }
   return newest;
 }

@@ -58,8 +58,8 @@ struct FencingWord {
 /// The newest word about cluster `name` (the old writer's identifier), or about any cluster where the name does not stand in it.
 [[nodiscard]] FencingWord FencingIn(const std::vector<rds::Event>& events, const std::string& name);
 
-/// The snapshot of the writes that were lost, when AWS managed to take one: rds:unplanned-global-failover-….
-[[nodiscard]] const rds::Snapshot* SnapshotOfLostWrites(const std::vector<rds::Snapshot>& snapshots, const std::string& cluster);
+/// The newest snapshot of writes that were lost since `from`, when AWS managed to take one: rds:unplanned-global-failover-….
+[[nodiscard]] const rds::Snapshot* SnapshotOfLostWrites(const std::vector<rds::Snapshot>& snapshots, const std::string& cluster, WallTime from);
 /// The name under which it is kept.
 [[nodiscard]] std::string NameOfKeptSnapshot(const rds::Snapshot& snapshot);
 

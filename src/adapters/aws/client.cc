@@ -223,7 +223,7 @@ Task<Result<Reply>> Client::Send(Call call, Duration timeout) {
     Result<SharedCredentials> keys = co_await state->credentials->Get(std::max<Duration>(left(), 1ms));
     Judged judged;
     if (!keys) {
-      judged.error = keys.error().Within(WordsOf(call) + " was not sent");
+      judged.error = keys.error().Within(WordsOf(call) + kWasNotSent);
       if (judged.error.retry == Retry::kNotFound || judged.error.retry == Retry::kUnknownOutcome) {
         judged.error.retry = judged.error.retry == Retry::kNotFound ? Retry::kFail : Retry::kRetry;
       }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "adapters/aws/api_error.h"
 #include "adapters/aws/managed_database.h"
 #include "adapters/aws/managed_internal.h"
 
@@ -30,6 +31,8 @@ class ManagedAurora final : public ManagedDatabase {
     const rds::GlobalCluster nothing;
     co_return ViewOf(settings_, asked, none ? nothing : *global, own);
   }
+
+  [[nodiscard]] bool SaysNothing(const Error& problem) const override { return SaysNothingOfService(problem); }
 
   Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) override {
     auto lag = co_await aurora_.Lag(secondary, timeout);
@@ -96,8 +99,8 @@ class ManagedAurora final : public ManagedDatabase {
     co_return said;
   }
 
-  Task<Result<std::string>> KeepLostWrites(RegionName source, Duration timeout) override {
-    auto kept = co_await aurora_.KeepLostWrites(source, timeout);
+  Task<Result<std::string>> KeepLostWrites(RegionName source, WallTime from, Duration timeout) override {
+    auto kept = co_await aurora_.KeepLostWrites(source, from, timeout);
     if (!kept.ok()) co_return kept.error();
     co_return kept->value_or("");
   }

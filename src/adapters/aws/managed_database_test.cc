@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "adapters/aws/test_support.h"
+
 namespace lifeboat::aws {
 namespace {
 
@@ -82,6 +84,36 @@ TEST(ManagedView, AReplicaNamesItsSourceAndAnInstanceThatFollowsNobodyIsAWriter)
   EXPECT_TRUE(ViewOf(settings, kWest, instance).writer.empty());
   instance.replica_of.clear();
   EXPECT_EQ(ViewOf(settings, kWest, instance).writer, kWest);
+}
+
+/// There are none to be had.
+struct NoCredentials final : CredentialSource {
+  Task<Result<SharedCredentials>> Get(Duration) override { co_return RetryLater("the metadata service does not answer"); }
+};
+
+TEST(ManagedSilence, WhatAwsDidNotWeighSaysNothingOfTheRegion) {
+  testing::FakeAws aws;
+  const auto client = aws.MakeClient();
+  const auto bare = std::make_unique<Client>(std::make_shared<NoCredentials>(), ClientOptions{}, aws.Doors());
+  for (const AwsDatabaseKind kind : {AwsDatabaseKind::kAuroraGlobal, AwsDatabaseKind::kRdsReplica}) {
+    AwsDatabaseSettings settings = Aurora();
+    settings.kind = kind;
+    const auto database = OpenManagedDatabase(*client, settings, aws.clock, Log());
+    const auto says_nothing = [&](ManagedDatabase& asked, testing::Said said) {
+      aws.answer = [said](const testing::Seen&) { return said; };
+      const auto view = aws.Run(asked.Look(kEast, 4s));
+      EXPECT_FALSE(view.ok());
+      return !view.ok() && asked.SaysNothing(view.error());
+    };
+    for (const char* code : {"Throttling", "RequestLimitExceeded", "ExpiredToken", "RequestExpired"})
+      EXPECT_TRUE(says_nothing(*database, testing::FakeAws::QueryError(400, code))) << code;
+    const auto blind = OpenManagedDatabase(*bare, settings, aws.clock, Log());
+    EXPECT_TRUE(says_nothing(*blind, testing::FakeAws::Silence()));
+    EXPECT_FALSE(says_nothing(*database, testing::FakeAws::Silence()));
+    EXPECT_FALSE(says_nothing(*database, testing::FakeAws::NoConnection()));
+    EXPECT_FALSE(says_nothing(*database, testing::FakeAws::QueryError(503, "ServiceUnavailable")));
+    EXPECT_FALSE(says_nothing(*database, testing::FakeAws::QueryError(403, "AccessDenied")));
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "adapters/aws/api_error.h"
 #include "adapters/aws/managed_database.h"
 #include "adapters/aws/managed_internal.h"
 
@@ -21,6 +22,8 @@ class ManagedReplica final : public ManagedDatabase {
     if (!instance.ok()) co_return instance.error();
     co_return ViewOf(settings_, asked, *instance);
   }
+
+  [[nodiscard]] bool SaysNothing(const Error& problem) const override { return SaysNothingOfService(problem); }
 
   Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) override {
     const std::string id = IdOf(secondary);
@@ -66,7 +69,7 @@ class ManagedReplica final : public ManagedDatabase {
     word.message = "a promotion of RDS stops nothing of the old primary";
     co_return word;
   }
-  Task<Result<std::string>> KeepLostWrites(RegionName, Duration) override { co_return std::string(); }
+  Task<Result<std::string>> KeepLostWrites(RegionName, WallTime, Duration) override { co_return std::string(); }
 
   Task<Result<ManagedReturn>> Rejoin(RegionName region, RegionName primary, Duration timeout) override {
     const Instant began = clock_.Now();
