@@ -200,6 +200,11 @@ INSTANTIATE_TEST_SUITE_P(Dumps, WholeDump,
 TEST(BackupDumpRestore, TheLatestIsTheNewestDumpAndNotTheFileOfRoles) {
   const Scratch scratch;
   const BackupCopy copy(TheWorld().dumps);
+  // Dumps tell when they were made to the second alone: one of them, and a file of roles that is newer.
+  for (const fs::directory_entry& each : fs::directory_iterator(copy.folder())) {
+    const std::string name = each.path().filename().string();
+    if (name != "shop.dump" && name != "globals.sql") fs::remove_all(each.path());
+  }
   fs::last_write_time(copy.folder() / "globals.sql", fs::file_time_type::clock::now());
   const RestoreOutcome outcome = RestoreFrom(copy.folder(), OptionsFor(scratch, "latest", Level::kRestores));
   EXPECT_EQ(outcome.set, "shop.dump") << Told(outcome);

@@ -136,14 +136,18 @@ class Restore {
     return set_->size + std::min(wal, kMostWalAtOnce) + kMargin;
   }
 
+  /// Whoever cancels, also in the midst of a question, learns nothing of the backup by that.
+  bool WasCancelled(LevelResult& level) {
+    if (!sandbox_ || !sandbox_->Cancelled()) return false;
+    outcome_.cancelled = true;
+    level = {Verdict::kNotChecked, "cancelled"};
+    return true;
+  }
+
   /// What stops a restore and says something of the backup or the host; false: it says something of the call.
   bool Understood(const Error& error) {
     LevelResult& level = At(outcome_.levels, Level::kRestores);
-    if (sandbox_ && sandbox_->Cancelled()) {
-      outcome_.cancelled = true;
-      level = {Verdict::kNotChecked, "cancelled"};
-      return true;
-    }
+    if (WasCancelled(level)) return true;
     if (error.retry != Retry::kRefused) return false;
     Tell(49, sandbox_ ? options_.scratch.string() : "", error.message, error.hint);
     // SAFETY: a host without room says nothing of the backup: not checked, and the fault stands.
@@ -292,6 +296,7 @@ class Restore {
     Result<Session> session = databases ? Session::Open(place) : Result<Session>(databases.error());
     const QueryAnswer answer = session ? session->Ask("SELECT (SELECT sum(pg_database_size(oid))::int8 FROM pg_database), count(*) FROM pg_class") : QueryAnswer();
     if (!session || !answer.ok() || answer.rows.empty()) {
+      if (WasCancelled(level)) return;
       level = {Verdict::kUnknown, "it was loaded, and cannot be asked: " + (session ? answer.error->message : session.error().message)};
       return;
     }
@@ -449,6 +454,7 @@ class Restore {
     LevelResult& level = At(outcome_.levels, Level::kRestores);
     Result<std::vector<std::string>> databases = DatabasesOf(Place());
     if (!databases) {
+      if (WasCancelled(level)) return Done();
       level = {Verdict::kUnknown, "it starts, and cannot be asked: " + databases.error().message};
       return Done();
     }
@@ -457,6 +463,7 @@ class Restore {
     place.database = databases_.front();
     Result<Session> session = Session::Open(place);
     if (!session) {
+      if (WasCancelled(level)) return Done();
       level = {Verdict::kUnknown, "it starts, and cannot be asked: " + session.error().message};
       return Done();
     }
