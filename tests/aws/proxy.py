@@ -363,9 +363,14 @@ async def main():
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(sys.argv[3], sys.argv[4])
     server = await asyncio.start_server(road.serve, "127.0.0.1", 0, limit=1 << 22, ssl=tls)
+    try:  # most hosts' files say that localhost is both
+        port = server.sockets[0].getsockname()[1]
+        six = await asyncio.start_server(road.serve, "::1", port, limit=1 << 22, ssl=tls)
+    except OSError:
+        six = None  # a host without it, and nobody who asks there
     control = await asyncio.start_server(road.control, "127.0.0.1", 0, limit=1 << 22)
     print(*(listener.sockets[0].getsockname()[1] for listener in (server, control)), flush=True)
-    await asyncio.gather(server.serve_forever(), control.serve_forever())
+    await asyncio.gather(*(each.serve_forever() for each in (server, control, six) if each))
 
 
 if __name__ == "__main__":
