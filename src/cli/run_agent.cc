@@ -8,18 +8,12 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
 
-#include "adapters/aws/open.h"
 #include "adapters/dns/dns_traffic.h"
 #include "adapters/peers/peer_client.h"
 #include "adapters/peers/token.h"
 #include "adapters/postgres/postgres_canary.h"
 #include "adapters/postgres/postgres_database.h"
-#include "adapters/store/dynamodb_store.h"
-#include "adapters/store/dynamodb_table.h"
-#include "adapters/store/embedded_store.h"
-#include "adapters/store/etcd_store.h"
 #include "adapters/store/remote_store.h"
 #include "adapters/system/clock.h"
 #include "adapters/system/fence_command.h"
@@ -27,6 +21,7 @@
 #include "adapters/system/pool_files.h"
 #include "agent/agent.h"
 #include "base/spawn.h"
+#include "cli/agent_store.h"
 #include "cli/backup_desk.h"
 #include "cli/version.h"
 #include "guard/guard_client.h"
@@ -39,8 +34,6 @@ namespace lifeboat {
 
 namespace {
 
-constexpr Duration kDescribeTimeout = 1s;  // for each member of the store's cluster, all at once
-constexpr Duration kDescribeRegions = 4s;  // for all AWS regions of the store's table, one after the other
 
 Result<std::optional<AgentRecord>> ReadRecord(const std::string& file) {
   const auto text = ReadSmallFile(file);
@@ -53,60 +46,6 @@ Result<std::optional<AgentRecord>> ReadRecord(const std::string& file) {
   const auto record = AgentRecordFromJson(*json);
   if (!record.ok()) return record.error().Within("'" + file + "'");
   return std::optional(*record);
-}
-
-Result<Secret> ReadStorePassword(const std::string& file) {
-  namespace fs = std::filesystem;
-  std::error_code problem;
-  const fs::perms mode = fs::status(file, problem).permissions();
-  if (!problem && (mode & (fs::perms::group_all | fs::perms::others_all)) != fs::perms::none) {
-    return Fail("the password file '" + file + "' may be used by its group or by others",
-                "chmod 600 '" + file + "', and change the password");
-  }
-  auto text = ReadSmallFile(file);
-  if (!text.ok()) return text.error().Within("'store.password_file'");
-  while (!text->empty() && (text->back() == '\n' || text->back() == '\r')) text->pop_back();
-  if (text->empty()) return Fail("the password file '" + file + "' is empty", "write the password of 'store.user' into it");
-  return Secret(*std::move(text));
-}
-
-Result<std::unique_ptr<EtcdStore>> OpenEtcd(boost::asio::any_io_executor io, const Settings& settings, const Log& log) {
-  EtcdOptions options;
-  options.service = settings.service;
-  options.endpoints = settings.store.endpoints;
-  options.tls = {settings.store.ca_file, settings.store.certificate_file, settings.store.key_file};
-  options.user = settings.store.user;
-  if (settings.store.password_file) {
-    auto password = ReadStorePassword(*settings.store.password_file);
-    if (!password.ok()) return password.error();
-    options.password = *std::move(password);
-  }
-  return std::make_unique<EtcdStore>(std::move(io), std::move(options), log);
-}
-
-using OpenedClient = std::optional<Result<std::shared_ptr<aws::Client>>>;
-
-Task<> KeepClient(Task<Result<std::shared_ptr<aws::Client>>> opening, OpenedClient* into) {
-  into->emplace(co_await std::move(opening));
-}
-
-/// Drives `context`, in which nothing else runs yet, until the shared files of AWS have been read. Nobody is asked.
-Result<std::unique_ptr<DynamoDbStore>> OpenDynamoDb(boost::asio::io_context& context, const Settings& settings, Clock& clock,
-                                                    Files& files, const Log& log) {
-  aws::OpenOptions how;
-  how.client.retry = dynamodb::RetriesOfTable();
-  how.credentials.region = settings.store.aws_regions.front();
-  OpenedClient client;
-  Spawn(context.get_executor(),
-        KeepClient(aws::Open(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
-  while (!client) context.run_one();
-  context.restart();
-  if (!client->ok()) return client->error();
-  DynamoDbOptions options;
-  options.service = settings.service;
-  options.table = settings.store.table;
-  options.regions = settings.store.aws_regions;
-  return std::make_unique<DynamoDbStore>(context.get_executor(), **client, std::move(options), log);
 }
 
 Task<Result<std::string>> ResolveName(boost::asio::any_io_executor io, const DnsSettings& dns, Duration timeout) {
@@ -206,28 +145,8 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   DnsTraffic traffic(io, settings.dns, ReadTsigSecret(settings.dns.key_file), *log);
   postgres::PostgresCanary canary(io, name, settings.login, ports,
                                   [io, &settings](Duration timeout) { return ResolveName(io, settings.dns, timeout); });
-  std::unique_ptr<Store> store;
-  CallHandler answer_store;
-  EtcdStore* etcd = nullptr;
-  DynamoDbStore* dynamodb = nullptr;
-  if (settings.store.kind == StoreKind::kEtcd) {
-    auto opened = OpenEtcd(io, settings, *log);
-    if (!opened.ok()) return Complain(opened.error());
-    etcd = opened->get();
-    store = *std::move(opened);
-  } else if (settings.store.kind == StoreKind::kDynamoDb) {
-    auto opened = OpenDynamoDb(context, settings, clock, files, *log);
-    if (!opened.ok()) return Complain(opened.error());
-    dynamodb = opened->get();
-    store = *std::move(opened);
-  } else if (settings.store.host == name) {
-    auto opened = EmbeddedStore::Open(io, settings.store.file);
-    if (!opened.ok()) return Complain(opened.error());
-    store = *std::move(opened);
-    answer_store = MakeStoreHandler(*store);
-  } else {
-    store = std::make_unique<RemoteStore>(peers, settings.store.host);
-  }
+  auto store = OpenAgentStore(context, settings, name, peers, clock, files, *log);
+  if (!store.ok()) return Complain(store.error());
   std::unique_ptr<PostgresDatabase> database;
   std::unique_ptr<GuardClient> guard;
   if (region->database) {
@@ -241,7 +160,7 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   FenceCommand fence(io, settings.service, name, fences, *log);
   const AgentId id(RandomHex(8));
   Agent agent(io, settings, name, id, *record,
-              Agent::Doors{clock, *store, files, peers, traffic, canary, evidence, database.get(), guard.get(), &fence},
+              Agent::Doors{clock, *store->store, files, peers, traffic, canary, evidence, database.get(), guard.get(), &fence},
               *log);
   auto backups = BackupDesk::Open(io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
   if (!backups.ok()) return Complain(backups.error());
@@ -254,11 +173,10 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
     (*backups)->Show(metrics);
   };
   agent.describe_backups = [&backups] { return (*backups)->watch().Briefs(); };
-  if (etcd) agent.describe_store = [etcd] { return etcd->Members(kDescribeTimeout); };
-  if (dynamodb) agent.describe_store = [dynamodb] { return dynamodb->Regions(kDescribeRegions); };
+  agent.describe_store = store->describe;
   const CallHandler handler = [&](std::string method, Json parameters) -> Task<Result<Json>> {
     if (IsStoreMethod(method)) {
-      if (answer_store) return answer_store(std::move(method), std::move(parameters));
+      if (store->answer) return store->answer(std::move(method), std::move(parameters));
     }
     if (method == "backups.results") return AnswerBackups((*backups)->Results());
     return agent.Handle(std::move(method), std::move(parameters));
