@@ -16,7 +16,7 @@ namespace lifeboat {
 
 class Bell {
  public:
-  explicit Bell(boost::asio::any_io_executor io) : timer_(std::move(io), boost::asio::steady_timer::time_point::max()) {}
+  explicit Bell(const boost::asio::any_io_executor& io) : timer_(io, boost::asio::steady_timer::time_point::max()) {}
 
   [[nodiscard]] boost::asio::any_io_executor executor() { return timer_.get_executor(); }
   /// Ends the waits of this moment; nobody waiting: no effect.
