@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A faulty road to an AWS emulator: proxy.py UPSTREAM_URL RECORDING [CERTIFICATE KEY]. With a certificate the road speaks TLS.
+"""A faulty road to an AWS emulator: proxy.py UPSTREAM_URL[,SERVICE=URL…] RECORDING [CERTIFICATE KEY]. With a certificate the road speaks
+TLS. Services that are named (s3=http://…) go to another emulator.
 
 It stands where AWS would, records every request that arrives (one JSON object a line in RECORDING), and misbehaves as it is told.
 The first line of standard output has two ports: of the road, and of its control. Standard library alone.
@@ -24,6 +25,9 @@ matches pass first, "times": how many it acts on (default: all)}. Words:
   truncate      passes it on, and closes in the middle of the answer
   delay         waits "seconds", then passes it on
   header        passes it on, and adds "headers" (a map) to the answer
+  answer        answers with "body" (and "status", "type"), without passing it on: what no emulator has
+
+A recording in /dev/null is none: nothing that arrived is kept, and a road of many hours stays small.
 """
 import asyncio
 import base64
@@ -93,9 +97,12 @@ class Gone(Exception):
 
 
 class Road:
-    def __init__(self, upstream, recording):
-        self.upstream = urllib.parse.urlsplit(upstream)
+    def __init__(self, upstreams, recording):
+        first, *others = upstreams.split(",")
+        self.upstream = urllib.parse.urlsplit(first)
+        self.of_service = {service: urllib.parse.urlsplit(url) for service, _, url in (other.partition("=") for other in others)}
         self.recording = open(recording, "a", buffering=1)
+        self.keeps, self.arrived = recording != "/dev/null", 0
         self.faults, self.requests, self.counts = [], [], {}
         self.shift, self.global_table = 0, None
         self.changed = asyncio.Event()  # of the faults
@@ -127,11 +134,13 @@ class Road:
             while message := await self.read_message(reader):
                 first, headers, body = message
                 method, target, _ = first.split(" ", 2)
-                request = Request(len(self.requests) + 1, method, target, headers, body)
+                self.arrived += 1
+                request = Request(self.arrived, method, target, headers, body)
                 if request.header("expect").lower() == "100-continue":
                     writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                self.requests.append(request)
-                self.recording.write(request.record() + "\n")
+                if self.keeps:
+                    self.requests.append(request)
+                    self.recording.write(request.record() + "\n")
                 counts = self.counts.setdefault(request.region, {"requests": 0, "forwarded": 0, "held": 0, "holding": 0})
                 counts["requests"] += 1
                 answer = await self.answer(request, counts, reader)
@@ -178,6 +187,10 @@ class Road:
             return self.error(request, fault.get("status", 400), fault["code"], fault.get("message", "as the test wishes"))
         if word == "throttle":
             return self.error(request, *THROTTLE.get(request.service, THROTTLE[request.protocol]))
+        if word == "answer":
+            request.status, payload = fault.get("status", 200), fault["body"].encode()
+            return (f"HTTP/1.1 {request.status} OK\r\nContent-Type: {fault.get('type', 'text/xml')}\r\nDate: {self.date()}\r\n"
+                    f"x-amzn-RequestId: proxy-{request.number}\r\nContent-Length: {len(payload)}\r\n\r\n").encode() + payload
         if word == "reset":
             raise Gone
         if word == "silent":
@@ -228,7 +241,8 @@ class Road:
                     header[1] = header[1].replace(f"/{request.region}/dynamodb/", f"/{stored}/dynamodb/")
         headers += [["Content-Length", str(len(request.body))], ["Connection", "close"]]
         try:
-            reader, writer = await asyncio.open_connection(self.upstream.hostname, self.upstream.port)
+            upstream = self.of_service.get(request.service, self.upstream)
+            reader, writer = await asyncio.open_connection(upstream.hostname, upstream.port)
         except OSError as problem:
             raise Gone from problem
         try:
@@ -341,7 +355,7 @@ class Road:
                 answer = {}
             elif (method, target) == ("PUT", "/reset"):
                 self.set_faults([])
-                self.shift, self.global_table, self.requests, self.counts = 0, None, [], {}
+                self.shift, self.global_table, self.requests, self.counts, self.arrived = 0, None, [], {}, 0
                 answer = {}
             elif (method, target) == ("PUT", "/clock"):
                 self.shift, answer = given["shift"], {}
