@@ -15,6 +15,24 @@ namespace lifeboat {
 
 namespace asio = boost::asio;
 
+namespace {
+
+/// What a trace shows of a try: enough to tell, little enough to be written with each step.
+constexpr std::size_t kMostSaid = 240;
+
+std::string Cut(const std::string& text) {
+  std::size_t end = std::min(text.size(), kMostSaid);
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // never within a character
+  return text.substr(0, end);
+}
+
+template <typename T>
+std::string WhyNot(const Result<T>& result) {
+  return result.ok() ? std::string() : result.error().message;
+}
+
+}  // namespace
+
 struct Executor::RunState {
   RunState(asio::any_io_executor io, Execution e, const Plan& (*plans)(PlanKind))
       : execution(std::move(e)), plan(plans(execution.kind)), changed(io), nudged(io), writing(io) {
@@ -34,6 +52,10 @@ struct Executor::RunState {
   Bell nudged;                 // rung when a person says try again, or stop
   asio::steady_timer writing;  // cancelled when a journal write ends
 
+  /// Notes a try of this run's in the step's record; it is written with the next write that there is.
+  void Note(StepRecord& record, WallTime at, const char* what, const std::string& said = {}) const {
+    record.Note({at, record.attempts, what, Cut(said), execution.owner_agent, execution.owner});
+  }
   [[nodiscard]] bool PastNoReturn() const {
     for (const Step& step : plan.steps) {
       if (!step.point_of_no_return) continue;
@@ -221,6 +243,8 @@ Task<bool> Executor::TryStep(std::shared_ptr<RunState> run, const Step& step) {
   if (step.check) {
     auto checked = co_await step.check(context);
     if (checked.ok()) already = *checked;
+    if (!checked.ok()) run->Note(record, doors_.clock.Wall(), "check failed", checked.error().message);
+    if (already) run->Note(record, doors_.clock.Wall(), "already so");
     if (!checked.ok() && checked.error().retry == Retry::kRefused && !run->PastNoReturn()) {
       record.outcome = checked.error().Text();
       record.state = StepState::kFailed;
@@ -230,12 +254,14 @@ Task<bool> Executor::TryStep(std::shared_ptr<RunState> run, const Step& step) {
   if (!already) {
     record.state = StepState::kIntended;
     record.attempts += 1;
+    run->Note(record, doors_.clock.Wall(), "act");
     if (!SEEDED_BUG(kIntentAfterAct) && !co_await Write(run)) {
       record.outcome = "the journal did not take the intent";
       record.state = record.attempts > 1 ? StepState::kIntended : StepState::kPending;
       co_return false;
     }
     auto acted = co_await step.act(context);
+    run->Note(record, doors_.clock.Wall(), acted.ok() ? "acted" : "act failed", WhyNot(acted));
     if (!acted.ok()) {
       record.outcome = acted.error().Text();
       const bool hopeless = acted.error().retry == Retry::kRefused || acted.error().retry == Retry::kFail;
@@ -247,6 +273,7 @@ Task<bool> Executor::TryStep(std::shared_ptr<RunState> run, const Step& step) {
   }
   if (step.verify) {
     auto verified = co_await step.verify(context);
+    run->Note(record, doors_.clock.Wall(), verified.ok() ? "verified" : "verify failed", WhyNot(verified));
     if (!verified.ok()) {
       record.outcome = verified.error().Text();
       co_return false;
@@ -282,6 +309,7 @@ Task<> Executor::Abort(std::shared_ptr<RunState> run) {
     while (!run->lost) {
       StepContext context{doors_, execution, record, step->timeout};
       auto undone = co_await step->undo(context);
+      run->Note(record, doors_.clock.Wall(), undone.ok() ? "undone" : "undo failed", WhyNot(undone));
       if (undone.ok()) {
         record.state = StepState::kUndone;
         record.ended = doors_.clock.Wall();
@@ -305,6 +333,8 @@ Task<> Executor::Abort(std::shared_ptr<RunState> run) {
   execution.waiting_for.clear();
   while (!run->lost && !co_await Write(run)) co_await Pause(run, 500ms);
 }
+
+bool Executor::Stopping() const { return run_ && (run_->abort_requested || !run_->failed.empty()) && !run_->PastNoReturn(); }
 
 Result<Unit> Executor::RequestAbort(const ExecutionId& id) {
   if (!run_ || run_->execution.id != id) return NotFound("execution '" + id.text + "' does not run here");

@@ -29,6 +29,8 @@ class Executor {
 
   /// The one that runs here now, if any.
   [[nodiscard]] const std::optional<Execution>& current() const { return current_; }
+  /// The execution that runs here is about to end without its goal: steps that only wait need not wait on.
+  [[nodiscard]] bool Stopping() const;
   /// Asks the running execution to end. @error kRefused: past the point of no return, or it waits for an external fence;
   /// kNotFound: it does not run here
   Result<Unit> RequestAbort(const ExecutionId& id);

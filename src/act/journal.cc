@@ -13,6 +13,7 @@ Journal::Journal(Clock& clock, Store& store, Files& files, std::string service, 
     : clock_(clock), store_(store), files_(files), service_(std::move(service)), folder_(std::move(folder)), log_(std::move(log)) {}
 
 Task<Result<Transaction>> Journal::Beginning(Execution execution, bool supersede) {
+  superseded_.reset();
   auto reading = co_await store_.Read(CurrentKey(), kStoreTimeout);
   if (!reading.ok()) co_return reading.error();
   Transaction transaction;
@@ -35,6 +36,7 @@ Task<Result<Transaction>> Journal::Beginning(Execution execution, bool supersede
       ended.reason += "; ended by failover '" + execution.id.text + "'";
       ended.revision += 1;
       transaction.puts.push_back({KeyOf(running), ToJson(ended).dump()});
+      superseded_ = std::move(ended);
     }
   }
   transaction.compares.push_back({CurrentKey(), pointer});

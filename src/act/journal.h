@@ -9,7 +9,9 @@
 // Thread rule: the agent's executor; writes of one execution are serialised by their executor.
 
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/log.h"
 #include "model/execution.h"
@@ -31,6 +33,9 @@ class Journal {
   Task<Result<Unit>> Begin(Execution execution);
   /// After a transaction that held Beginning was committed elsewhere (a claim).
   void Began(const Execution& execution, Version version);
+
+  /// The execution that the newest Beginning ends, as that leaves it: to be told once its transaction was committed. Empty afterwards.
+  [[nodiscard]] std::optional<Execution> TakeSuperseded() { return std::exchange(superseded_, std::nullopt); }
 
   enum class Written {
     kInStore,
@@ -64,6 +69,7 @@ class Journal {
   Log log_;
   std::map<ExecutionId, Version> versions_;  ///< of the records that this run wrote last
   std::map<ExecutionId, bool> own_file_;     ///< an own file may stand
+  std::optional<Execution> superseded_;
 };
 
 }  // namespace lifeboat

@@ -59,6 +59,8 @@ class Agent {
   [[nodiscard]] bool Healthy() const;
   /// Called after each round of the loop.
   std::function<void()> on_round;
+  /// Called once for each execution that this agent has seen to its end, with its last record.
+  std::function<void(const Execution&)> on_ended;
   /// For `check`, where the store is a cluster: one line a member ({endpoint, answers, problem | version, leader, has_leader,
   /// cluster_id, db_bytes, alarms}).
   std::function<Task<Json>()> describe_store;
@@ -199,6 +201,7 @@ class Agent {
   std::optional<Instant> assessed_outage_;  ///< the outage (by its beginning) in which the budget's end was acted on
   std::optional<Instant> valid_since_;      ///< since when the lease has been valid without a break
   Json evidence_head_ = Json::object();
+  ExecutionId told_ended_;  ///< the newest that was recorded as ended
 
   // Votes about the primary.
   CanaryJudge judge_;

@@ -6,6 +6,7 @@
 #include "agent/carried_loss.h"
 #include "agent/hands.h"
 #include "base/spawn.h"
+#include "prove/trace.h"
 
 namespace lifeboat {
 
@@ -514,6 +515,7 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
   execution.facts["claimed_ns"] = doors_.clock.Wall().ns;
   journal_.Began(execution, keeper_.LastClaimVersion());
   executor_.Abandon();  // a switchover that this transaction has ended
+  if (const auto ended = journal_.TakeSuperseded(); ended && on_ended) on_ended(*ended);
   log_.Warn("failover begins", {{"execution", execution.id.text}, {"reason", execution.reason}, {"epoch", execution.epoch.number}});
   RunExecution(execution);
   co_return execution;
@@ -545,6 +547,7 @@ void Agent::AddExternalFences(Execution& execution) const {
 
 void Agent::RunExecution(Execution execution) {
   log_.SetContext("execution", execution.id.text);
+  log_.SetContext("trace_id", TraceIdOf(settings_.service, execution.id).text);
   Spawn(io_, executor_.Run(std::move(execution)));
 }
 
@@ -572,6 +575,9 @@ void Agent::OnExecution(const Execution& execution) {
   if (IsEnded(execution.state)) {
     world_.DoubtTraffic();  // it may have moved the name since the last look
     log_.SetContext("execution", "");
+    log_.SetContext("trace_id", "");
+    if (std::exchange(told_ended_, execution.id) == execution.id) return Kick();  // said before, and not written until now
+    if (on_ended) on_ended(execution);
     Spawn(io_, RecordEvidence(execution));
   }
   Kick();

@@ -310,6 +310,10 @@ Task<> BackupWatch::Work(Due due) {
   Source& source = sources_[due.source];
   const BackupSourceSettings& settings = *source.settings;
   BackupRecord& record = source.records[due.work];
+  BackupRun run;
+  run.source = settings.name;
+  run.work = due.work;
+  run.began = doors_.clock.Wall();
   record.started = Now();
   record.ended = 0;
   // Kept before it begins: a run that ends the agent each time must not be begun again at once each time.
@@ -318,6 +322,7 @@ Task<> BackupWatch::Work(Due due) {
   task.source = settings.name;
   task.level = due.work == BackupWork::kVerify ? settings.schedule.level : settings.schedule.restore_level;
   task.deadline = settings.schedule.deadline;
+  run.level = task.level;
   log_.Info("backups are looked at", {{"source", settings.name}, {"work", ToString(due.work)}, {"level", task.level}});
   auto answer = co_await doors_.runner.Run(std::move(task));
   record.ended = std::max(Now(), record.started);
@@ -327,6 +332,11 @@ Task<> BackupWatch::Work(Due due) {
     record.report = Shortened(std::move(answer->report));
     record.reported = record.ended;
   }
+  run.ended = doors_.clock.Wall();
+  run.problem = record.problem;
+  run.exit_code = record.exit_code;
+  if (run.problem.empty()) run.report = record.report;
+  if (on_run) on_run(run);
   co_await Keep(due.source);
   co_await Record(due.source, due.work);
 }

@@ -52,6 +52,18 @@ struct BackupRecord {
 /// not. SAFETY: it says nothing of an unplanned failover, which must not depend on a backup.
 [[nodiscard]] std::string BackupGateObjection(const BackupSourceSettings& source, const Json& brief, std::int64_t now);
 
+/// One run of work on a source, when it has ended.
+struct BackupRun {
+  std::string source;
+  BackupWork work = BackupWork::kVerify;
+  int level = 0;  ///< that was asked for
+  WallTime began;
+  WallTime ended;
+  int exit_code = 0;
+  std::string problem;  ///< why it gave no report; empty: it gave one
+  Json report;          ///< null: none
+};
+
 class BackupWatch {
  public:
   struct Doors {
@@ -75,6 +87,8 @@ class BackupWatch {
   [[nodiscard]] Json Results() const;
   /// After each change of a record.
   std::function<void()> on_change;
+  /// After each run.
+  std::function<void(const BackupRun&)> on_run;
 
  private:
   struct Source {

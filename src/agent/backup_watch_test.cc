@@ -122,6 +122,23 @@ TEST_F(BackupWatchTest, LooksAtItsOwnSourcesAtTheirIntervalsAndOneAtATime) {
   EXPECT_EQ(runner_.most_at_once, 1);
 }
 
+TEST_F(BackupWatchTest, EachRunIsToldWhenItHasEnded) {
+  std::vector<BackupRun> runs;
+  watch_->on_run = [&](const BackupRun& run) { runs.push_back(run); };
+  time_.RunFor(1h);
+  runner_.fails = Fail("no space");
+  time_.RunFor(24h);
+  ASSERT_GE(runs.size(), 3u);
+  EXPECT_EQ(runs[0].source, "nightly");
+  EXPECT_EQ(runs[0].work, BackupWork::kVerify);
+  EXPECT_EQ(runs[0].level, 3);
+  EXPECT_EQ(runs[0].ended.ns - runs[0].began.ns, Duration(10min).count());
+  EXPECT_TRUE(runs[0].report.is_object());
+  EXPECT_EQ(runs[1].work, BackupWork::kRestore);
+  EXPECT_EQ(runs[2].problem, "no space");
+  EXPECT_TRUE(runs[2].report.is_null()) << "the report that stands is an older run's";
+}
+
 TEST_F(BackupWatchTest, ARestartNeitherForgetsNorRepeats) {
   time_.RunFor(2h);
   ASSERT_EQ(runner_.asked.size(), 2u);

@@ -32,7 +32,7 @@ Result<Log> Log::Open(const std::string& path, Json context) {
   }
   log.shared_->logger->set_pattern("%v");
   log.shared_->logger->flush_on(spdlog::level::info);
-  log.shared_->context = {{"service", ""}, {"region", ""}, {"epoch", 0}, {"execution", ""}, {"rule", 0}};
+  log.shared_->context = {{"service", ""}, {"region", ""}, {"epoch", 0}, {"execution", ""}, {"trace_id", ""}, {"rule", 0}};
   log.shared_->context.update(context);
   return log;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The log: JSON lines with the same five fields on every line (service, region, epoch, execution, rule), so that one
-// incident can be followed across agents with grep. Secrets never come here: Secret has no way in.
+// The log: JSON lines with the same six fields on every line (service, region, epoch, execution, trace_id, rule), so that
+// one incident can be followed across agents with grep. Secrets never come here: Secret has no way in.
 // Thread rule: any thread; a Log is a cheap handle and is copied freely.
 
 #include <memory>
@@ -27,7 +27,7 @@ class Log {
   void Warn(std::string_view message, const Json& fields = {}) const { Write("warn", message, fields); }
   void Error(std::string_view message, const Json& fields = {}) const { Write("error", message, fields); }
 
-  /// The five fields that change as the agent lives; shared by all copies of this log.
+  /// The six fields that change as the agent lives; shared by all copies of this log.
   void SetContext(const char* key, Json value) const;
   /// A copy that adds fixed fields to every line.
   [[nodiscard]] Log With(Json fields) const;

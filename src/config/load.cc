@@ -12,6 +12,7 @@
 #include "config/load_aws.h"
 #include "config/load_backups.h"
 #include "config/load_fence.h"
+#include "config/load_telemetry.h"
 
 namespace lifeboat {
 
@@ -47,6 +48,7 @@ class Builder {
     BuildDns(s.dns);
     s.backups = BuildBackups(document_, s);
     s.aws = BuildAws(document_);
+    s.telemetry = BuildTelemetry(document_);
     s.token_file = Text("token_file");
     return s;
   }
@@ -66,6 +68,7 @@ class Builder {
     CheckFences(document_, s, problems_);
     CheckBackups(document_, s, problems_);
     CheckAws(document_, s, problems_);
+    CheckTelemetry(document_, s, problems_);
   }
 
  private:

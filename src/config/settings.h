@@ -13,6 +13,7 @@
 #include "config/aws_settings.h"
 #include "config/backup_settings.h"
 #include "config/fence_settings.h"
+#include "config/telemetry_settings.h"
 #include "model/policy.h"
 #include "model/region.h"
 
@@ -85,6 +86,7 @@ struct Settings {
   DnsSettings dns;
   std::vector<BackupSourceSettings> backups;  ///< in the file's order; names are unique
   std::optional<AwsSettings> aws;             ///< parts that AWS runs; nothing: none
+  TelemetrySettings telemetry;
   std::string token_file;                     ///< shared token of agents and command line, 0600
   std::filesystem::path file;                 ///< where it was read from
 

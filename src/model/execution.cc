@@ -15,6 +15,34 @@ constexpr ExecutionState kStates[] = {ExecutionState::kRunning, ExecutionState::
                                       ExecutionState::kDone,    ExecutionState::kFailed,  ExecutionState::kAborted};
 constexpr StepState kStepStates[] = {StepState::kPending, StepState::kIntended, StepState::kDone, StepState::kFailed,
                                      StepState::kUndone};
+
+Json TriesToJson(const std::vector<StepTry>& tries) {
+  Json list = Json::array();
+  for (const StepTry& one : tries) {
+    list.push_back({{"at_ns", one.at.ns}, {"attempt", one.attempt}, {"what", one.what}});
+    Json& json = list.back();
+    if (!one.said.empty()) json["said"] = one.said;
+    // The record is written at each step of a failover: who tried is said where it changes.
+    const StepTry* before = &one == &tries.front() ? nullptr : &one - 1;
+    if (before != nullptr && before->agent == one.agent) continue;
+    json["agent"] = one.agent.text;
+    json["region"] = one.region.text;
+  }
+  return list;
+}
+
+std::vector<StepTry> TriesFromJson(const Json& json) {
+  std::vector<StepTry> tries;
+  for (const Json& one : json) {
+    tries.push_back({{SignedAt(one, "at_ns")},
+                     static_cast<std::uint32_t>(NumberAt(one, "attempt")),
+                     TextAt(one, "what"),
+                     TextAt(one, "said"),
+                     AgentId(TextAt(one, "agent", tries.empty() ? "" : tries.back().agent.text)),
+                     RegionName(TextAt(one, "region", tries.empty() ? "" : tries.back().region.text))});
+  }
+  return tries;
+}
 }  // namespace
 
 const char* ToString(PlanKind kind) {
@@ -60,6 +88,14 @@ StepRecord* Execution::Find(std::string_view step) {
   return const_cast<StepRecord*>(static_cast<const Execution*>(this)->Find(step));
 }
 
+void StepRecord::Note(StepTry one) {
+  if (tries.size() >= kMostTries) {
+    tries.erase(tries.begin() + 1);
+    ++tries_left_out;
+  }
+  tries.push_back(std::move(one));
+}
+
 Json ToJson(const Execution& e) {
   Json steps = Json::array();
   for (const StepRecord& s : e.steps) {
@@ -70,6 +106,8 @@ Json ToJson(const Execution& e) {
                      {"ended_ns", s.ended.ns},
                      {"outcome", s.outcome},
                      {"result", s.result}});
+    if (!s.tries.empty()) steps.back()["tries"] = TriesToJson(s.tries);
+    if (s.tries_left_out > 0) steps.back()["tries_left_out"] = s.tries_left_out;
   }
   return {{"id", e.id.text},
           {"kind", ToString(e.kind)},
@@ -124,6 +162,8 @@ Result<Execution> ExecutionFromJson(const Json& json) {
     record.ended = {SignedAt(s, "ended_ns")};
     record.outcome = TextAt(s, "outcome");
     record.result = MemberAt(s, "result").is_object() ? MemberAt(s, "result") : Json::object();
+    record.tries = TriesFromJson(MemberAt(s, "tries"));
+    record.tries_left_out = static_cast<std::uint32_t>(NumberAt(s, "tries_left_out"));
     e.steps.push_back(std::move(record));
   }
   return e;

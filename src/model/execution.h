@@ -38,7 +38,20 @@ enum class StepState {
 };
 [[nodiscard]] const char* ToString(StepState state);
 
+/// One attempt at a step, or the word about it: what a trace shows between a step's beginning and its end.
+struct StepTry {
+  WallTime at;                ///< by the clock of the agent that made it
+  std::uint32_t attempt = 0;  ///< as counted in StepRecord::attempts; 0: before any act
+  std::string what;           ///< "already so", "check failed", "act" (begun), "acted", "act failed", "verified", "verify failed", "undone", "undo failed"
+  std::string said;           ///< why it did not get on; empty: it did
+  AgentId agent;              ///< the run that made it
+  RegionName region;          ///< where that run was
+};
+
 struct StepRecord {
+  /// Of the list of tries so many are kept: the first, and the newest.
+  static constexpr std::size_t kMostTries = 16;
+
   std::string name;
   StepState state = StepState::kPending;
   std::uint32_t attempts = 0;
@@ -46,6 +59,11 @@ struct StepRecord {
   WallTime ended;                ///< 0: not yet
   std::string outcome;           ///< what was seen, or what went wrong
   Json result = Json::object();  ///< facts that later steps and the report need
+  std::vector<StepTry> tries;    ///< in their order
+  std::uint32_t tries_left_out = 0;
+
+  /// Adds one; the second of the list goes where it would grow beyond kMostTries.
+  void Note(StepTry one);
 };
 
 struct Execution {

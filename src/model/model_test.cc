@@ -157,6 +157,47 @@ TEST(Execution, IsReadAsItWasWritten) {
   }
 }
 
+TEST(Execution, TriesAreReadAsTheyWereWrittenAndWhoTriedStandsWhereItChanges) {
+  Execution e = Some();
+  const AgentId one("run-1");
+  const AgentId other("run-2");
+  const RegionName west("us-west-2");
+  const RegionName east("us-east-1");
+  e.steps[0].tries = {{{5}, 1, "act", "", one, west}, {{6}, 1, "act failed", "no answer", one, west}, {{7}, 2, "act", "", other, east}, {{8}, 2, "verified", "", other, east}};
+  e.steps[0].tries_left_out = 3;
+  const Json json = Again(ToJson(e));
+  const auto read = ExecutionFromJson(json);
+  ASSERT_TRUE(read.ok());
+  ASSERT_EQ(read->steps[0].tries.size(), 4u);
+  EXPECT_EQ(read->steps[0].tries_left_out, 3u);
+  for (std::size_t at = 0; at < 4; ++at) {
+    const StepTry& was = e.steps[0].tries[at];
+    const StepTry& is = read->steps[0].tries[at];
+    EXPECT_EQ(is.at, was.at) << at;
+    EXPECT_EQ(is.attempt, was.attempt) << at;
+    EXPECT_EQ(is.what, was.what) << at;
+    EXPECT_EQ(is.said, was.said) << at;
+    EXPECT_EQ(is.agent, was.agent) << at;
+    EXPECT_EQ(is.region, was.region) << at;
+  }
+  EXPECT_FALSE(json["steps"][0]["tries"][1].contains("agent")) << "the same as before it";
+  EXPECT_TRUE(json["steps"][0]["tries"][2].contains("agent"));
+  EXPECT_FALSE(ToJson(Some())["steps"][0].contains("tries")) << "of an older record there are none";
+}
+
+TEST(Execution, OfVeryManyTriesTheFirstAndTheNewestAreKept) {
+  StepRecord step;
+  const auto tries = static_cast<std::int64_t>(StepRecord::kMostTries);
+  for (std::int64_t number = 1; number <= tries; ++number) step.Note({{number}, 1, "act"});
+  EXPECT_EQ(step.tries_left_out, 0u);
+  for (std::int64_t number = tries + 1; number <= tries + 100; ++number) step.Note({{number}, 1, "act"});
+  ASSERT_EQ(step.tries.size(), StepRecord::kMostTries);
+  EXPECT_EQ(step.tries_left_out, 100u);
+  EXPECT_EQ(step.tries.front().at.ns, 1);
+  EXPECT_EQ(step.tries[1].at.ns, 102);
+  EXPECT_EQ(step.tries.back().at.ns, tries + 100);
+}
+
 TEST(Execution, AnythingElseIsAnErrorAndNeverAFreshOne) {
   for (const char* member : {"id", "kind", "state", "steps"}) {
     Json json = ToJson(Some());
