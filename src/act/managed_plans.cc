@@ -14,6 +14,7 @@ using Already = Task<Result<bool>>;
 constexpr Duration kTellPatience = 5s;
 constexpr Duration kNameLook = 20s;  // a look at the name; a change has the step's time, since health checks take minutes
 constexpr std::uint32_t kSwitchoverTries = 3;  // requests that were not sent, before a planned move is given up
+constexpr Duration kPreflightPause = 3s;       // between two looks before a move that votes drove
 constexpr Duration kComputeCall = 30s;
 constexpr Duration kComputeWait = 30s;  // between two looks into the journal while machines start
 
@@ -45,8 +46,18 @@ Answer SayEpoch(StepContext c) {
 /// Before the point of no return: the writer stays where it is.
 Answer GiveEpochBack(StepContext c) { co_return co_await Of(c).writer.Record(c.execution.epoch, c.execution.source, Of(c).writer.Apart()); }
 
+/// A move that votes drove: patient with what may pass, and ended where it does not get on. What follows then is a failover under the loss
+/// limit, an execution of its own (rules 612 and 658).
+bool ByVotes(const StepContext& c) { return c.execution.kind == PlanKind::kSwitchover && FlagAt(c.execution.facts, "by_votes"); }
+Duration Patience(const StepContext& c) { return std::chrono::milliseconds(NumberAt(c.execution.facts, "patience_ms", 30000)); }
+
 Answer Preflight(StepContext c) {
+  const Instant began = c.doors.clock.Now();
   auto seen = co_await Of(c).database.Preflight(c.execution.target, c.timeout);
+  while (!seen.ok() && ByVotes(c) && AgeAt(began, c.doors.clock.Now()) < Patience(c)) {
+    co_await c.doors.clock.Sleep(kPreflightPause);
+    seen = co_await Of(c).database.Preflight(c.execution.target, c.timeout);
+  }
   if (!seen.ok()) co_return seen.error();
   c.record.result["outcome"] = *seen;
   co_return Done();
@@ -74,10 +85,11 @@ Answer HooksBefore(StepContext c) { co_return co_await CallHooks(std::move(c), "
 Answer HooksAfter(StepContext c) { co_return co_await CallHooks(std::move(c), "after-promote"); }
 
 /// Telling is never a condition: what did not get through is written down.
-Task<std::string> TellAll(StepContext c, std::string subject) {
+/// `point`: part of the id, which is the same whoever tells it and however often.
+Task<std::string> TellAll(StepContext c, std::string point, std::string subject) {
   std::string told;
   for (Notifier* notifier : Of(c).notifiers) {
-    Json body = {{"execution", c.execution.id.text}, {"plan", ToString(c.execution.kind)}, {"source", c.execution.source.text},
+    Json body = {{"id", c.execution.id.text + "/" + point}, {"execution", c.execution.id.text}, {"plan", ToString(c.execution.kind)}, {"source", c.execution.source.text},
                  {"target", c.execution.target.text}, {"epoch", c.execution.epoch.number}, {"reason", c.execution.reason},
                  {"requested_by", c.execution.requested_by}, {"facts", c.execution.facts}};
     auto sent = co_await notifier->Tell(subject, std::move(body), kTellPatience);
@@ -88,7 +100,7 @@ Task<std::string> TellAll(StepContext c, std::string subject) {
 Answer Announce(StepContext c) {
   const std::string subject =
       "lifeboat: " + std::string(ToString(c.execution.kind)) + " from " + c.execution.source.text + " to " + c.execution.target.text + " begins";
-  const std::string told = co_await TellAll(c, subject);
+  const std::string told = co_await TellAll(c, "begins", subject);
   c.record.result["outcome"] = told;
   co_return Done();
 }
@@ -153,6 +165,8 @@ Task<std::string> ScaleOne(StepContext c, Compute& compute, Json noted) {
       if (grown.error().retry == Retry::kNotFound || grown.error().retry == Retry::kFail) co_return "'" + compute.name() + "' could not be scaled: " + seen;
       co_await c.doors.clock.Sleep(2s);
     }
+    // What the note says was asked for stays; a rejoin puts it back.
+    if (Of(c).stopping()) co_return "'" + compute.name() + "' is waited for no more, since the execution ends: " + seen;
     if (AgeAt(began, c.doors.clock.Now()) >= compute.patience())
       co_return "'" + compute.name() + "' did not get there within " + FormatDuration(compute.patience()) + ": " + seen;
   }
@@ -239,6 +253,11 @@ Task<std::string> AskAgain(StepContext c) {
   // SAFETY: only where nothing goes on, and of the writer that this execution moves: nobody has said that another one may lose writes.
   const bool idle = view.ok() && view->moving_to.empty() && view->under_way.empty() && view->writer == c.execution.source;
   if (!idle) co_return std::string();
+  if (ByVotes(c) && !c.execution.facts.contains("stalled")) {
+    // Rule 612 decides first; where the loss limit forbids that, it is asked for again with the next look.
+    c.execution.facts["stalled"] = "the cloud took it back";
+    co_return std::string("; the cloud took it back");
+  }
   ManagedConsent consent{c.execution.id, c.execution.requested_by};
   // SAFETY: in the same words: a switchover never turns into a failover.
   const bool planned = c.execution.kind == PlanKind::kSwitchover;
@@ -297,32 +316,51 @@ Answer SeeRouted(StepContext c) {
   co_return Done();
 }
 
+/// One row, as a client would write it; good only where it went to the new writer.
+Answer WriteAsClient(StepContext c) {
+  auto target = co_await c.doors.canary.Write(std::min<Duration>(c.timeout, 5s));
+  if (!target.ok()) co_return target.error();
+  const auto wanted = Of(c).canary_targets.find(c.execution.target);
+  if (wanted != Of(c).canary_targets.end() && *target != wanted->second) co_return RetryLater("the canary's row went to '" + *target + "'");
+  Stamp(c, "first_good_write_ns");
+  c.record.result["outcome"] = "a row written through the public name was committed";
+  co_return Done();
+}
+
 /// Looks again at everything, independently of what the steps before said.
 Answer SeeServing(StepContext c) {
   auto view = co_await Of(c).database.Look(c.execution.target, c.timeout);
   if (!view.ok()) co_return view.error();
   const auto copy = view->copies.find(c.execution.target);
   const bool writes = copy != view->copies.end() && (copy->second.role == ManagedRole::kWriter || (Detached(c) && copy->second.role == ManagedRole::kApart));
-  if (!writes || !copy->second.Available()) co_return RetryLater("the cloud does not show the writer in " + Quote(c.execution.target));
+  if (!writes || !copy->second.Serves()) co_return RetryLater("the cloud does not show the writer in " + Quote(c.execution.target));
   auto routed = co_await SeeRouted(c);
   if (!routed.ok()) co_return routed;
+  std::string no_row = "no row was written by Lifeboat";
   if (Of(c).has_canary) {
-    auto address = co_await c.doors.canary.Write(c.timeout);
-    if (!address.ok()) co_return address.error();
-    Stamp(c, "first_good_write_ns");
-    c.record.result["outcome"] = "a row written through the public name was committed";
-    co_return Done();
+    auto written = co_await WriteAsClient(c);
+    if (written.ok()) co_return Done();
+    // Clients are served by all that was seen, and what comes next (the lost writes' snapshot among it) does not wait for a row for ever.
+    const std::int64_t since = c.doors.clock.Wall().ns - SignedAt(c.execution.facts, "routed_ns");
+    if (Duration(since) < Of(c).canary_patience) co_return written;
+    no_row = "no row could be written through the public name for " + FormatDuration(Of(c).canary_patience) + ": " + written.error().message;
   }
   Stamp(c, "seen_serving_ns");
   c.record.result["outcome"] = std::string(Of(c).has_traffic ? "the name answers the new target, and " : "") +
-                               "the database shows its writer here, available; no row was written by Lifeboat";
+                               "the database shows its writer here, available; " + no_row;
   co_return Done();
 }
 
 // ---- after the service is back ----
 
 Answer Finish(StepContext c) {
-  std::string told;
+  // First, and once: that the region serves is true whatever becomes of the rest.
+  if (!c.record.result.contains("told")) {
+    const std::string subject = "lifeboat: " + c.execution.target.text + " serves after " + ToString(c.execution.kind);
+    const std::string sent = co_await TellAll(c, "serves", subject);
+    c.record.result["told"] = sent;
+  }
+  std::string told = TextAt(c.record.result, "told");
   for (Objects* objects : Of(c).objects) {
     if (!objects->has_access_point()) continue;
     auto moved = co_await objects->RouteTo(c.execution.target, c.execution.source, c.timeout);
@@ -333,11 +371,14 @@ Answer Finish(StepContext c) {
   if (!hooks.ok()) co_return hooks;
   const std::string called = TextAt(c.record.result, "outcome");
   if (called != "there is none") Append(told, called);
-  const std::string subject = "lifeboat: " + c.execution.target.text + " serves after " + ToString(c.execution.kind);
-  const std::string sent = co_await TellAll(c, subject);
-  Append(told, sent);
   c.record.result["outcome"] = told;
   co_return Done();
+}
+
+/// The moment before which no snapshot and no word is of the failover that was claimed at `claimed_ns`; 0: none is known, and any is.
+WallTime LostSince(std::int64_t claimed_ns) {
+  constexpr Duration kClocksDiffer = std::chrono::minutes(2);
+  return WallTime{claimed_ns > 0 ? claimed_ns - Duration(kClocksDiffer).count() : 0};
 }
 
 /// The cloud's word about the old writer. No word is an outcome too, and is called so.
@@ -350,7 +391,7 @@ Answer ReadFencing(StepContext c) {
   }
   std::string problem;
   while (word.fence == ManagedFence::kNoWord) {
-    const WallTime from{NumberAt(c.execution.facts, "claimed_ns") > 0 ? SignedAt(c.execution.facts, "claimed_ns") : c.execution.began.ns};
+    const WallTime from = LostSince(NumberAt(c.execution.facts, "claimed_ns") > 0 ? SignedAt(c.execution.facts, "claimed_ns") : c.execution.began.ns);
     auto said = co_await Of(c).database.ReadFencing(c.execution.source, c.execution.target, from, std::min(c.timeout, Of(c).word_call));
     if (said.ok()) word = *said;
     problem = said.ok() ? std::string() : said.error().message;
@@ -366,10 +407,28 @@ Answer ReadFencing(StepContext c) {
   co_return Done();
 }
 
-/// The moment before which no snapshot is of the failover that was claimed at `claimed_ns`; 0: none is known, and any is.
-WallTime LostSince(std::int64_t claimed_ns) {
-  constexpr Duration kClocksDiffer = std::chrono::minutes(2);
-  return WallTime{claimed_ns > 0 ? claimed_ns - Duration(kClocksDiffer).count() : 0};
+/// What was lost, by the old writer's heartbeat that the new one holds. Beside the estimate that it was decided on, never in its place.
+Answer MeasureLost(StepContext c) {
+  if (Of(c).sql == nullptr) {
+    c.record.result["outcome"] = "no SQL is configured: what was lost stays an estimate";
+    co_return Done();
+  }
+  auto rows = co_await Of(c).sql->ReadBeats(c.execution.target, SqlEnd::kWriter, std::min<Duration>(c.timeout, 5s));
+  if (!rows.ok() && rows.error().retry != Retry::kNotFound) co_return rows.error();
+  std::optional<Heartbeat> survivor;
+  for (const Heartbeat& row : rows.ok() ? *rows : std::vector<Heartbeat>()) {
+    if (row.region == c.execution.source) survivor = row;
+  }
+  const Json& noted = MemberAt(c.execution.facts, "heartbeat");
+  std::optional<LastBeats> known;
+  const auto last = HeartbeatFromJson(MemberAt(noted, "last"));
+  if (last.ok() && MemberAt(noted, "unseen_ns").is_number_integer()) known = LastBeats{{*last, Instant()}, Duration(SignedAt(noted, "unseen_ns"))};
+  const MeasuredLoss loss = MeasureLoss(known, survivor);
+  c.execution.facts["loss_measured"] = ToJson(loss);
+  if (survivor) c.execution.facts["heartbeat"]["survivor"] = ToJson(*survivor);
+  c.record.result["outcome"] = loss.time ? "at most " + FormatDuration(*loss.time) + " of writes are lost, " + std::to_string(*loss.beats) + " heartbeats among them"
+                                         : "what was lost is not known by heartbeats: " + loss.basis;
+  co_return Done();
 }
 
 Answer KeepLostWrites(StepContext c) {
@@ -470,6 +529,8 @@ const Plan& ManagedPlanOf(PlanKind kind) {
        {.name = "await", .does = "see the writer in the target's region, available", .after = {"fail-over"}, .timeout = 60s, .longest_pause = 5s, .act = AwaitWriter,
         .unblock = "look at the global database in AWS's console; where failover itself does not work: lifeboat failover --detach"},
        {.name = "record", .does = "note the writer in the store", .after = {"await"}, .timeout = 2s, .longest_pause = 5s, .act = NoteWriter, .unblock = "bring the store back"},
+       {.name = "measure", .does = "read the old writer's last heartbeat on the new one", .after = {"await"}, .timeout = 10s, .give_up_after = 120s, .longest_pause = 2s,
+        .act = MeasureLost},
        {.name = "after", .does = "call the hooks after the promotion", .after = {"await"}, .timeout = 60s, .longest_pause = 10s, .act = HooksAfter,
         .unblock = "see why the hook fails"},
        {.name = "route", .does = "send clients to the new writer", .after = {"await", "after", "scale-up"}, .timeout = 420s, .longest_pause = 5s, .check = IsRouted, .act = Route,

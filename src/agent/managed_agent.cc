@@ -1,6 +1,7 @@
 #include "agent/managed_agent.h"
 
 #include "base/spawn.h"
+#include "prove/trace.h"
 
 namespace lifeboat {
 
@@ -16,8 +17,25 @@ std::vector<ManagedWorld::Region> RegionsOf(const Settings& settings) {
   return regions;
 }
 
-ManagedWorld::Doors WorldDoors(const Settings& settings, const RegionName& self, const ManagedAgent::Doors& doors) {
-  ManagedWorld::Doors world{doors.clock, doors.peers, doors.files, doors.database, doors.traffic, doors.alarms, {}, doors.compute, doors.objects};
+/// What the canary returns when its row went to a region.
+std::map<RegionName, std::string> CanaryTargets(const AwsSettings& aws) {
+  if (aws.traffic) return aws.traffic->targets;
+  std::map<RegionName, std::string> targets;
+  if (!aws.sql) return targets;
+  for (const auto& [region, endpoint] : aws.sql->writers) targets[region] = endpoint.host;
+  return targets;
+}
+
+std::unique_ptr<ManagedSqlWatch> WatchOf(const asio::any_io_executor& io, const Settings& settings, const RegionName& self,
+                                         const ManagedAgent::Doors& doors, const Log& log) {
+  if (doors.sql == nullptr) return nullptr;
+  ManagedSqlWatch::Doors open{doors.clock, *doors.sql, doors.canary, CanaryTargets(*settings.aws)};
+  const bool data = settings.Find(self)->kind == RegionKind::kData;
+  return std::make_unique<ManagedSqlWatch>(io, self, data, std::move(open), settings.policy, ManagedSqlTimes(), log);
+}
+
+ManagedWorld::Doors WorldDoors(const Settings& settings, const RegionName& self, const ManagedAgent::Doors& doors, ManagedSqlWatch* sql) {
+  ManagedWorld::Doors world{doors.clock, doors.peers, doors.files, doors.database, doors.traffic, doors.alarms, {}, doors.compute, doors.objects, sql};
   for (const AwsAlarmSettings& alarm : settings.aws->alarms) {
     if (alarm.region == self) world.alarms_about[alarm.alarm] = alarm.about;
   }
@@ -48,22 +66,26 @@ ManagedAgent::ManagedAgent(asio::any_io_executor io, const Settings& settings, R
       kick_(io),
       journal_kick_(io),
       keeper_(doors_.clock, doors_.store, settings.service, log_, [this] { Kick(); }),
-      world_(io, self_, RegionsOf(settings), WorldDoors(settings, self_, doors_), times, region_.state_directory + "/lags.json", log_,
+      sql_(WatchOf(io, settings, self_, doors_, log_)),
+      world_(io, self_, RegionsOf(settings), WorldDoors(settings, self_, doors_, sql_.get()), times, region_.state_directory + "/lags.json", log_,
              [this] { Kick(); }),
       absent_(std::make_unique<Absent>()),
-      act_doors_(ActDoors{doors_.clock, *absent_, doors_.traffic ? *doors_.traffic : *absent_, doors_.canary ? *doors_.canary : *absent_, {}},
+      act_doors_(ActDoors{doors_.clock, *absent_, doors_.traffic ? *doors_.traffic : *absent_, doors_.canary_of_steps ? *doors_.canary_of_steps : *absent_, {}},
                  doors_.database, keeper_),
       journal_(doors_.clock, doors_.store, doors_.files, settings.service, region_.state_directory + "/journal", log_),
       executor_(io, act_doors_, keeper_, journal_, log_, [this](const Execution& execution) { OnExecution(execution); }, ManagedPlanOf),
       began_(doors_.clock.Now()),
       round_at_(began_) {
   act_doors_.has_traffic = doors_.traffic != nullptr;
-  act_doors_.has_canary = doors_.canary != nullptr;
+  act_doors_.has_canary = doors_.canary_of_steps != nullptr;
+  act_doors_.canary_targets = CanaryTargets(*settings.aws);
+  act_doors_.sql = doors_.sql;
   if (settings.aws->traffic) act_doors_.targets = settings.aws->traffic->targets;
   act_doors_.compute = doors_.compute;
   act_doors_.objects = doors_.objects;
   act_doors_.hooks = doors_.hooks;
   act_doors_.notifiers = doors_.notifiers;
+  act_doors_.stopping = [this] { return executor_.Stopping(); };
   act_doors_.detach_when_needed = settings.aws->database->detach_when_needed;
   snapshot_ = Observe();
   decision_ = Decide(snapshot_);
@@ -80,6 +102,7 @@ void ManagedAgent::SetWordPatience(Duration patience, Duration pause) {
 void ManagedAgent::Start() {
   Spawn(io_, keeper_.Loop());
   world_.Start();
+  if (sql_) sql_->Start();
   Spawn(io_, ExecutionLoop());
   Spawn(io_, HeadsLoop());
   Spawn(io_, DecideLoop());
@@ -109,9 +132,11 @@ ManagedSnapshot ManagedAgent::Observe() const {
     const auto seen = agents_seen_.find(s.execution->owner_agent);
     s.execution_owner_silent = std::min(AgeAt(owner_.since, now), AgeAt(seen == agents_seen_.end() ? began_ : seen->second, now));
   }
+  s.takeover_read = keeper_.item() && takeover_read_ == keeper_.item()->epoch;
   if (last_takeover_) s.since_takeover = Duration(s.wall.ns - last_takeover_->ns);
   s.cool_down = cool_down_;
   s.cool_down_read = cool_down_read_;
+  s.latched = latched_;
   return s;
 }
 
@@ -177,6 +202,7 @@ Task<> ManagedAgent::DecideLoop() {
                                                                        {"reason", decision_.reason},
                                                                        {"proposal", ToString(decision_.proposal)},
                                                                        {"unblock", decision_.unblock}});
+      TellDecision();
     }
     NoteSuspicion();
     const bool rest = retry_at_ && !IsOver(*retry_at_, round_at_) && !news;
@@ -193,7 +219,6 @@ Task<> ManagedAgent::DecideLoop() {
 Task<> ManagedAgent::ExecutionLoop() {
   const std::string takeover_key = KeyOf("last_takeover");
   const std::string latch_key = KeyOf("cool_down");
-  Epoch takeover_epoch;
   while (true) {
     auto current = co_await journal_.Current(kStoreTimeout);
     if (current.ok()) {
@@ -203,16 +228,16 @@ Task<> ManagedAgent::ExecutionLoop() {
       if (news) Kick();
     }
     const auto& item = keeper_.item();
-    if (item && (item->epoch != takeover_epoch || !last_takeover_)) {
+    if (item && (takeover_read_ != item->epoch || !last_takeover_)) {
       const Epoch epoch = item->epoch;
       auto reading = co_await doors_.store.Read(takeover_key, kStoreTimeout);
-      if (reading.ok()) {
-        takeover_epoch = epoch;
-        for (const Record& record : reading->records) {
-          const auto json = ParseJson(record.value, record.key);
-          if (json.ok()) last_takeover_ = WallTime{SignedAt(*json, "at_ns")};
-        }
+      bool whole = reading.ok();
+      for (std::size_t at = 0; whole && at < reading->records.size(); ++at) {
+        const auto json = ParseJson(reading->records[at].value, takeover_key);
+        whole = json.ok();
+        if (whole) last_takeover_ = WallTime{SignedAt(*json, "at_ns")};
       }
+      if (whole) takeover_read_ = epoch;
     }
     if (settings_.policy.degraded_action == DegradedAction::kSwitchover || !cool_down_read_) {
       auto latch = co_await doors_.store.Read(latch_key, kStoreTimeout);
@@ -225,9 +250,22 @@ Task<> ManagedAgent::ExecutionLoop() {
         cool_down_read_ = true;
       }
     }
+    co_await ReadLatched();
     const Duration pause = journal_read_ ? Duration(2s) : Duration(200ms);
     co_await journal_kick_.WaitFor(doors_.clock, pause);
   }
+}
+
+/// The move that the latch names, until it has ended: whether it got on.
+Task<> ManagedAgent::ReadLatched() {
+  if (!cool_down_ || cool_down_->execution.empty()) {
+    latched_.reset();
+    co_return;
+  }
+  const ExecutionId id(cool_down_->execution);
+  if (latched_ && latched_->id == id && IsEnded(latched_->state)) co_return;
+  auto found = co_await journal_.Find(id, kStoreTimeout);
+  latched_ = found.ok() ? std::optional(*std::move(found)) : std::nullopt;
 }
 
 /// Copies the heads of the others' evidence chains, so that a shortened or rewritten chain shows.
@@ -283,6 +321,11 @@ Task<Result<Unit>> ManagedAgent::Attempt(ManagedDecision decision) {
       if (!begun.ok()) co_return begun.error();
       co_return Done();
     }
+    case ManagedProposal::kForceMove: {
+      auto begun = co_await BeginFailover(rule, decision.reason, false, false, true);
+      if (!begun.ok()) co_return begun.error();
+      co_return Done();
+    }
     case ManagedProposal::kMove: {
       auto begun = co_await BeginSwitchover(rule, decision.reason, true);
       if (!begun.ok()) co_return begun.error();
@@ -330,13 +373,30 @@ Task<Result<Execution>> ManagedAgent::Commit(Execution execution, Transaction tr
   if (!begun.ok()) co_return begun.error();  // where it was applied all the same, it is found in the journal and adopted
   journal_.Began(execution, *begun);
   executor_.Abandon();  // what this transaction has ended
+  if (const auto ended = journal_.TakeSuperseded(); ended && on_ended) on_ended(*ended);
   log_.Warn("an execution begins", {{"execution", execution.id.text}, {"plan", ToString(execution.kind)}, {"reason", execution.reason},
                                     {"epoch", execution.epoch.number}});
   RunExecution(execution);
   co_return execution;
 }
 
-Task<Result<Execution>> ManagedAgent::BeginFailover(std::string requested_by, std::string reason, bool accept_loss, bool detach) {
+/// The second half of a move that votes drove takes the latch over from the first: there is no third.
+Task<Result<Unit>> ManagedAgent::LatchOnto(Execution execution, Transaction& transaction) {
+  auto latch = co_await doors_.store.Read(KeyOf("cool_down"), kStoreTimeout);
+  if (!latch.ok()) co_return latch.error();
+  if (latch->records.empty() || !cool_down_) co_return Refused("the cool-down was cleared meanwhile", "lifeboat status");
+  const auto json = ParseJson(latch->records.front().value, "cool-down");
+  if (!json.ok() || CoolDownFromJson(*json).execution != cool_down_->execution) co_return Refused("the cool-down changed meanwhile", "lifeboat status");
+  CoolDown next = *cool_down_;
+  next.execution = execution.id.text;
+  // SAFETY: at most one such move, whoever else counts the same votes.
+  transaction.compares.push_back({KeyOf("cool_down"), latch->records.front().version});
+  transaction.puts.push_back({KeyOf("cool_down"), ToJson(next).dump()});
+  co_return Done();
+}
+
+/// @param of_move  the second half of a move that votes drove
+Task<Result<Execution>> ManagedAgent::BeginFailover(std::string requested_by, std::string reason, bool accept_loss, bool detach, bool of_move) {
   const RegionName source = keeper_.item()->writer;
   Execution execution = Draft(PlanKind::kFailover, source, self_, std::move(requested_by), std::move(reason));
   execution.accept_loss = accept_loss;
@@ -344,21 +404,30 @@ Task<Result<Execution>> ManagedAgent::BeginFailover(std::string requested_by, st
   const auto& running = executor_.current() ? executor_.current() : execution_;
   execution.facts["suspected_ns"] = (suspected_ ? *suspected_ : now).ns;
   execution.facts["decided_ns"] = (decided_ ? *decided_ : now).ns;
-  // Nobody wrote rows: the outage is counted from the last moment at which the region was heard.
-  if (const auto heard = world_.WriterHeard()) execution.facts["fault_ns"] = heard->ns;
-  const auto facts = world_.FactsAt(doors_.clock.Now());
-  const LossEstimate loss = facts.at(self_).loss.value_or(LossEstimate{});
-  execution.facts["loss_estimate"] = LossJson(loss);
+  NoteLossOf(execution);
   execution.facts["decision"] = ToJson(decision_);
   execution.facts["votes"] = ToJson(silence_);
   execution.facts["source_ran"] = world_.RanIn(source);
   if (detach) execution.facts["detach"] = true;
+  if (of_move && latched_) {
+    execution.facts["by_votes"] = true;
+    execution.facts["goes_on_from"] = latched_->id.text;
+    execution.facts["fault_ns"] = latched_->began.ns;  // the writer answers: clients have waited since the votes moved it
+    execution.facts["votes"] = MemberAt(latched_->facts, "votes");
+  }
   auto beginning = co_await journal_.Beginning(execution, running.has_value());
   if (!beginning.ok()) co_return beginning.error();
+  if (of_move) {
+    auto latched = co_await LatchOnto(execution, *beginning);
+    if (!latched.ok()) co_return latched.error();
+  }
   Json takeover = {{"at_ns", now.ns}, {"epoch", execution.epoch.number + 1}, {"region", self_.text}};
   beginning->puts.push_back({KeyOf("last_takeover"), takeover.dump()});
   auto begun = co_await Commit(std::move(execution), *std::move(beginning));
-  if (begun.ok()) last_takeover_ = now;
+  if (begun.ok()) {
+    last_takeover_ = now;
+    takeover_read_ = begun->epoch;
+  }
   co_return begun;
 }
 
@@ -367,6 +436,11 @@ Task<Result<Execution>> ManagedAgent::BeginSwitchover(std::string requested_by, 
   Execution execution = Draft(PlanKind::kSwitchover, source, self_, std::move(requested_by), std::move(reason));
   execution.facts["decision"] = ToJson(decision_);
   execution.facts["source_ran"] = world_.RanIn(source);
+  if (by_votes) {
+    execution.facts["by_votes"] = true;
+    execution.facts["patience_ms"] = Millis(settings_.policy.degraded_patience);
+    execution.facts["votes"] = ToJson(degraded_);
+  }
   auto beginning = co_await journal_.Beginning(execution, false);
   if (!beginning.ok()) co_return beginning.error();
   if (by_votes) {
@@ -378,8 +452,27 @@ Task<Result<Execution>> ManagedAgent::BeginSwitchover(std::string requested_by, 
   co_return co_await Commit(std::move(execution), *std::move(beginning));
 }
 
+/// From when the outage counts, what would be lost, and what is known of the old writer's heartbeats: as things stand when it begins.
+void ManagedAgent::NoteLossOf(Execution& execution) const {
+  const Instant now = doors_.clock.Now();
+  // Where nobody wrote rows the outage is counted from the last moment at which the region was heard.
+  const auto good = sql_ ? sql_->LastGoodWrite() : std::nullopt;
+  if (good)
+    execution.facts["last_good_write_ns"] = good->ns;
+  else if (const auto heard = world_.WriterHeard())
+    execution.facts["fault_ns"] = heard->ns;
+  const ManagedSqlWatch::Known known = world_.LossOf(self_, now);
+  execution.facts["loss_estimate"] = LossJson(known.loss);
+  execution.facts["loss_estimate"]["source"] = known.source;
+  if (!sql_) return;
+  const auto last = sql_->LastBeatsAt(now, world_.SilentFor(now));
+  execution.facts["heartbeat"] = {{"last", last ? ToJson(last->newest.beat) : Json(nullptr)},
+                                  {"unseen_ns", last ? Json(last->unseen.count()) : Json(nullptr)}};
+}
+
 void ManagedAgent::RunExecution(Execution execution) {
   log_.SetContext("execution", execution.id.text);
+  log_.SetContext("trace_id", TraceIdOf(settings_.service, execution.id).text);
   execution_ = execution;
   SpareTheLost();
   Spawn(io_, executor_.Run(std::move(execution)));
@@ -402,7 +495,11 @@ void ManagedAgent::OnExecution(const Execution& execution) {
   execution_ = IsEnded(execution.state) ? std::nullopt : std::optional(execution);
   if (IsEnded(execution.state)) {
     log_.SetContext("execution", "");
+    log_.SetContext("trace_id", "");
     world_.LookSoon();
+    if (std::exchange(told_ended_, execution.id) == execution.id) return Kick();  // said before, and not written until now
+    TellEnded(execution);
+    if (on_ended) on_ended(execution);
     Spawn(io_, RecordEvidence(execution));
   }
   Kick();

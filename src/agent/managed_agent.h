@@ -36,6 +36,8 @@ class ManagedAgent {
     std::vector<Objects*> objects;
     std::vector<Hook*> hooks;
     std::vector<Notifier*> notifiers;
+    ManagedSql* sql = nullptr;
+    Canary* canary_of_steps = nullptr;  ///< one that no loop uses: a step's row waits for nobody
   };
   /// `settings.aws->database` is given.
   ManagedAgent(boost::asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, Doors doors, ManagedTimes times, Log log);
@@ -50,11 +52,15 @@ class ManagedAgent {
   [[nodiscard]] const ManagedSnapshot& snapshot() const { return snapshot_; }
   [[nodiscard]] const ManagedDecision& decision() const { return decision_; }
   [[nodiscard]] const ManagedWorld& world() const { return world_; }
+  /// Nothing where no SQL is configured.
+  [[nodiscard]] const ManagedSqlWatch* sql() const { return sql_.get(); }
   [[nodiscard]] const WriterKeeper& keeper() const { return keeper_; }
   [[nodiscard]] bool Healthy() const;
 
   /// Called after each round of the loop.
   std::function<void()> on_round;
+  /// Called once for each execution that this agent has seen to its end, with its last record.
+  std::function<void(const Execution&)> on_ended;
   /// More lines of `check`, each group asked at once with the rest: the name, compute, objects, permissions…
   std::vector<std::function<Task<Result<std::vector<Readiness>>>(Duration)>> checks;
   /// As Agent's.
@@ -73,15 +79,24 @@ class ManagedAgent {
   void NoteVotes(Instant now);
   void NoteSuspicion();
   void SpareTheLost();
+  void NoteLossOf(Execution& execution) const;
   Task<> CarryOut(ManagedDecision decision);
   Task<Result<Unit>> Attempt(ManagedDecision decision);
   Task<Result<Unit>> AdoptExecution();
-  Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, bool detach);
+  Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, bool detach, bool of_move = false);
   Task<Result<Execution>> BeginSwitchover(std::string requested_by, std::string reason, bool by_votes);
+  Task<Result<Unit>> LatchOnto(Execution execution, Transaction& transaction);
+  Task<> ReadLatched();
   Task<Result<Execution>> Commit(Execution execution, Transaction transaction);
   void RunExecution(Execution execution);
   void OnExecution(const Execution& execution);
   Task<> RecordEvidence(Execution execution);
+
+  // ---- telling (managed_notices.cc) ----
+  Task<> Tell(std::string subject, Json body);
+  void TellEnded(const Execution& execution);
+  void TellDecision();
+
   [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by, std::string reason) const;
   [[nodiscard]] std::string KeyOf(const char* name) const { return settings_.service + "/" + name; }
 
@@ -113,6 +128,7 @@ class ManagedAgent {
   Bell kick_;
   Bell journal_kick_;
   WriterKeeper keeper_;
+  std::unique_ptr<ManagedSqlWatch> sql_;  ///< none where no SQL is configured
   ManagedWorld world_;
   struct Absent;
   std::unique_ptr<Absent> absent_;  ///< stand where no door is configured, and refuse
@@ -133,12 +149,15 @@ class ManagedAgent {
     Instant since;
   } owner_;
   std::optional<WallTime> last_takeover_;
+  std::optional<Epoch> takeover_read_;  ///< the epoch at which it was read
   std::optional<CoolDown> cool_down_;
   bool cool_down_read_ = false;
+  std::optional<Execution> latched_;  ///< the execution that cool_down_ names
   bool acting_ = false;
   int failures_ = 0;
   std::optional<Instant> retry_at_;
   std::string last_problem_;
+  std::map<int, Instant> told_;  ///< rules that a person was told of
   std::optional<WallTime> suspected_;
   std::optional<WallTime> decided_;
   VoteTally silence_tally_;
@@ -146,6 +165,7 @@ class ManagedAgent {
   VoteCount silence_;
   VoteCount degraded_;
   Json evidence_head_ = Json::object();
+  ExecutionId told_ended_;  ///< the newest that was recorded as ended
 };
 
 }  // namespace lifeboat

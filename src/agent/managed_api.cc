@@ -1,5 +1,7 @@
 // What the agent of a service whose database a cloud runs answers to other agents and to the command line.
 
+#include <set>
+
 #include "agent/managed_agent.h"
 #include "base/spawn.h"
 
@@ -36,6 +38,23 @@ Task<> GatherOne(Task<Lines> question, std::shared_ptr<Gathering> all, std::size
   all->answers[which].emplace(co_await std::move(question));
   --all->left;
   all->ended.Ring();
+}
+
+/// Adds what a takeover noted to what later ones did. Where it left the sizes that the later one began with, the two are one scaling up,
+/// and what is put back is what was there before both; else somebody else has set them in between, and that is what is put back.
+void AddEarlierNotes(Json& scaled, std::set<std::string>& others, const Json& notes) {
+  for (const auto& [name, earlier] : notes.items()) {
+    if (!scaled.contains(name)) {
+      scaled[name] = earlier;
+      continue;
+    }
+    if (others.contains(name)) continue;
+    Json& later = scaled[name]["note"];
+    if (MemberAt(later, "before") == MemberAt(MemberAt(earlier, "note"), "after"))
+      later["before"] = MemberAt(MemberAt(earlier, "note"), "before");
+    else
+      others.insert(name);
+  }
 }
 
 void Add(Json& findings, const char* level, std::string what, std::string hint = {}) {
@@ -94,7 +113,8 @@ Json ManagedAgent::RegionStatus(const RegionSettings& region) const {
   const auto found = snapshot_.regions.find(region.name);
   const ManagedFacts facts = found == snapshot_.regions.end() ? ManagedFacts{} : found->second;
   const bool writer = snapshot_.item && snapshot_.item->writer == region.name;
-  const auto lag = world_.LagOf(region.name);
+  const auto known = world_.LossOf(region.name, now);
+  const bool lags = !writer && region.kind == RegionKind::kData && *known.source != 0;
   const auto verdict = decision_.verdicts.find(region.name);
   Json json = {{"name", region.name.text},
                {"kind", ToString(region.kind)},
@@ -107,8 +127,10 @@ Json ManagedAgent::RegionStatus(const RegionSettings& region) const {
                {"guard", nullptr},
                {"managed", TextOf(facts.copy)},
                {"database", nullptr},
-               {"lag_age_ms", lag ? Json(Millis(AgeAt(lag->measured, now))) : Json(nullptr)},
-               {"lag_ms", lag ? Json(Millis(lag->time)) : Json(nullptr)}};
+               {"lag_age_ms", lags ? Json(Millis(known.age)) : Json(nullptr)},
+               {"lag_ms", lags ? Json(Millis(known.lag)) : Json(nullptr)},
+               {"lag_source", lags ? Json(known.source) : Json(nullptr)},
+               {"sql", sql_ && region.kind == RegionKind::kData ? sql_->RegionStatus(region.name, now) : Json(nullptr)}};
   if (facts.copy) {
     json["database"] = ToJson(*facts.copy);
     json["database"]["age_ms"] = facts.copy_age ? Json(Millis(*facts.copy_age)) : Json(nullptr);
@@ -188,7 +210,7 @@ Json ManagedAgent::Status() const {
                  {"lease", lease},
                  {"regions", regions},
                  {"traffic", traffic},
-                 {"canary", {{"ok", nullptr}, {"problem", "no canary writes to this database"}}},
+                 {"canary", sql_ && sql_->HasCanary() ? sql_->CanaryStatus() : Json{{"ok", nullptr}, {"problem", "no canary writes to this database"}}},
                  {"decision", ToJson(decision_)},
                  {"loss", loss ? LossJson(*loss) : Json(nullptr)},
                  {"votes", ToJson(s.votes)},
@@ -234,6 +256,10 @@ void ManagedAgent::CheckRegions(Json& findings) const {
     if (!facts.agent_answers) Add(findings, "fault", "the agent of '" + region.text + "' does not answer", "start it");
   }
   if (answer == s.regions.size()) Add(findings, "ok", "all " + std::to_string(answer) + " agents answer");
+  if (const std::string blind = world_.BlindTo(); !blind.empty()) {
+    Add(findings, "fault", "there is no way from here to the API of the writer's region, so this agent has no word on whether that is silent: " + blind,
+        "let this agent reach the endpoints of every data region");
+  }
   if (s.regions.size() < 3) {
     Add(findings, "fault", "the service has " + std::to_string(s.regions.size()) + " agents: without the lost one there is no majority",
         "add a region of 'kind: witness'");
@@ -257,7 +283,7 @@ void ManagedAgent::CheckRegions(Json& findings) const {
     Add(findings, within ? "ok" : "fault",
         "'" + region.text + "' could take over; at most " + FormatDuration(facts.loss->time) + " would be lost now (" + facts.loss->basis +
             "), the objective is " + FormatDuration(settings_.objectives.rpo),
-        within ? "" : "a datum of CloudWatch is a minute old and more: an objective below two minutes cannot be shown to be met");
+        within ? "" : sql_ ? "see the lines about heartbeats" : "a datum of CloudWatch is a minute old and more: an objective below two minutes cannot be shown to be met without 'aws.sql'");
   }
   if (s.item && !any) Add(findings, "fault", "no region could take over at this moment", "see the lines above");
 }
@@ -308,7 +334,13 @@ Task<Result<Json>> ManagedAgent::Check() {
   else
     Add(findings, "fault", "no writer is noted: " + decision_.reason, decision_.unblock);
   CheckRegions(findings);
-  Add(findings, "ok", "the old writer is blocked by the cloud's best effort alone: its word is read after a failover, and no word is no fence");
+  if (sql_) {
+    std::vector<RegionName> data;
+    for (const RegionSettings& region : settings_.regions) {
+      if (region.kind == RegionKind::kData) data.push_back(region.name);
+    }
+    for (const Readiness& line : sql_->Check(data, doors_.clock.Now())) findings.push_back(ToJson(line));
+  }
   std::vector<Task<Lines>> questions;
   questions.push_back(doors_.database.Check(kCheckPatience));
   AskNeighbours(questions);
@@ -443,15 +475,17 @@ Task<Result<Json>> ManagedAgent::OrderRejoin(Json parameters) {
   if (!free.ok()) co_return free.error();
   Execution execution = Draft(PlanKind::kRejoin, region, item->writer, "operator " + TextAt(parameters, "by", "unknown"),
                               "rejoin " + region.text + " behind " + item->writer.text);
-  // What an earlier takeover scaled up here is put back, once.
+  // What earlier takeovers scaled up here is put back, once.
+  Json scaled = Json::object();
+  std::set<std::string> others;  // that somebody else has set in between
   auto all = co_await journal_.List(kStoreLook);
   if (!all.ok()) co_return all.error();
   for (const Execution& earlier : *all) {
     if (earlier.kind == PlanKind::kRejoin && earlier.source == region && earlier.state == ExecutionState::kDone) break;
     if (earlier.kind == PlanKind::kRejoin || earlier.target != region || !MemberAt(earlier.facts, "compute").is_object()) continue;
-    execution.facts["scaled_here"] = MemberAt(earlier.facts, "compute");
-    break;
+    AddEarlierNotes(scaled, others, MemberAt(earlier.facts, "compute"));
   }
+  if (!scaled.empty()) execution.facts["scaled_here"] = scaled;
   // The snapshot that is kept is of the last failover away from here, and of none before.
   for (const Execution& earlier : *all) {
     const StepRecord* asked = earlier.kind == PlanKind::kFailover && earlier.source == region ? earlier.Find("fail-over") : nullptr;

@@ -57,6 +57,7 @@ void ManagedWorld::SetWriter(const std::optional<WriterItem>& item) {
   }
   writer_ = item->writer;
   epoch_ = item->epoch;
+  if (doors_.sql) doors_.sql->SetWriter(item);
 }
 
 void ManagedWorld::HearWriter(const RegionName& region) {
@@ -89,11 +90,13 @@ Task<> ManagedWorld::PeerLoop(RegionName region) {
   }
 }
 
-void ManagedWorld::TakeGossip(const RegionName& region, const Json& said, Instant) {
+void ManagedWorld::TakeGossip(const RegionName& region, const Json& said, Instant asked) {
   for (const auto& [name, lag] : MemberAt(said, "lags").items()) {
     if (MemberAt(lag, "lag_ns").is_number()) TakeLag(RegionName(name), Duration(SignedAt(lag, "lag_ns")), {SignedAt(lag, "at_ns")});
   }
-  if (const Json& ran = MemberAt(said, "ran"); ran.is_object() && !ran.empty()) ran_[region] = ran;
+  if (doors_.sql) doors_.sql->TakeGossip(region, MemberAt(said, "sql"), asked);
+  // Also of others: whoever comes back after the source was lost learns what ran there.
+  for (const auto& [name, ran] : MemberAt(said, "ran").items()) TakeRan(RegionName(name), MemberAt(ran, "counts"), SignedAt(ran, "at_ns"));
 }
 
 // ---- the cloud ----
@@ -115,6 +118,10 @@ RegionName ManagedWorld::WhomToLookAt() const {
 Task<> ManagedWorld::Look(RegionName region) {
   const Instant asked = doors_.clock.Now();
   auto view = co_await doors_.database.Look(region, times_.call);
+  if (const Duration ahead = doors_.database.CloudAhead(); ahead != ahead_) {
+    ahead_ = ahead;
+    for (auto& [name, lag] : lags_) lag.measured = InstantOf(lag.at);
+  }
   Sight& sight = sights_[region];
   const bool silent = !view.ok() && (view.error().retry == Retry::kRetry || view.error().retry == Retry::kUnknownOutcome);
   if (view.ok()) {
@@ -122,6 +129,7 @@ Task<> ManagedWorld::Look(RegionName region) {
     sight.view = *std::move(view);
     sight.seen = asked;
     sight.failed.reset();
+    sight.blind = false;
     sight.problem.clear();
     HearWriter(region);
     if (news) changed_();
@@ -129,16 +137,21 @@ Task<> ManagedWorld::Look(RegionName region) {
   }
   sight.problem = view.error().message;
   // SAFETY: limits hold for an account and a region, so all agents meet them at once: what was not weighed is neither silence nor sight.
-  if (doors_.database.SaysNothing(view.error())) {
+  if (view.error().not_weighed) {
     sight.failed.reset();
     co_return;
   }
   if (silent) {
     if (!sight.failed) sight.failed = doors_.clock.Now();
+    // SAFETY: what was never heard cannot fall silent: a way that was forgotten when the network was made would be taken for a lost region as
+    // soon as its agent is started anew.
+    const auto peer = peers_.find(region);
+    if (!sight.seen && peer != peers_.end() && peer->second.answers) sight.blind = true;
     co_return;
   }
   // It answered, and knows no such thing, or forbids to look: that is no silence.
   sight.failed.reset();
+  sight.blind = false;
   sight.seen = asked;
   ManagedView none;
   none.asked = region;
@@ -179,8 +192,10 @@ Task<> ManagedWorld::SourceLoop() {
     // What failed before its agent fell silent says nothing of now: nobody may have looked since.
     if (silent && watched != region) sights_[region].failed.reset();
     watched = silent ? region : RegionName();
-    if (wanted) co_await Look(region);
-    const Duration pause = wanted ? times_.look_silent : times_.gossip;
+    // Until it has answered once it is asked while all is well too: whether there is a way to it is known before it matters.
+    const bool unheard = peer != peers_.end() && peer->second.answers && region != spared_ && !sights_[region].seen;
+    if (wanted || unheard) co_await Look(region);
+    const Duration pause = wanted ? times_.look_silent : unheard ? times_.look : times_.gossip;
     co_await doors_.clock.Sleep(pause);
   }
 }
@@ -196,15 +211,29 @@ Task<> ManagedWorld::LagLoop() {
         if (news) co_await KeepLags();
       }
     }
-    co_await doors_.clock.Sleep(times_.lag);
+    const Duration pause = writer_.empty() ? times_.gossip : times_.lag;  // at the beginning: as soon as it is known
+    co_await doors_.clock.Sleep(pause);
   }
 }
 
 void ManagedWorld::TakeLag(const RegionName& region, Duration time, WallTime at) {
   const auto known = lags_.find(region);
   if (known != lags_.end() && known->second.at >= at) return;
-  const Duration age = std::max<Duration>(0ns, Duration(doors_.clock.Wall().ns - at.ns));
-  lags_[region] = {time, at, doors_.clock.Now() - age};
+  lags_[region] = {time, at, InstantOf(at)};
+}
+
+/// When it was by this machine's clock; the cloud's may be another.
+Instant ManagedWorld::InstantOf(WallTime cloud) const {
+  const Duration age = std::max<Duration>(0ns, Duration(doors_.clock.Wall().ns + ahead_.count() - cloud.ns));
+  return doors_.clock.Now() - age;
+}
+
+/// The newer look counts, group by group: one that failed is none.
+void ManagedWorld::TakeRan(const RegionName& region, const Json& counts, std::int64_t at_ns) {
+  Ran& known = ran_[region];
+  if (!counts.is_object() || at_ns < known.at_ns) return;
+  known.at_ns = at_ns;
+  known.counts.update(counts);
 }
 
 std::optional<ManagedWorld::Lag> ManagedWorld::LagOf(const RegionName& region) const {
@@ -212,6 +241,19 @@ std::optional<ManagedWorld::Lag> ManagedWorld::LagOf(const RegionName& region) c
   // SAFETY: what was measured before the present writer is of another one.
   if (found == lags_.end() || found->second.at < writer_since_) return std::nullopt;
   return found->second;
+}
+
+ManagedSqlWatch::Known ManagedWorld::LossOf(const RegionName& region, Instant now) const {
+  const auto silent = SilentFor(now);
+  ManagedSqlWatch::Known known{LossByLag(std::nullopt, 0ns, silent), 0ns, 0ns, ""};
+  if (const auto lag = LagOf(region)) {
+    const Duration age = AgeAt(lag->measured, now);
+    known = {LossByLag(lag->time, age, silent), lag->time, age, "CloudWatch"};
+  }
+  auto by_sql = doors_.sql ? doors_.sql->LossOf(region, now, silent) : std::nullopt;
+  // Each is a bound by itself: the lower one says more, which is SQL's while it is fresh.
+  const bool lower = by_sql && (known.loss.kind != LossEstimate::Kind::kBounded || by_sql->loss.time < known.loss.time);
+  return lower ? *std::move(by_sql) : known;
 }
 
 Task<> ManagedWorld::KeepLags() {
@@ -244,6 +286,7 @@ Task<> ManagedWorld::TrafficLoop() {
       traffic_.reset();
       traffic_problem_ = record.error().message;
     }
+    if (doors_.sql) doors_.sql->SetName(traffic_ ? traffic_->address : std::string());
     co_await doors_.clock.Sleep(times_.traffic);
   }
 }
@@ -263,16 +306,20 @@ Task<> ManagedWorld::AlarmLoop() {
 
 /// What runs in the writer's region is told to the others while it can be: the source is not asked when it is lost.
 Task<> ManagedWorld::ComputeLoop() {
+  std::optional<Instant> looked;  // as the writer's region, and at once when it becomes that
   while (true) {
-    if (self_ == writer_) {
+    if (self_ != writer_) looked.reset();
+    if (self_ == writer_ && (!looked || AgeAt(*looked, doors_.clock.Now()) >= times_.compute)) {
+      looked = doors_.clock.Now();
       Json ran = Json::object();
       for (Compute* compute : doors_.compute) {
         auto state = co_await compute->Look(self_, times_.call);
-        if (state.ok() && state->running) ran[compute->name()] = *state->running;
+        // A region that goes under loses what runs before it falls silent: what it was told to run is what clients need.
+        if (state.ok()) ran[compute->name()] = std::max(state->running.value_or(0), state->sizes.desired);
       }
-      ran_[self_] = std::move(ran);
+      TakeRan(self_, ran, doors_.clock.Wall().ns);
     }
-    co_await doors_.clock.Sleep(times_.compute);
+    co_await doors_.clock.Sleep(times_.gossip);
   }
 }
 
@@ -291,7 +338,7 @@ Task<> ManagedWorld::ObjectsLoop(Objects* objects) {
 
 Json ManagedWorld::RanIn(const RegionName& region) const {
   const auto found = ran_.find(region);
-  return found == ran_.end() ? Json::object() : found->second;
+  return found == ran_.end() ? Json::object() : found->second.counts;
 }
 
 // ---- what follows from it ----
@@ -300,8 +347,13 @@ std::optional<Duration> ManagedWorld::SilentFor(Instant now) const {
   const auto peer = peers_.find(writer_);
   const auto sight = sights_.find(writer_);
   if (peer == peers_.end() || peer->second.answers || !peer->second.failed) return std::nullopt;
-  if (sight == sights_.end() || !sight->second.failed) return std::nullopt;
+  if (sight == sights_.end() || !sight->second.failed || sight->second.blind) return std::nullopt;
   return std::min(AgeAt(*peer->second.failed, now), AgeAt(*sight->second.failed, now));
+}
+
+std::string ManagedWorld::BlindTo() const {
+  const auto sight = sights_.find(writer_);
+  return sight != sights_.end() && sight->second.blind ? sight->second.problem : std::string();
 }
 
 Vote ManagedWorld::SilenceAt(Instant now) const {
@@ -329,7 +381,8 @@ Vote ManagedWorld::SilenceAt(Instant now) const {
     vote.opinion = Opinion::kOk;
     vote.why = agent + ", but the API of its region answers";
   } else {
-    vote.why = agent;
+    const bool why = sight != sights_.end() && !sight->second.problem.empty();
+    vote.why = agent + (!BlindTo().empty() ? ", and the API of its region has never been reached from here: " + sight->second.problem : why ? ", and the API of its region says nothing of it: " + sight->second.problem : std::string());
   }
   return vote;
 }
@@ -346,14 +399,23 @@ Vote ManagedWorld::DegradedAt(Instant now) const {
     vote.opinion = Opinion::kDegraded;
     vote.why += (vote.why.empty() ? "" : "; ") + ("alarm '" + name + "'" + (state.reason.empty() ? "" : ": " + state.reason));
   }
+  if (doors_.sql) {
+    const Vote canary = doors_.sql->VoteAt(now);
+    if (canary.about == writer_ && canary.opinion == Opinion::kDegraded) {
+      vote.opinion = Opinion::kDegraded;
+      vote.why += (vote.why.empty() ? "" : "; ") + canary.why;
+    } else if (canary.about == writer_ && canary.opinion == Opinion::kOk && vote.opinion == Opinion::kUnknown) {
+      vote.opinion = Opinion::kOk;
+    }
+  }
   const auto facts = FactsAt(now);
   const auto found = facts.find(writer_);
   if (found == facts.end() || !found->second.copy || !found->second.copy_age || *found->second.copy_age > kFreshView) return vote;
   const ManagedCopy& copy = *found->second.copy;
-  if ((copy.role == ManagedRole::kWriter || copy.role == ManagedRole::kApart) && !copy.status.empty() && !copy.Available()) {
+  if ((copy.role == ManagedRole::kWriter || copy.role == ManagedRole::kApart) && !copy.status.empty() && !copy.Serves()) {
     vote.opinion = Opinion::kDegraded;
     vote.why += (vote.why.empty() ? "" : "; ") + ("'" + copy.id + "' is '" + copy.status + "'");
-  } else if (vote.opinion == Opinion::kUnknown && copy.Available()) {
+  } else if (vote.opinion == Opinion::kUnknown && copy.Serves()) {
     vote.opinion = Opinion::kOk;
   }
   return vote;
@@ -378,7 +440,6 @@ RegionName ManagedWorld::MovingTo(Instant now) const {
 std::map<RegionName, ManagedFacts> ManagedWorld::FactsAt(Instant now) const {
   std::map<RegionName, ManagedFacts> all;
   std::size_t order = 0;
-  const auto silent = SilentFor(now);
   for (const Region& region : regions_) {
     ManagedFacts& facts = all[region.name];
     facts.kind = region.kind;
@@ -392,6 +453,11 @@ std::map<RegionName, ManagedFacts> ManagedWorld::FactsAt(Instant now) const {
     if (const auto sight = sights_.find(region.name); sight != sights_.end() && sight->second.view && sight->second.seen) {
       const auto copy = sight->second.view->copies.find(region.name);
       if (copy != sight->second.view->copies.end()) take(copy->second, AgeAt(*sight->second.seen, now));
+      // Why it was not seen since: what it was then counts, until it is too old.
+      if (facts.copy && !sight->second.problem.empty()) facts.copy->problem = sight->second.problem;
+    } else if (sight != sights_.end() && !sight->second.problem.empty()) {
+      facts.copy.emplace();
+      facts.copy->problem = sight->second.problem;
     }
     if (peer == peers_.end()) {
       facts.agent_age = 0ns;
@@ -406,8 +472,7 @@ std::map<RegionName, ManagedFacts> ManagedWorld::FactsAt(Instant now) const {
       if (peer->second.answers) facts.seen_writer = RegionName(TextAt(peer->second.said, "seen_writer"));
     }
     if (region.kind == RegionKind::kData && region.name != writer_) {
-      const auto lag = LagOf(region.name);
-      facts.loss = lag ? LossByLag(lag->time, AgeAt(lag->measured, now), silent) : LossByLag(std::nullopt, 0ns, silent);
+      facts.loss = LossOf(region.name, now).loss;
     }
   }
   return all;
@@ -416,12 +481,15 @@ std::map<RegionName, ManagedFacts> ManagedWorld::FactsAt(Instant now) const {
 Json ManagedWorld::Gossip(Instant now) const {
   Json lags = Json::object();
   for (const auto& [region, lag] : lags_) lags[region.text] = {{"lag_ns", lag.time.count()}, {"at_ns", lag.at.ns}};
+  Json ran = Json::object();
+  for (const auto& [region, known] : ran_) ran[region.text] = {{"counts", known.counts}, {"at_ns", known.at_ns}};
   Json answer = {{"managed", true},
                  {"lags", lags},
                  {"seen_writer", SeenWriter(now).text},
                  {"silence", ToJson(SilenceAt(now))},
                  {"vote", ToJson(DegradedAt(now))},
-                 {"ran", RanIn(self_)}};
+                 {"sql", doors_.sql ? doors_.sql->Gossip(now) : Json(nullptr)},
+                 {"ran", ran}};
   const auto sight = sights_.find(self_);
   if (sight != sights_.end() && sight->second.view && sight->second.seen) {
     const auto copy = sight->second.view->copies.find(self_);

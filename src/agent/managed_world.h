@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "agent/managed_sql.h"
 #include "base/log.h"
 #include "decide/managed.h"
 #include "ports/alarms.h"
@@ -49,6 +50,7 @@ class ManagedWorld {
     std::map<std::string, RegionName> alarms_about;  ///< of this region: name → region that it tells of
     std::vector<Compute*> compute;
     std::vector<Objects*> objects;
+    ManagedSqlWatch* sql = nullptr;  ///< none where no SQL is configured
   };
   struct Region {
     RegionName name;
@@ -72,6 +74,8 @@ class ManagedWorld {
   /// Since when the writer's region has been silent to this agent; empty: it is not.
   [[nodiscard]] std::optional<Duration> SilentFor(Instant now) const;
   [[nodiscard]] RegionName SeenWriter(Instant now) const;
+  /// This agent has no way to the API of the writer's region: its silence says nothing here. Empty: it has answered, or was not asked yet.
+  [[nodiscard]] std::string BlindTo() const;
   [[nodiscard]] RegionName MovingTo(Instant now) const;
 
   struct Peer {
@@ -89,12 +93,15 @@ class ManagedWorld {
     WallTime at;        ///< when it was measured, by the cloud's clock
     Instant measured;   ///< the same by ours
   };
+  /// By the cloud's own figures.
   [[nodiscard]] std::optional<Lag> LagOf(const RegionName& region) const;
+  /// The least bound on what a failover to `region` would lose now, of all that tell one, and which of them says so.
+  [[nodiscard]] ManagedSqlWatch::Known LossOf(const RegionName& region, Instant now) const;
   [[nodiscard]] const std::optional<TrafficRecord>& traffic() const { return traffic_; }
   [[nodiscard]] const std::string& traffic_problem() const { return traffic_problem_; }
   /// The last moment at which the writer's region was heard; empty: never.
   [[nodiscard]] std::optional<WallTime> WriterHeard() const { return heard_; }
-  /// What ran in a region, as last told; empty: unknown.
+  /// What ran in a region, as last told by whomever: what has been seen once is kept through looks that failed. Empty: unknown.
   [[nodiscard]] Json RanIn(const RegionName& region) const;
   /// What this agent tells the others of all this.
   [[nodiscard]] Json Gossip(Instant now) const;
@@ -109,6 +116,7 @@ class ManagedWorld {
     std::optional<ManagedView> view;
     std::optional<Instant> seen;    ///< the question that was answered last
     std::optional<Instant> failed;  ///< when the first one since then was given up
+    bool blind = false;             ///< it has never answered, and did not while the region's agent did: there is no way to it from here
     std::string problem;
   };
   Task<> PeerLoop(RegionName region);
@@ -122,6 +130,8 @@ class ManagedWorld {
   Task<> Look(RegionName region);
   void TakeGossip(const RegionName& region, const Json& said, Instant asked);
   void TakeLag(const RegionName& region, Duration time, WallTime at);
+  [[nodiscard]] Instant InstantOf(WallTime cloud) const;
+  void TakeRan(const RegionName& region, const Json& counts, std::int64_t at_ns);
   Task<> KeepLags();
   Task<> LoadLags();
   [[nodiscard]] RegionName WhomToLookAt() const;
@@ -145,7 +155,13 @@ class ManagedWorld {
   std::map<RegionName, Peer> peers_;
   std::map<RegionName, Sight> sights_;
   std::map<RegionName, Lag> lags_;
-  std::map<RegionName, Json> ran_;
+  /// What ran, and when that was looked at, by the clock of the region's own agent.
+  struct Ran {
+    Json counts = Json::object();
+    std::int64_t at_ns = 0;
+  };
+  std::map<RegionName, Ran> ran_;
+  Duration ahead_{0};  ///< of the cloud's clock, as the lags' times are held against
   std::map<std::string, AlarmState> alarm_states_;
   std::optional<Instant> alarms_read_;
   std::optional<TrafficRecord> traffic_;

@@ -11,12 +11,17 @@
 
 #include "adapters/aws/alarms.h"
 #include "adapters/aws/compute.h"
+#include "adapters/aws/credential_check.h"
+#include "adapters/aws/database_check.h"
+#include "adapters/aws/dependence.h"
 #include "adapters/aws/hooks.h"
 #include "adapters/aws/managed_database.h"
 #include "adapters/aws/notices.h"
 #include "adapters/aws/objects.h"
 #include "adapters/aws/open.h"
 #include "adapters/aws/permission_check.h"
+#include "adapters/aws/rds_automated.h"
+#include "adapters/aws/secret_check.h"
 #include "adapters/aws/traffic.h"
 #include "adapters/aws/traffic_check.h"
 #include "adapters/dns/name_servers.h"
@@ -30,6 +35,9 @@
 #include "base/spawn.h"
 #include "cli/agent_store.h"
 #include "cli/backup_desk.h"
+#include "cli/managed_sql_parts.h"
+#include "cli/self_look.h"
+#include "cli/trace_desk.h"
 #include "cli/version.h"
 #include "config/text.h"
 #include "prove/evidence_pool.h"
@@ -40,18 +48,18 @@ namespace lifeboat {
 
 namespace {
 
-using OpenedClient = std::optional<Result<std::shared_ptr<aws::Client>>>;
+using OpenedClient = std::optional<Result<aws::Opened>>;
 
-Task<> KeepClient(Task<Result<std::shared_ptr<aws::Client>>> opening, OpenedClient* into) { into->emplace(co_await std::move(opening)); }
+Task<> KeepClient(Task<Result<aws::Opened>> opening, OpenedClient* into) { into->emplace(co_await std::move(opening)); }
 
 /// Drives `context`, in which nothing else runs yet, until the shared files of AWS have been read. Nobody is asked.
-Result<std::shared_ptr<aws::Client>> OpenClient(boost::asio::io_context& context, const RegionName& self, Clock& clock, Files& files, const Log& log) {
+Result<aws::Opened> OpenClient(boost::asio::io_context& context, const RegionName& self, Clock& clock, Files& files, const Log& log) {
   aws::OpenOptions how;
-  // A witness is in a region of AWS or not; STS is asked where the agent is, never at the global endpoint.
-  how.credentials.region = self.text;
+  // A witness is in a region of AWS or not: STS is asked where the agent is, else where the environment says, never at the global endpoint.
+  how.credentials.region = aws::IsAwsRegion(self.text) ? self.text : std::string();
   OpenedClient client;
   Spawn(context.get_executor(),
-        KeepClient(aws::Open(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
+        KeepClient(aws::OpenWithCredentials(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
   while (!client) context.run_one();
   context.restart();
   return *std::move(client);
@@ -59,6 +67,36 @@ Result<std::shared_ptr<aws::Client>> OpenClient(boost::asio::io_context& context
 
 Task<Result<std::vector<Readiness>>> PermissionLines(aws::Client& client, std::string region, const Settings& settings, Duration timeout) {
   co_return co_await aws::CheckPermissions(client, std::move(region), settings, timeout);
+}
+
+Task<Result<std::vector<Readiness>>> Answer(Task<std::vector<Readiness>> lines) { co_return co_await std::move(lines); }
+Task<Result<std::vector<Readiness>>> Answered(std::vector<Readiness> lines) { co_return lines; }
+
+std::vector<RegionName> DataRegions(const Settings& settings) {
+  std::vector<RegionName> regions;
+  for (const RegionSettings& region : settings.regions) {
+    if (region.kind == RegionKind::kData) regions.push_back(region.name);
+  }
+  return regions;
+}
+
+/// Where an agent asks what no region of its own could be asked: in its own, one outside of AWS as the environment says, else in the first data region.
+std::string AsksIn(const Settings& settings, const RegionName& self) {
+  const std::string region = aws::StsRegionFor(self.text, aws::EnvironmentOfTheProcess());
+  const std::vector<RegionName> data = DataRegions(settings);
+  return region.empty() && !data.empty() ? data.front().text : region;
+}
+
+Task<Result<std::vector<Readiness>>> CredentialAnswer(const aws::Opened& opened, const Settings& settings, const RegionName& self, Clock& clock, Duration timeout) {
+  aws::CredentialView view;
+  view.own = aws::IsAwsRegion(self.text) ? self.text : std::string();
+  for (const RegionName& region : DataRegions(settings)) view.data_regions.push_back(region.text);
+  view.sts_region = aws::StsRegionFor(self.text, aws::EnvironmentOfTheProcess());
+  if (!view.sts_region.empty()) {
+    const Result<aws::ServiceEndpoint> sts = opened.endpoints.Of("sts", view.sts_region);
+    if (sts.ok()) view.sts_url = sts->url;
+  }
+  co_return co_await aws::CheckCredentials(opened.credentials, std::move(view), clock, timeout);
 }
 
 /// Everything of AWS but the database and the name.
@@ -87,6 +125,7 @@ void UpdateMetrics(const ManagedAgent& agent, Metrics& metrics, int& last_rule) 
   const ManagedSnapshot& s = agent.snapshot();
   metrics.SetLeaseEpoch(s.item ? std::optional(s.item->epoch) : std::nullopt);
   metrics.SetStoreReachable(s.store_answers);
+  ShowStatus(agent.Status(), metrics);
   for (const auto& [region, facts] : s.regions) {
     const bool writer = s.item && s.item->writer == region;
     std::optional<Role> role = Role::kNone;
@@ -97,7 +136,19 @@ void UpdateMetrics(const ManagedAgent& agent, Metrics& metrics, int& last_rule) 
     const auto verdict = agent.decision().verdicts.find(region);
     metrics.SetVerdict(region, verdict == agent.decision().verdicts.end() ? std::nullopt : std::optional(verdict->second));
     const bool bounded = !writer && facts.loss && facts.loss->kind == LossEstimate::Kind::kBounded;
+    const std::string source = bounded ? agent.world().LossOf(region, ReadClocks()).source : "";
+    metrics.SetLagSource(region, source.empty() ? std::nullopt : std::optional(source));
     metrics.SetReplicationLag(region, bounded ? std::optional(facts.loss->time) : std::nullopt);
+  }
+  if (const ManagedSqlWatch* sql = agent.sql()) {
+    if (sql->HasCanary()) {
+      metrics.SetCanaryOk(sql->CanaryOk());
+      metrics.SetCanaryLastSuccess(sql->CanaryLastGood().ns > 0 ? std::optional(sql->CanaryLastGood()) : std::nullopt);
+    }
+    const Instant now = ReadClocks();
+    for (const auto& [region, facts] : s.regions) {
+      if (facts.kind == RegionKind::kData) metrics.SetHeartbeatAge(region, sql->HeartbeatAge(region, now));
+    }
   }
   metrics.SetVotes(s.votes.degraded, s.votes.agents, s.votes.majority_for && *s.votes.majority_for >= s.policy.degraded_after);
   metrics.SetCoolDownLatched(s.cool_down_read ? std::optional(s.cool_down.has_value()) : std::nullopt);
@@ -167,8 +218,9 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
   std::map<RegionName, Endpoint> agents;
   for (const RegionSettings& each : settings.regions) agents[each.name] = each.agent;
   PeerClient peers(io, name, agents, token->Clone(), *log);
-  auto client = OpenClient(context, name, clock, files, *log);
-  if (!client.ok()) return Complain(client.error());
+  auto opened_client = OpenClient(context, name, clock, files, *log);
+  if (!opened_client.ok()) return Complain(opened_client.error());
+  const std::shared_ptr<aws::Client>* const client = &opened_client->client;
   auto store = OpenAgentStore(context, settings, name, peers, clock, files, *log);
   if (!store.ok()) return Complain(store.error());
   const auto database = aws::OpenManagedDatabase(**client, *settings.aws->database, clock, *log);
@@ -182,13 +234,31 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
     if (!opened.ok()) return Complain(opened.error());
     traffic = *std::move(opened);
   }
+  auto sql = ManagedSqlParts::Open(io, name, *settings.aws, names, clock);
+  if (!sql.ok()) return Complain(sql.error());
   const AgentId id(RandomHex(8));
   ManagedAgent::Doors doors{clock,   *store->store,  files,   peers, evidence, *database, traffic.get(), nullptr, &neighbours.alarms,
                             Pointers(neighbours.compute), Pointers(neighbours.objects), Pointers(neighbours.hooks), Pointers(neighbours.notifiers)};
+  if (*sql) {
+    doors.sql = &(*sql)->sql;
+    doors.canary = (*sql)->of_loop.get();
+    doors.canary_of_steps = (*sql)->of_steps.get();
+  }
   ManagedAgent agent(io, settings, name, id, std::move(doors), ManagedTimes(), *log);
   if (const auto patience = WordPatience()) agent.SetWordPatience(*patience, std::min<Duration>(*patience / 4, 10s));
   agent.describe_store = store->describe;
-  agent.checks.push_back([&](Duration timeout) { return PermissionLines(**client, name.text, settings, timeout); });
+  const std::string asks = AsksIn(settings, name);
+  agent.checks.push_back([&](Duration timeout) { return PermissionLines(**client, asks, settings, timeout); });
+  agent.checks.push_back([&](Duration timeout) { return CredentialAnswer(*opened_client, settings, name, clock, timeout); });
+  agent.checks.push_back([&](Duration) { return Answered(aws::DependenceLines(settings)); });
+  agent.checks.push_back([&](Duration) { return Answered(aws::CheckNoticeRegions(settings.aws->notify)); });
+  agent.checks.push_back([&](Duration timeout) {
+    const auto& item = agent.snapshot().item;
+    return Answer(aws::CheckManagedDatabase(**client, *settings.aws->database, item ? item->writer : RegionName(), clock, timeout));
+  });
+  agent.checks.push_back([&](Duration timeout) { return Answer(aws::CheckSecrets(**client, settings.aws->secrets, DataRegions(settings), clock, timeout)); });
+  if (settings.aws->database->kind == AwsDatabaseKind::kRdsReplica)
+    agent.checks.push_back([&](Duration timeout) { return aws::CheckAutomatedBackups(**client, *settings.aws->database, clock, timeout); });
   if (traffic) {
     agent.checks.push_back([&](Duration timeout) {
       aws::TrafficCheckDoors look{*client, names, clock, aws::OpenPublicGet(aws::OpenTransport(io, {}))};
@@ -198,6 +268,9 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
   auto backups = BackupDesk::Open(io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
   if (!backups.ok()) return Complain(backups.error());
   agent.describe_backups = [&backups] { return (*backups)->watch().Briefs(); };
+  TraceDesk traces(settings, name, id, *log);
+  agent.on_ended = [&traces](const Execution& execution) { traces.Ended(execution); };
+  (*backups)->watch().on_run = [&traces](const BackupRun& run) { traces.Worked(run); };
   Metrics metrics(ProgramVersion());
   int last_rule = 0;
   int rounds = 0;
@@ -205,6 +278,7 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
     if (rounds++ % 2 != 0) return;
     UpdateMetrics(agent, metrics, last_rule);
     (*backups)->Show(metrics);
+    traces.Show(metrics);
   };
   const CallHandler handler = [&](std::string method, Json parameters) -> Task<Result<Json>> {
     if (IsStoreMethod(method)) {
@@ -231,6 +305,7 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
   agent.Start();
   if (traffic && region->kind == RegionKind::kData) Spawn(io, TendName(*traffic, agent, name, clock, *log));
   (*backups)->watch().Start();
+  Spawn(io, LookAtOneself(handler, clock, metrics, SelfLookTimesOf(settings)));
   context.run();
   // As a crash would end it, which is the one way of ending that everything else is built for.
   std::fflush(nullptr);

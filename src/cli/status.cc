@@ -38,7 +38,10 @@ std::string BehindText(const Json& region) {
   if (TextAt(region, "role") != "standby") return "-";
   const Json& rpo = MemberAt(region, "rpo_ms");
   if (!rpo.is_number()) return "unknown";
-  if (!MemberAt(region, "backlog_bytes").is_number()) return "at most " + FormatDuration(Milliseconds(rpo));
+  if (!MemberAt(region, "backlog_bytes").is_number()) {
+    const std::string source = TextAt(region, "lag_source");
+    return "at most " + FormatDuration(Milliseconds(rpo)) + (source.empty() ? "" : ", by " + source);
+  }
   return FormatDuration(Milliseconds(rpo)) + ", " + FormatBytes({NumberAt(region, "backlog_bytes")});
 }
 
@@ -174,8 +177,7 @@ int PrintStatus(const Json& status, const Settings& settings) {
   std::printf("  name      %s\n", name.c_str());
   if (managed)
     std::printf("  silence   %s\n", SilenceText(status).c_str());
-  else
-    std::printf("  canary    %s\n", writes.c_str());
+  if (!managed || ok.is_boolean()) std::printf("  canary    %s\n", writes.c_str());
   std::printf("  votes     %s\n", VotesText(status).c_str());
   if (const Json& latch = MemberAt(status, "cool_down"); latch.is_object()) {
     std::printf("  cool-down votes moved the service from %s to %s at %s (%s), and move it no second time before: %s\n",

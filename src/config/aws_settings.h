@@ -22,6 +22,13 @@ struct AwsDatabaseSettings {
   std::map<RegionName, std::string> members;  ///< aurora: ARN of each region's cluster; rds: identifier of each region's instance
   bool detach_when_needed = false;            ///< aurora: detach-and-promote where a failover is refused, and by itself
   std::uint64_t backup_days = 7;              ///< rds: retention of a promoted replica; never 0
+  /// rds: what a replica is made with that is built anew in a region; a region that is not there: as RDS chooses.
+  std::map<RegionName, std::string> kms_keys;          ///< needed where the source is encrypted
+  std::map<RegionName, std::string> subnet_groups;
+  std::map<RegionName, std::string> parameter_groups;
+  std::map<RegionName, std::string> security_groups;   ///< ids, with commas between them
+  std::vector<std::string> backup_regions;             ///< rds: where a copy of the automated backups is expected
+  Duration backup_age = std::chrono::hours(1);         ///< rds: how old the newest moment may be that they restore to
 };
 
 enum class AwsTrafficKind {
@@ -85,14 +92,48 @@ struct AwsHookSettings {
   Duration timeout = std::chrono::seconds(60);
 };
 
+/// A secret of Secrets Manager that the service needs wherever it runs. It is looked at, never read.
+struct AwsSecretSettings {
+  std::string name;  ///< the same in every region, as replicas have it
+};
+
+enum class SqlTls {
+  kVerifyFull,  ///< encrypted, the certificate signed by root_cert and made out to the endpoint
+  kVerifyCa,    ///< encrypted, signed by root_cert, whoever it is made out to
+  kRequire,     ///< encrypted, to whomever
+  kDisable,     ///< readable: loopback addresses alone
+};
+
+/// Where the database answers SQL: a name or an address. Unlike the agents' own, it may be a name: the cloud gives nothing else.
+struct SqlEndpoint {
+  std::string host;
+  std::uint16_t port = 5432;
+  friend bool operator==(const SqlEndpoint&, const SqlEndpoint&) = default;
+};
+
+/// How the database is asked by SQL, beside the cloud's own API.
+struct AwsSqlSettings {
+  std::string user;
+  std::string database = "postgres";
+  std::optional<std::string> password_file;  ///< libpq passfile (0600)
+  SqlTls tls = SqlTls::kVerifyFull;
+  std::string root_cert;                        ///< of those who sign the servers' certificates; empty: nothing is verified
+  std::map<RegionName, SqlEndpoint> writers;    ///< each data region's: takes writes where the region is the writer's
+  std::map<RegionName, SqlEndpoint> readers;    ///< each data region's: answers reads always
+  std::optional<std::uint16_t> port;            ///< of the public name; nothing: that of the writer that it leads to
+  std::optional<SqlEndpoint> global_endpoint;   ///< what the canary writes through where there is no 'aws.traffic'
+};
+
 struct AwsSettings {
   std::optional<AwsDatabaseSettings> database;  ///< in place of the regions' own servers
+  std::optional<AwsSqlSettings> sql;            ///< nothing: no SQL is asked, and what only it tells is unknown
   std::optional<AwsTrafficSettings> traffic;    ///< in place of 'dns'
   std::vector<AwsComputeSettings> compute;
   std::vector<AwsObjectsSettings> objects;
   std::vector<AwsNoticeSettings> notify;
   std::vector<AwsAlarmSettings> alarms;
   std::vector<AwsHookSettings> hooks;
+  std::vector<AwsSecretSettings> secrets;
 };
 
 }  // namespace lifeboat

@@ -22,9 +22,9 @@ constexpr Key kKeys[] = {
      "`observe` decides and says so but changes nothing; `act` fails over by itself."},
     {"policy.loss_limit", kSection, kOptional, "", "", "", "required where `policy.automation` is `act`",
      "The most that an automatic failover may lose; above it, or where the loss is unknown, it asks."},
-    {"policy.loss_limit.time", kDuration, kRequired, "", "", "10s", "at least `lease.length`; with `aws.database` 1min",
+    {"policy.loss_limit.time", kDuration, kRequired, "", "", "10s", "at least `lease.length`; with `aws.database` 1min, with `aws.sql` too 10s",
      "Loss limit as time: a region that is cut off can write unseen until its lease ends, so less than a lease is refused. AWS tells "
-     "the lag once a minute."},
+     "the lag once a minute; heartbeat rows tell it every second."},
     {"policy.loss_limit.bytes", kBytes, kOptional, "", "", "64MiB", "required, but refused beside `aws.database`",
      "Loss limit as bytes of write-ahead log."},
     {"policy.cool_down", kDuration, kOptional, "1h", "", "1h", "", "After a takeover, how long no other automatic one may begin."},
@@ -150,10 +150,11 @@ constexpr Key kKeys[] = {
      "Name of the source: `lifeboat backup verify --source nightly`."},
     {"backups[].region", kLabel, kRequired, "", "", "us-west-2", "a region",
      "Region whose agent looks; `path` is as it is seen there."},
-    {"backups[].kind", kChoice, kOptional, "auto", "auto|pgbackrest|base-backup|wal|dump", "pgbackrest", "",
+    {"backups[].kind", kChoice, kOptional, "auto", "auto|pgbackrest|base-backup|wal|dump|rds", "pgbackrest", "",
      "What lies there; `auto` tells by what is found."},
-    {"backups[].path", kFolder, kRequired, "", "", "/var/lib/pgbackrest", "",
-     "The repository or folder, here or in S3 (`s3://orders-backups/pgbackrest`). It is only ever read."},
+    {"backups[].path", kBackups, kRequired, "", "", "/var/lib/pgbackrest", "",
+     "The repository or folder, here or in S3 (`s3://orders-backups/pgbackrest`), or the RDS instance or Aurora cluster whose snapshots "
+     "they are (`rds:orders`). It is only ever read."},
     {"backups[].wal", kFolder, kOptional, "", "", "/var/lib/postgresql/archive", "",
      "Folder of archived WAL beside base backups, here or in S3."},
     {"backups[].s3_region", kLabel, kOptional, "", "", "us-west-2", "default: `AWS_REGION` of whoever looks",
@@ -173,6 +174,22 @@ constexpr Key kKeys[] = {
     {"backups[].replica.lag", kDuration, kOptional, "15min", "", "15min", "", "How long an object may be on its way."},
     {"backups[].locked", kChoice, kOptional, "false", "false|true", "false", "",
      "`true`: the buckets must keep versions and have Object Lock, so that nobody can destroy what lies there."},
+    {"backups[].rds", kSection, kOptional, "", "", "", "required where `path` begins with `rds:`",
+     "Snapshots of RDS: where they must lie, and into what one is restored to be looked at ([aws.md](aws.md))."},
+    {"backups[].rds.regions", kLabelList, kRequired, "", "", "[eu-west-1, eu-central-1]", "",
+     "AWS regions, in each of which a usable snapshot must lie."},
+    {"backups[].rds.restore_region", kLabel, kOptional, "", "", "eu-central-1", "default: the last of `regions`",
+     "AWS region in which one is restored."},
+    {"backups[].rds.instance_class", kText, kOptional, "", "", "db.t4g.medium", "default: the source's; Aurora: db.t4g.medium",
+     "Class of the temporary instance."},
+    {"backups[].rds.subnet_group", kText, kOptional, "", "", "verify", "default: the region's own", "Its subnet group."},
+    {"backups[].rds.parameter_group", kText, kOptional, "", "", "orders-15", "default: the engine's own",
+     "Its parameter group; Aurora: the cluster's."},
+    {"backups[].rds.security_groups", kTextList, kOptional, "", "", "[sg-0123456789abcdef0]", "default: the VPC's own",
+     "Its security groups."},
+    {"backups[].rds.user", kText, kOptional, "", "", "orders", "default: the source's master user",
+     "Who asks the restored database; the password is in libpq's password file."},
+    {"backups[].rds.patience", kDuration, kOptional, "2h", "", "2h", "1min to 1d", "How long RDS may take until it is available."},
     {"backups[].stanza", kText, kOptional, "", "", "orders", "", "pgBackRest's stanza; needed only where there are several."},
     {"backups[].cipher_pass_file", kPath, kOptional, "", "", "/etc/lifeboat/backup-pass", "mode 0600",
      "File that holds pgBackRest's repository passphrase, one line."},
@@ -188,7 +205,7 @@ constexpr Key kKeys[] = {
      "Time between the starts of two verifications."},
     {"backups[].schedule.level", kChoice, kOptional, "3", "0|1|2|3", "3", "", "How far they go up the ladder."},
     {"backups[].schedule.restore_every", kDuration, kOptional, "", "", "7d",
-     "at least 1min; needs `scratch.folder`; default: never",
+     "at least 1min; needs `scratch.folder`, but for RDS; default: never",
      "Time between the starts of two restores of the newest backup."},
     {"backups[].schedule.restore_level", kChoice, kOptional, "6", "4|5|6", "6", "", "How far a restored backup is looked at."},
     {"backups[].schedule.deadline", kDuration, kOptional, "12h", "", "12h", "at least 1min",
@@ -231,6 +248,38 @@ constexpr Key kKeys[] = {
      "itself. That ends the global database, and nothing stops the old writer."},
     {"aws.database.backup_days", kNumber, kOptional, "7", "", "7", "`rds-replica` alone; 1 to 35",
      "How long a promoted replica keeps its automated backups."},
+    {"aws.database.kms_keys", kTextMap, kOptional, "", "", "{us-east-1: \"arn:aws:kms:us-east-1:123456789012:key/…\", …}",
+     "`rds-replica` alone", "Of each region the key of a replica that a rejoin makes there: needed where the primary is encrypted."},
+    {"aws.database.subnet_groups", kTextMap, kOptional, "", "", "{us-east-1: orders-east, us-west-2: orders-west}",
+     "`rds-replica` alone; default: the region's own", "Subnet group of a replica that a rejoin makes."},
+    {"aws.database.parameter_groups", kTextMap, kOptional, "", "", "{us-east-1: orders-15, us-west-2: orders-15}",
+     "`rds-replica` alone; default: the engine's own", "Parameter group of a replica that a rejoin makes."},
+    {"aws.database.security_groups", kTextMap, kOptional, "", "", "{us-east-1: \"sg-0123456789abcdef0, sg-0123456789abcdef1\"}",
+     "`rds-replica` alone; default: the VPC's own", "Security groups of a replica that a rejoin makes, with commas between them."},
+    {"aws.database.backup_regions", kLabelList, kOptional, "", "", "[eu-central-1]", "`rds-replica` alone",
+     "AWS regions, of the service or others, in which RDS keeps a copy of the writer's automated backups: `lifeboat check` misses one that "
+     "is not there."},
+    {"aws.database.backup_age", kDuration, kOptional, "1h", "", "1h", "`rds-replica` alone; at least 10min",
+     "How old the newest moment may be that such a copy restores to."},
+    {"aws.sql", kSection, kOptional, "", "", "", "",
+     "How the database is asked by SQL: heartbeat rows, the canary, Aurora's own lag ([managed.md](managed.md), \"SQL\")."},
+    {"aws.sql.user", kIdentifier, kRequired, "", "", "lifeboat", "", "Role that logs in everywhere; what it needs: [aws.md](aws.md), \"SQL\"."},
+    {"aws.sql.database", kIdentifier, kOptional, "postgres", "", "orders", "", "Database that holds the schema `lifeboat`."},
+    {"aws.sql.password_file", kPath, kOptional, "", "", "/etc/lifeboat/passfile", "mode 0600",
+     "libpq password file; its lines name the hosts as they stand here."},
+    {"aws.sql.sslmode", kChoice, kOptional, "verify-full", "verify-full|verify-ca|require|disable", "verify-full",
+     "`disable`: loopback addresses alone", "As libpq's. Through the public name the certificate is checked against the writer endpoint of the region that it leads to."},
+    {"aws.sql.root_cert", kPath, kOptional, "", "", "/etc/lifeboat/rds-global-bundle.pem", "required where `sslmode` verifies",
+     "Certificates of those who sign the servers': AWS's bundle."},
+    {"aws.sql.writers", kTextMap, kRequired, "", "", "{us-east-1: \"orders-1.cluster-x.us-east-1.rds.amazonaws.com:5432\", …}",
+     "every data region", "Cluster endpoint of each region, `host:port`; with `rds-replica` the instance's."},
+    {"aws.sql.readers", kTextMap, kOptional, "", "", "{us-east-1: \"orders-1.cluster-ro-x.us-east-1.rds.amazonaws.com:5432\", …}",
+     "every data region, where `aws.database.kind` is `aurora-global`; default: `writers`",
+     "Reader endpoint of each region: a secondary of Aurora answers nowhere else."},
+    {"aws.sql.port", kNumber, kOptional, "", "", "5432", "default: the port of `writers` where the name leads to",
+     "Port of the public name, `aws.traffic.name`."},
+    {"aws.sql.global_endpoint", kText, kOptional, "", "", "\"orders.global-x.global.rds.amazonaws.com:5432\"", "refused beside `aws.traffic`",
+     "What the canary writes through where no name is kept: the global database's writer endpoint. Without either there is no canary."},
     {"aws.traffic", kSection, kOptional, "", "", "",
      "required where `aws.database.kind` is `rds-replica`: an Aurora global database has a writer endpoint that follows",
      "The name that clients follow, in Route 53."},
@@ -291,6 +340,23 @@ constexpr Key kKeys[] = {
     {"aws.hooks[].required", kChoice, kOptional, "true", "true|false", "true", "",
      "`false`: where it fails that is noted, and the plan goes on."},
     {"aws.hooks[].timeout", kDuration, kOptional, "60s", "", "60s", "1s to 15min", "How long it is waited for."},
+    {"aws.secrets", kItemList, kOptional, "", "", "", "",
+     "Secrets of Secrets Manager that the service needs wherever it runs: `lifeboat check` sees whether they are there, current, and under a "
+     "key that works there. Their contents are never asked for."},
+    {"aws.secrets[].name", kText, kRequired, "", "", "orders/database", "unique", "Name of the secret, the same in every data region."},
+
+    {"telemetry", kSection, kOptional, "", "", "", "", "What is told to systems that watch."},
+    {"telemetry.traces", kSection, kOptional, "", "", "", "",
+     "OpenTelemetry: every execution, and every run of work on backups, as a trace ([formats/traces.md](formats/traces.md)). Without "
+     "it the agent's environment counts: `OTEL_EXPORTER_OTLP_ENDPOINT` and its like."},
+    {"telemetry.traces.endpoint", kText, kRequired, "", "", "https://collector.example.net:4318",
+     "`https` or `http`; `/v1/traces` is appended",
+     "URL of a collector that takes OTLP over HTTP in JSON. Better one in each region: what waits when an agent ends is lost."},
+    {"telemetry.traces.headers_file", kPath, kOptional, "", "", "/etc/lifeboat/otlp-headers",
+     "mode 0600; with `http` only to this machine", "File of `Name: value` lines that go with each request; read when an agent starts."},
+    {"telemetry.traces.ca_file", kPath, kOptional, "", "", "/etc/lifeboat/collector-ca.pem", "default: the system's certificates",
+     "Certificates of those who sign the collector's."},
+    {"telemetry.traces.timeout", kDuration, kOptional, "10s", "", "10s", "100ms to 1min", "Of one request; nothing waits for it."},
 
     {"token_file", kPath, kRequired, "", "", "/etc/lifeboat/token", "mode 0600",
      "File that holds the token that agents and command line share."},
@@ -390,6 +456,7 @@ Json SchemaOf(const Key& key) {
     case kBytes: schema["pattern"] = "^([0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)|.*\\$\\{.*)$"; break;
     case kPath: schema["pattern"] = "^(/|.*\\$\\{)"; break;
     case kFolder: schema["pattern"] = "^(/|s3://|.*\\$\\{)"; break;
+    case kBackups: schema["pattern"] = "^(/|s3://|rds:|.*\\$\\{)"; break;
     case kS3: schema["pattern"] = "^(s3://|.*\\$\\{)"; break;
     case kUrl: schema["pattern"] = "^(https?://|.*\\$\\{)"; break;
     case kUrlList:
@@ -439,6 +506,7 @@ const char* ItemNoun(std::string_view list) {
   if (list == "aws.notify") return "receiver";
   if (list == "aws.alarms") return "alarm";
   if (list == "aws.hooks") return "hook";
+  if (list == "aws.secrets") return "secret";
   return "check";
 }
 
@@ -472,6 +540,7 @@ const char* Describe(KeyType type) {
     case kPath: return "an absolute path";
     case kFolder: return "an absolute path or a folder in S3";
     case kS3: return "a folder in S3";
+    case kBackups: return "an absolute path, a folder in S3 or a name in RDS";
     case kUrl: return "a URL";
     case kUrlList: return "a list of URLs";
     case kLabelList: return "a list of short names";
@@ -500,6 +569,7 @@ const char* HowToWrite(KeyType type) {
     case kPath: return "begin it with '/'";
     case kFolder: return "begin it with '/', or write s3://BUCKET/PREFIX";
     case kS3: return "write s3://BUCKET/PREFIX";
+    case kBackups: return "begin it with '/', or write s3://BUCKET/PREFIX or rds:NAME";
     case kUrl: return "write 'https://' and a host, with its port where it is another than 443: https://minio.example.net:9000";
     case kUrlList: return "write one URL a member, with its address and port: '- https://10.0.1.9:2379'";
     case kLabelList: return "write one name each: '- eu-west-1'";

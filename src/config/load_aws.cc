@@ -11,10 +11,34 @@ namespace lifeboat {
 namespace {
 
 constexpr Duration kLeastLossLimit = 1min;  // a datum of CloudWatch is of a whole minute
+constexpr Duration kLeastBySql = 10s;       // a heartbeat is of a second; a silent region is told of by its API after 5 s
 constexpr Duration kLeastSilence = 10s;
 constexpr std::size_t kControlEndpoints = 5;
+constexpr Duration kLeastBackupAge = 10min;
+constexpr const char* kReplicaKeys[] = {"aws.database.backup_days",       "aws.database.kms_keys",        "aws.database.subnet_groups",
+                                        "aws.database.parameter_groups", "aws.database.security_groups", "aws.database.backup_regions",
+                                        "aws.database.backup_age"};
 
 using Texts = std::map<RegionName, std::string>;
+
+/// "name:5432", "10.0.1.5:5432", "[2001:db8::5]:5432".
+std::optional<SqlEndpoint> ParseSqlEndpoint(const std::string& text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return std::nullopt;
+  SqlEndpoint endpoint;
+  endpoint.host = text.substr(0, colon);
+  const auto port = ParseNumber(text.substr(colon + 1));
+  if (!port || *port < 1 || *port > 65535) return std::nullopt;
+  endpoint.port = static_cast<std::uint16_t>(*port);
+  if (endpoint.host.front() == '[') {
+    if (!ParseEndpoint(text)) return std::nullopt;
+    endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
+    return endpoint;
+  }
+  const bool name = endpoint.host.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == std::string::npos;
+  if (!name || endpoint.host.size() > 253 || endpoint.host.front() == '.' || endpoint.host.front() == '-') return std::nullopt;
+  return endpoint;
+}
 
 std::string Item(const char* list, std::size_t item) { return "aws." + std::string(list) + "[" + std::to_string(item) + "]."; }
 
@@ -26,6 +50,7 @@ class AwsBuilder {
   AwsSettings Build() const {
     AwsSettings aws;
     if (document_.Given("aws.database")) aws.database = Database();
+    if (document_.Given("aws.sql")) aws.sql = Sql();
     if (document_.Given("aws.traffic")) aws.traffic = Traffic();
     for (std::size_t item = 0; item < document_.Count("aws.compute"); ++item) aws.compute.push_back(Compute(Item("compute", item)));
     for (std::size_t item = 0; item < document_.Count("aws.objects"); ++item) aws.objects.push_back(Objects(Item("objects", item)));
@@ -43,6 +68,7 @@ class AwsBuilder {
       aws.hooks.push_back(
           {Text(at + "name"), Text(at + "when"), Map(at + "functions"), Text(at + "required") == "true", Time(at + "timeout")});
     }
+    for (std::size_t item = 0; item < document_.Count("aws.secrets"); ++item) aws.secrets.push_back({Text(Item("secrets", item) + "name")});
     return aws;
   }
 
@@ -64,6 +90,40 @@ class AwsBuilder {
     s.members = Map("aws.database.members");
     s.detach_when_needed = Text("aws.database.detach_when_needed") == "true";
     s.backup_days = Number("aws.database.backup_days");
+    s.kms_keys = Map("aws.database.kms_keys");
+    s.subnet_groups = Map("aws.database.subnet_groups");
+    s.parameter_groups = Map("aws.database.parameter_groups");
+    s.security_groups = Map("aws.database.security_groups");
+    std::istringstream regions(Text("aws.database.backup_regions"));
+    for (std::string region; std::getline(regions, region);) s.backup_regions.push_back(region);
+    s.backup_age = Time("aws.database.backup_age");
+    return s;
+  }
+
+  [[nodiscard]] std::map<RegionName, SqlEndpoint> Endpoints(const std::string& path) const {
+    std::map<RegionName, SqlEndpoint> all;
+    for (const auto& [region, text] : Map(path)) {
+      if (const auto endpoint = ParseSqlEndpoint(text)) all[region] = *endpoint;
+    }
+    return all;
+  }
+
+  AwsSqlSettings Sql() const {
+    AwsSqlSettings s;
+    s.user = Text("aws.sql.user");
+    s.database = Text("aws.sql.database");
+    s.password_file = document_.Valid("aws.sql.password_file");
+    const std::string mode = Text("aws.sql.sslmode");
+    s.tls = mode == "verify-ca" ? SqlTls::kVerifyCa
+            : mode == "require" ? SqlTls::kRequire
+            : mode == "disable" ? SqlTls::kDisable
+                                : SqlTls::kVerifyFull;
+    s.root_cert = Text("aws.sql.root_cert");
+    s.writers = Endpoints("aws.sql.writers");
+    s.readers = Endpoints("aws.sql.readers");
+    for (const auto& [region, endpoint] : s.writers) s.readers.try_emplace(region, endpoint);
+    if (document_.Given("aws.sql.port")) s.port = static_cast<std::uint16_t>(Number("aws.sql.port"));
+    s.global_endpoint = ParseSqlEndpoint(Text("aws.sql.global_endpoint"));
     return s;
   }
 
@@ -116,12 +176,14 @@ class AwsRules {
     Others();
     Policy();
     if (aws_.database) Database(*aws_.database);
+    if (aws_.sql) Sql(*aws_.sql);
     if (aws_.traffic) Traffic(*aws_.traffic);
     Compute();
     Objects();
     Notices();
     Alarms();
     Hooks();
+    Secrets();
   }
 
  private:
@@ -170,9 +232,12 @@ class AwsRules {
 
   void Policy() {
     // SAFETY: less could never be proven, and would be taken for a limit that holds.
-    if (settings_.policy.loss_limit && Good("policy.loss_limit.time") && settings_.policy.loss_limit->time < kLeastLossLimit) {
-      Complain("policy.loss_limit.time", "is shorter than 1min",
-               "AWS tells the lag once a minute, so that no automatic failover could ever happen: 3min suits most");
+    const Duration least = aws_.sql ? kLeastBySql : kLeastLossLimit;
+    if (settings_.policy.loss_limit && Good("policy.loss_limit.time") && settings_.policy.loss_limit->time < least) {
+      Complain("policy.loss_limit.time", aws_.sql ? "is shorter than 10s" : "is shorter than 1min",
+               aws_.sql ? "a silent region is told of by its API after some seconds, and what it may have written until then counts: 20s suits most"
+                        : "AWS tells the lag once a minute, so that no automatic failover could ever happen: 3min suits most; heartbeat "
+                          "rows tell it every second ('aws.sql')");
     }
     // SAFETY: no lease fences this writer: a short silence is no loss, and a failover that was not needed loses writes.
     if (settings_.policy.automation == Automation::kAct && Good("policy.failover_after") &&
@@ -190,12 +255,20 @@ class AwsRules {
     for (const char* key : {"aws.database.global_cluster", "aws.database.detach_when_needed"}) {
       if (!aurora && Given(key)) Complain(key, "is a key of 'kind: aurora-global'", "remove it, or change 'kind'");
     }
-    if (aurora && Given("aws.database.backup_days")) {
-      Complain("aws.database.backup_days", "is a key of 'kind: rds-replica'", "remove it, or change 'kind'");
+    for (const char* key : kReplicaKeys) {
+      if (aurora && Given(key)) Complain(key, "is a key of 'kind: rds-replica'", "remove it, or change 'kind'");
     }
     if (Good("aws.database.backup_days") && (s.backup_days < 1 || s.backup_days > 35)) {
       Complain("aws.database.backup_days", "must lie between 1 and 35", "a primary without backups is refused");
     }
+    for (const auto& [path, map] : {std::pair{"kms_keys", &s.kms_keys}, std::pair{"subnet_groups", &s.subnet_groups},
+                                    std::pair{"parameter_groups", &s.parameter_groups}, std::pair{"security_groups", &s.security_groups}}) {
+      ByRegion("aws.database." + std::string(path), *map, false);
+    }
+    if (Good("aws.database.backup_age") && s.backup_age < kLeastBackupAge)
+      Complain("aws.database.backup_age", "must be at least 10min", "RDS copies logs of transactions every few minutes");
+    if (Given("aws.database.backup_age") && !Given("aws.database.backup_regions"))
+      Complain("aws.database.backup_age", "says nothing without 'backup_regions'", "name the regions that hold a copy of the automated backups");
     if (!aurora && !aws_.traffic) {
       Complain("aws.traffic", "is missing, and 'kind: rds-replica' needs it",
                "a promoted replica keeps an endpoint of its own: clients must be sent to it");
@@ -220,6 +293,50 @@ class AwsRules {
       Complain("aws.database.members", "names a cluster of '" + parts[3] + "' for region '" + region.text + "'",
                "call the region as AWS does, and give it its own cluster");
     }
+  }
+
+  void SqlEndpoints(const std::string& path, const std::map<RegionName, SqlEndpoint>& known, bool every) {
+    if (!Given(path) && !every) return;
+    Texts texts;
+    std::istringstream lines(document_.Valid(path).value_or(""));
+    for (std::string line; std::getline(lines, line);) texts[RegionName(line.substr(0, line.find('\t')))] = line.substr(line.find('\t') + 1);
+    ByRegion(path, texts, true);
+    for (const auto& [region, text] : texts) {
+      if (!ParseSqlEndpoint(text)) {
+        Complain(path, "names '" + text + "', which is no endpoint", "write 'host:port'");
+      } else if (aws_.sql->tls == SqlTls::kDisable && !IsLoopback(known.at(region).host)) {
+        // SAFETY: whoever reads the password could write, and whoever changes what travels could hide a loss.
+        Complain("aws.sql.sslmode", "is 'disable', and '" + text + "' is no loopback address", "encrypt: 'sslmode: verify-full'");
+      }
+    }
+  }
+  [[nodiscard]] static bool IsLoopback(const std::string& host) { return host.starts_with("127.") || host == "::1" || host == "localhost"; }
+
+  void Sql(const AwsSqlSettings& s) {
+    const bool aurora = aws_.database && aws_.database->kind == AwsDatabaseKind::kAuroraGlobal;
+    SqlEndpoints("aws.sql.writers", s.writers, true);
+    SqlEndpoints("aws.sql.readers", s.readers, false);
+    if (aurora && !Given("aws.sql.readers")) {
+      Complain("aws.sql.readers", "is missing, and 'kind: aurora-global' needs it",
+               "the cluster endpoint of a secondary does not answer: name each cluster's reader endpoint");
+    }
+    const bool verifies = s.tls == SqlTls::kVerifyFull || s.tls == SqlTls::kVerifyCa;
+    if (verifies && !Given("aws.sql.root_cert")) {
+      Complain("aws.sql.root_cert", "is missing, and 'sslmode' verifies",
+               "name AWS's bundle of certificates; without verifying: 'sslmode: require'");
+    }
+    if (!verifies && Given("aws.sql.root_cert")) Complain("aws.sql.root_cert", "says nothing where 'sslmode' does not verify", "remove it, or verify");
+    if (Given("aws.sql.port") && Good("aws.sql.port")) {
+      const auto port = ParseNumber(document_.Valid("aws.sql.port").value_or(""));
+      if (!port || *port < 1 || *port > 65535) Complain("aws.sql.port", "must lie between 1 and 65535");
+      if (!aws_.traffic) Complain("aws.sql.port", "is the public name's, and there is no 'aws.traffic'", "write it into 'global_endpoint'");
+    }
+    if (!Given("aws.sql.global_endpoint") || !Good("aws.sql.global_endpoint")) return;
+    const std::string global = document_.Valid("aws.sql.global_endpoint").value_or("");
+    if (aws_.traffic) Complain("aws.sql.global_endpoint", "stands beside 'aws.traffic'", "the canary writes through the name that clients follow: remove it");
+    if (!ParseSqlEndpoint(global)) Complain("aws.sql.global_endpoint", "names '" + global + "', which is no endpoint", "write 'host:port'");
+    if (s.global_endpoint && s.tls == SqlTls::kDisable && !IsLoopback(s.global_endpoint->host))
+      Complain("aws.sql.sslmode", "is 'disable', and '" + global + "' is no loopback address", "encrypt: 'sslmode: verify-full'");
   }
 
   void Traffic(const AwsTrafficSettings& s) {
@@ -325,6 +442,16 @@ class AwsRules {
       const Duration timeout = aws_.hooks[item].timeout;
       if (Good(at + "timeout") && (timeout < 1s || timeout > 15min))
         Complain(at + "timeout", "must lie between 1s and 15min", "no function runs longer than 15min");
+    }
+  }
+
+  void Secrets() {
+    std::set<std::string> names;
+    for (std::size_t item = 0; item < aws_.secrets.size(); ++item) {
+      const std::string path = Item("secrets", item) + "name";
+      Named(names, path, aws_.secrets[item].name);
+      if (Good(path) && aws_.secrets[item].name.starts_with("arn:"))
+        Complain(path, "is an ARN, which names one region's copy", "write the name: it is the same in every region");
     }
   }
 

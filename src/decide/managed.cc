@@ -9,6 +9,8 @@ namespace {
 
 /// What was seen of a copy longer ago than this says nothing about now.
 constexpr Duration kFreshCopy = 45s;
+/// A switchover of a cloud takes a minute or two: one that goes on for so long does not get on.
+constexpr Duration kSwitchoverTakes = 5min;
 /// An execution is taken over from an agent that has been silent for so long.
 constexpr Duration kAdoptPatience = 30s;
 
@@ -81,6 +83,35 @@ bool WaitsForTheLost(const S& s) {
   return (e.kind == PlanKind::kSwitchover && e.source == s.item->writer) || (e.kind == PlanKind::kRejoin && e.target == s.item->writer);
 }
 
+/// Within the cool-down of a failover, or nobody knows whether.
+bool SoonAfterFailover(const S& s) { return !s.takeover_read || (s.since_takeover && *s.since_takeover < s.policy.cool_down); }
+
+/// Votes may move the service, and what would have to be known for that is.
+bool VotesMove(const S& s) { return s.policy.degraded_action == DegradedAction::kSwitchover && Acts(s) && s.store_answers && s.journal_read; }
+
+/// A switchover that votes drove to here.
+bool IsMoveToHere(const S& s, const Execution& e) {
+  return e.kind == PlanKind::kSwitchover && e.target == s.self && FlagAt(e.facts, "by_votes") && s.item && e.source == s.item->writer && s.cool_down &&
+         s.cool_down->execution == e.id.text;
+}
+
+/// The cloud took such a move on, and it does not end: taken back, or not done after the time that one takes. Else empty.
+std::string Stalled(const S& s) {
+  if (!s.execution || !VotesMove(s) || !IsMoveToHere(s, *s.execution)) return {};
+  if (const std::string why = TextAt(s.execution->facts, "stalled"); !why.empty()) return why;
+  const StepRecord* asked = s.execution->Find("switch-over");
+  const StepRecord* awaited = s.execution->Find("await");
+  if (asked == nullptr || awaited == nullptr || asked->state != StepState::kDone || awaited->state == StepState::kDone) return {};
+  const Duration taken(s.wall.ns - asked->ended.ns);
+  const Duration patience = std::max<Duration>(s.policy.degraded_patience, kSwitchoverTakes);
+  return taken > patience ? "it was asked for " + FormatDuration(taken) + " ago, and is not done" : std::string();
+}
+
+/// Such a move was refused, before anything was moved.
+bool WasRefused(const S& s) {
+  return VotesMove(s) && s.latched && s.latched->state == ExecutionState::kFailed && IsMoveToHere(s, *s.latched) && IsStandby(s) && !s.execution;
+}
+
 struct Row {
   Rule rule;
   bool (*holds)(const S&);
@@ -109,6 +140,12 @@ const Row kRows[] = {
        Propose(d, ManagedProposal::kAdoptExecution,
                "the agent of " + Quote(s.execution->owner) + ", which runs " + ToString(s.execution->kind) + " '" +
                    s.execution->id.text + "', has been silent for " + FormatDuration(*s.execution_owner_silent));
+     }},
+    {{612, "a move by votes that does not end goes on as a failover, under the loss limit"},
+     [](const S& s) { return !Stalled(s).empty() && TakeoverObjection(Self(s)).empty() && LossLimitObjection(Self(s).loss, s.policy).empty(); },
+     [](const S& s, D& d) {
+       d.subject = s.item->writer;
+       Propose(d, ManagedProposal::kForceMove, "switchover '" + s.execution->id.text + "' does not get on: " + Stalled(s) + "; " + LossText(Self(s)));
      }},
     {{615, "one execution at a time"},
      [](const S& s) { return s.execution && !WaitsForTheLost(s); },
@@ -162,8 +199,10 @@ const Row kRows[] = {
      [](const S& s) { return IsStandby(s) && LostByVotes(s) && BestCandidate(s) != s.self; },
      [](const S& s, D& d) { d.reason = SilenceText(s) + "; " + Quote(BestCandidate(s)) + " takes over"; }},
     {{638, "one failover within the cool-down, and no second by itself"},
-     [](const S& s) { return IsStandby(s) && LostByVotes(s) && s.since_takeover && *s.since_takeover < s.policy.cool_down; },
+     [](const S& s) { return IsStandby(s) && LostByVotes(s) && SoonAfterFailover(s); },
      [](const S& s, D& d) {
+       // SAFETY: a failover of which nothing is known is none that was long ago.
+       if (!s.takeover_read) return Withhold(d, SilenceText(s) + "; when the last failover was has not been read yet", "bring the store back");
        Withhold(d, SilenceText(s) + "; the last failover was " + FormatDuration(*s.since_takeover) + " ago, policy.cool_down is " +
                        FormatDuration(s.policy.cool_down),
                 "lifeboat failover --to " + s.self.text);
@@ -195,6 +234,16 @@ const Row kRows[] = {
      [](const S& s, D& d) { d.reason = SilenceText(s) + "; that is no majority"; }},
 
     // ---- the writer serves badly ----
+    {{658, "a move by votes that was refused goes on as a failover, under the loss limit"},
+     [](const S& s) { return WasRefused(s) && DegradedForLong(s) && TakeoverObjection(Self(s)).empty(); },
+     [](const S& s, D& d) {
+       const std::string why = s.votes.why + "; switchover '" + s.latched->id.text + "' did not get on";
+       // SAFETY: above the limit, or unknown, the writer that serves badly is left where it is.
+       if (const std::string objection = LossLimitObjection(Self(s).loss, s.policy); !objection.empty())
+         return Withhold(d, why + "; " + objection, "lifeboat failover --to " + s.self.text + " --accept-loss");
+       d.subject = s.item->writer;
+       Propose(d, ManagedProposal::kForceMove, why + "; " + LossText(Self(s)));
+     }},
     {{660, "a degraded writer is moved once, and then a person looks"},
      [](const S& s) {
        return s.item && DegradedForLong(s) && s.policy.degraded_action == DegradedAction::kSwitchover && Acts(s) && s.cool_down;
@@ -204,8 +253,7 @@ const Row kRows[] = {
      }},
     {{662, "a writer that a majority calls degraded is moved"},
      [](const S& s) {
-       return IsStandby(s) && DegradedForLong(s) && s.policy.degraded_action == DegradedAction::kSwitchover && Acts(s) &&
-              s.cool_down_read && s.store_answers && s.journal_read && BestCandidate(s) == s.self;
+       return IsStandby(s) && DegradedForLong(s) && VotesMove(s) && s.cool_down_read && !SoonAfterFailover(s) && BestCandidate(s) == s.self;
      },
      [](const S& s, D& d) {
        d.subject = s.item->writer;
@@ -215,7 +263,9 @@ const Row kRows[] = {
      [](const S& s) { return s.item && DegradedForLong(s) && s.policy.degraded_action != DegradedAction::kTell; },
      [](const S& s, D& d) {
        const RegionName best = BestCandidate(s);
-       Withhold(d, s.votes.why, best.empty() ? "lifeboat check" : "lifeboat switchover --to " + best.text);
+       const bool recent = s.policy.degraded_action == DegradedAction::kSwitchover && s.since_takeover && *s.since_takeover < s.policy.cool_down;
+       const std::string why = recent ? "; the last failover was " + FormatDuration(*s.since_takeover) + " ago, policy.cool_down is " + FormatDuration(s.policy.cool_down) : "";
+       Withhold(d, s.votes.why + why, best.empty() ? "lifeboat check" : "lifeboat switchover --to " + best.text);
      }},
     {{666, "a degraded writer is told of"},
      [](const S& s) { return s.item && s.votes.majority_for.has_value(); },
@@ -263,7 +313,7 @@ Verdict VerdictOf(const S& s, const RegionName& region, const ManagedFacts& fact
   if (!fresh) return Verdict::kUnknown;
   if (writer) {
     const bool writes = facts.copy->role == ManagedRole::kWriter || facts.copy->role == ManagedRole::kApart;
-    return writes && facts.copy->Available() ? Verdict::kHealthy : Verdict::kDegraded;
+    return writes && facts.copy->Serves() ? Verdict::kHealthy : Verdict::kDegraded;
   }
   if (facts.copy->role == ManagedRole::kApart || facts.copy->role == ManagedRole::kWriter || facts.copy->role == ManagedRole::kAbsent)
     return Verdict::kDetached;
@@ -279,6 +329,7 @@ const char* ToString(ManagedProposal proposal) {
     case ManagedProposal::kAdoptExecution: return "adopt the execution";
     case ManagedProposal::kFailover: return "fail over";
     case ManagedProposal::kMove: return "switch over";
+    case ManagedProposal::kForceMove: return "fail over";
   }
   return "nothing";
 }
@@ -328,6 +379,16 @@ LossEstimate LossByLag(std::optional<Duration> lag, Duration age, std::optional<
   return loss;
 }
 
+LossEstimate LossByHeartbeat(Duration age, std::optional<Duration> silent_for) {
+  LossEstimate loss;
+  loss.kind = LossEstimate::Kind::kBounded;
+  loss.time = std::max<Duration>(0ns, age - silent_for.value_or(0ns));
+  loss.basis = "the copy had everything until " + FormatDuration(age) + " ago, by the newest heartbeat that it shows";
+  if (silent_for) loss.basis += ", and the writer's region fell silent " + FormatDuration(*silent_for) + " ago";
+  loss.basis += "; not bounded is what a writer that is only cut off takes after that";
+  return loss;
+}
+
 Json LossJson(const LossEstimate& loss) {
   Json json = ToJson(loss);
   json["bytes"] = nullptr;
@@ -335,8 +396,9 @@ Json LossJson(const LossEstimate& loss) {
 }
 
 std::string TakeoverObjection(const ManagedFacts& facts) {
-  if (!facts.copy || !facts.copy_age) return "its copy has not been looked at";
-  if (*facts.copy_age > kFreshCopy) return "its copy was last seen " + FormatDuration(*facts.copy_age) + " ago";
+  const std::string why = facts.copy && !facts.copy->problem.empty() ? ": " + facts.copy->problem : std::string();
+  if (!facts.copy || !facts.copy_age) return "its copy has not been looked at" + why;
+  if (*facts.copy_age > kFreshCopy) return "its copy was last seen " + FormatDuration(*facts.copy_age) + " ago" + why;
   const ManagedCopy& copy = *facts.copy;
   switch (copy.role) {
     case ManagedRole::kUnknown: return "its copy could not be looked at" + (copy.problem.empty() ? "" : ": " + copy.problem);

@@ -48,9 +48,11 @@ struct ManagedSnapshot {
   std::optional<Execution> execution;  ///< the one that is not ended
   bool execution_runs_here = false;
   std::optional<Duration> execution_owner_silent;  ///< since its owner last answered as that very run
-  std::optional<Duration> since_takeover;          ///< since the last failover
+  std::optional<Duration> since_takeover;          ///< since the last failover; empty: there was none
+  bool takeover_read = false;                      ///< that was read, as of this epoch
   bool cool_down_read = false;
   std::optional<CoolDown> cool_down;  ///< of a move that votes drove
+  std::optional<Execution> latched;   ///< the execution that the cool-down names, as it was read last; ended or not
 };
 
 enum class ManagedProposal {
@@ -59,6 +61,7 @@ enum class ManagedProposal {
   kAdoptExecution,  ///< go on with an execution whose owner is gone
   kFailover,        ///< fail over to here
   kMove,            ///< switch over to here, away from a writer that a majority calls degraded
+  kForceMove,       ///< fail over to here: such a move does not get on as a switchover
 };
 [[nodiscard]] const char* ToString(ManagedProposal proposal);
 
@@ -84,6 +87,10 @@ struct ManagedDecision {
 /// @param silent_for  since the writer's region was first found silent; empty: it is not
 /// SAFETY: what was written between the measurement and the silence is not known, so all of that time counts as lost.
 [[nodiscard]] LossEstimate LossByLag(std::optional<Duration> lag, Duration age, std::optional<Duration> silent_for);
+
+/// The same from a heartbeat row that the target's copy shows: it had everything until that was written.
+/// @param age  since then
+[[nodiscard]] LossEstimate LossByHeartbeat(Duration age, std::optional<Duration> silent_for);
 
 /// As ToJson, but for the bytes, which nobody measures here: null.
 [[nodiscard]] Json LossJson(const LossEstimate& loss);

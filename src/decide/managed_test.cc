@@ -36,6 +36,7 @@ ManagedSnapshot Quiet() {
   s.store_answers = true;
   s.journal_read = true;
   s.cool_down_read = true;
+  s.takeover_read = true;
   s.item = WriterItem{{4}, kEast, {}, {}, {}};
   std::size_t order = 0;
   for (const RegionName& region : {kEast, kWest, kWitness}) {
@@ -171,6 +172,11 @@ TEST(ManagedRules, ASecondFailoverWaitsForTheCoolDown) {
   EXPECT_TRUE(d.withheld);
   s.since_takeover = 2h;
   EXPECT_EQ(Decide(s).rule, 650);
+  // Nobody could read when the last one was: that is not "long ago".
+  s.since_takeover.reset();
+  s.takeover_read = false;
+  EXPECT_EQ(Decide(s).rule, 638);
+  EXPECT_TRUE(Decide(s).withheld);
 }
 
 TEST(ManagedRules, ASwitchoverThatWaitsForALostRegionIsOvertakenAndAFailoverIsNot) {
@@ -275,6 +281,105 @@ TEST(ManagedRules, ADegradedWriterIsToldAskedOrMovedAsThePolicySays) {
   EXPECT_TRUE(Decide(s).withheld);
 }
 
+/// A majority calls east degraded, votes may move it, and the switchover that they drove was begun in west.
+ManagedSnapshot MovedByVotes(ExecutionState state) {
+  ManagedSnapshot s = Quiet();
+  s.votes.degraded = 2;
+  s.votes.majority_for = 31s;
+  s.votes.why = "alarm";
+  s.policy.degraded_action = DegradedAction::kSwitchover;
+  s.policy.degraded_patience = 30s;
+  Execution move = Running(PlanKind::kSwitchover, kWest);
+  move.facts["by_votes"] = true;
+  move.state = state;
+  s.cool_down = CoolDown{{}, "rule 662", "alarm", kEast, kWest, move.id.text};
+  s.latched = move;
+  s.wall = WallTime{3'600'000'000'000};
+  return s;
+}
+
+TEST(ManagedRules, AMoveByVotesThatWasRefusedGoesOnAsAFailoverOnlyWithinTheLossLimitAndOnce) {
+  ManagedSnapshot s = MovedByVotes(ExecutionState::kFailed);
+  EXPECT_EQ(Decide(s).rule, 658);
+  EXPECT_EQ(Decide(s).proposal, ManagedProposal::kForceMove);
+  // Above the limit, unknown, or without one: the writer that serves badly is left where it is, and a person is asked.
+  for (const auto& loss : {LossByLag(400ms, 5min, std::nullopt), LossByLag(std::nullopt, 0s, std::nullopt)}) {
+    s.regions[kWest].loss = loss;
+    EXPECT_EQ(Decide(s).rule, 658);
+    EXPECT_TRUE(Decide(s).withheld);
+    EXPECT_EQ(Decide(s).proposal, ManagedProposal::kNothing);
+    EXPECT_EQ(Decide(s).unblock, "lifeboat failover --to us-west-2 --accept-loss");
+  }
+  s = MovedByVotes(ExecutionState::kFailed);
+  s.policy.loss_limit.reset();
+  EXPECT_EQ(Decide(s).proposal, ManagedProposal::kNothing);
+  // Not where somebody stopped it, it went on, the writer is well again, or the latch is already that of the second half.
+  s = MovedByVotes(ExecutionState::kAborted);
+  EXPECT_EQ(Decide(s).rule, 660);
+  s = MovedByVotes(ExecutionState::kDone);
+  EXPECT_EQ(Decide(s).rule, 660);
+  s = MovedByVotes(ExecutionState::kFailed);
+  s.votes.majority_for = 10s;
+  EXPECT_EQ(Decide(s).rule, 666);
+  s = MovedByVotes(ExecutionState::kFailed);
+  s.latched->kind = PlanKind::kFailover;
+  EXPECT_EQ(Decide(s).rule, 660);
+  // Nor in a region that was not its target, nor of a switchover that a person ordered, nor where votes only tell.
+  s = MovedByVotes(ExecutionState::kFailed);
+  s.latched->target = kNorth;
+  EXPECT_EQ(Decide(s).rule, 660);
+  s = MovedByVotes(ExecutionState::kFailed);
+  s.latched->facts.erase("by_votes");
+  EXPECT_EQ(Decide(s).rule, 660);
+  s = MovedByVotes(ExecutionState::kFailed);
+  s.policy.degraded_action = DegradedAction::kAsk;
+  EXPECT_EQ(Decide(s).proposal, ManagedProposal::kNothing);
+  s = MovedByVotes(ExecutionState::kFailed);
+  s.store_answers = false;
+  EXPECT_EQ(Decide(s).proposal, ManagedProposal::kNothing);
+}
+
+TEST(ManagedRules, AMoveByVotesThatTheCloudDoesNotEndGoesOnAsAFailover) {
+  ManagedSnapshot s = MovedByVotes(ExecutionState::kWaiting);
+  s.votes = VoteCount{};  // nothing is counted while it moves
+  s.execution = s.latched;
+  s.execution_runs_here = true;
+  StepRecord asked;
+  asked.name = "switch-over";
+  asked.state = StepState::kDone;
+  asked.ended = WallTime{s.wall.ns - Duration(4min).count()};
+  StepRecord awaited;
+  awaited.name = "await";
+  awaited.state = StepState::kIntended;
+  s.execution->steps = {asked, awaited};
+  EXPECT_EQ(Decide(s).rule, 615);  // a switchover of a cloud takes minutes
+  s.execution->steps[0].ended = WallTime{s.wall.ns - Duration(6min).count()};
+  EXPECT_EQ(Decide(s).rule, 612);
+  EXPECT_EQ(Decide(s).proposal, ManagedProposal::kForceMove);
+  s.regions[kWest].loss.reset();
+  EXPECT_EQ(Decide(s).rule, 615);  // never where the loss is unknown
+  s.regions[kWest].loss = LossByLag(400ms, 40s, std::nullopt);
+  s.execution->steps[1].state = StepState::kDone;
+  EXPECT_EQ(Decide(s).rule, 615);  // it has moved
+  s.execution->steps[1].state = StepState::kIntended;
+  s.execution->steps[0].ended = s.wall;
+  s.execution->facts["stalled"] = "the cloud took it back";
+  EXPECT_EQ(Decide(s).rule, 612);
+  s.execution->facts.erase("by_votes");
+  EXPECT_EQ(Decide(s).rule, 615);  // what a person ordered is never turned into a failover
+}
+
+TEST(ManagedRules, VotesMoveNothingSoonAfterAFailover) {
+  ManagedSnapshot s = MovedByVotes(ExecutionState::kFailed);
+  s.cool_down.reset();
+  s.latched.reset();
+  EXPECT_EQ(Decide(s).rule, 662);
+  s.policy.cool_down = 1h;
+  s.since_takeover = 10min;
+  EXPECT_EQ(Decide(s).rule, 664);
+  EXPECT_THAT(Decide(s).reason, HasSubstr("the last failover was 10 min ago"));
+}
+
 TEST(ManagedRules, QuietTimesSayWhatWouldHappen) {
   ManagedSnapshot s = Quiet();
   EXPECT_EQ(Decide(s).rule, 680);
@@ -300,6 +405,17 @@ TEST(ManagedLoss, AllTimeBetweenTheMeasurementAndTheSilenceCounts) {
   EXPECT_THAT(LossByLag(400ms, 70s, 35s).basis, HasSubstr("not bounded is what a writer that is only cut off takes"));
 }
 
+TEST(ManagedLoss, ByAHeartbeatTheCopyLacksWhatCameAfterItUntilTheSilence) {
+  // The row was written 9 s ago, and the region fell silent 6 s ago: 3 s of writes, however often the row is read after that.
+  const LossEstimate loss = LossByHeartbeat(9s, 6s);
+  EXPECT_EQ(loss.kind, LossEstimate::Kind::kBounded);
+  EXPECT_EQ(loss.time, 3s);
+  EXPECT_EQ(LossByHeartbeat(9s, std::nullopt).time, 9s);
+  // A row that was written after the first unanswered question.
+  EXPECT_EQ(LossByHeartbeat(5s, 6s).time, 0s);
+  EXPECT_NE(LossByHeartbeat(9s, 6s).basis.find("not bounded"), std::string::npos);
+}
+
 TEST(ManagedRules, NumbersAreUniqueSparseAndInTheirHundred) {
   std::set<int> seen;
   int last = 599;
@@ -317,6 +433,15 @@ TEST(ManagedRules, TheDocumentPrintsThisTable) {
   for (const Rule& rule : AllManagedRules()) {
     EXPECT_THAT(text.str(), HasSubstr("| " + std::to_string(rule.number) + " | " + rule.sentence + " |\n"));
   }
+}
+
+TEST(ManagedVerdicts, AWriterThatIsBackedUpServesAndAReplicaThatIsBackedUpCannotBePromoted) {
+  ManagedSnapshot s = Quiet();
+  s.regions[kEast].copy->status = "backing-up";
+  s.regions[kWest].copy->status = "backing-up";
+  EXPECT_EQ(Decide(s).verdicts.at(kEast), Verdict::kHealthy);
+  EXPECT_EQ(Decide(s).verdicts.at(kWest), Verdict::kDegraded);
+  EXPECT_THAT(TakeoverObjection(s.regions[kWest]), HasSubstr("'backing-up', not available"));
 }
 
 }  // namespace

@@ -228,6 +228,7 @@ TEST(ReportText, CountsAreGroupedAndLossesSayHowTheyAreKnown) {
   EXPECT_EQ(SecondsText(Json(65.0)), "1 min 5 s");
   EXPECT_EQ(SecondsText(Json()), "unknown");
   EXPECT_EQ(LossText({{"state", "bounded"}, {"rows", nullptr}, {"seconds", 2}, {"bytes", 1024}}), "at most 2 s, 1.0 KiB (bounded)");
+  EXPECT_EQ(LossText({{"state", "bounded"}, {"rows", nullptr}, {"seconds", 4.5}, {"bytes", nullptr}, {"beats", 3}}), "at most 4.500 s (bounded; 3 heartbeats missing)");
   EXPECT_EQ(LossText({{"state", "counted"}, {"rows", nullptr}, {"seconds", nullptr}, {"bytes", nullptr}}),
             "unknown (counted, without a figure)");
   EXPECT_EQ(LossText(Json()), "unknown");

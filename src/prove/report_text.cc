@@ -50,7 +50,9 @@ std::string LossText(const Json& loss) {
   if (const auto bytes = Real(MemberAt(loss, "bytes")); bytes && *bytes >= 0)
     add(FormatBytes({static_cast<std::uint64_t>(*bytes)}));
   if (text.empty()) return "unknown (" + state + ", without a figure)";
-  return (state == "bounded" ? "at most " : "") + text + " (" + state + ")";
+  const Json& beats = MemberAt(loss, "beats");
+  const std::string missing = beats.is_number() ? "; " + CountText(beats) + (beats == 1 ? " heartbeat missing" : " heartbeats missing") : std::string();
+  return (state == "bounded" ? "at most " : "") + text + " (" + state + missing + ")";
 }
 
 std::string VerdictText(const Json& document) {

@@ -200,6 +200,11 @@ bool Connection::IsUsable() {
   return !broken_ && PQtransactionStatus(connection_.get()) == PQTRANS_IDLE;
 }
 
+std::string Connection::Protection() const {
+  const char* protocol = PQsslInUse(connection_.get()) != 0 ? PQsslAttribute(connection_.get(), "protocol") : nullptr;
+  return protocol != nullptr ? protocol : "readable";
+}
+
 std::string Connection::Identifier(std::string_view name) const {
   char* quoted = PQescapeIdentifier(connection_.get(), name.data(), name.size());
   std::string text = quoted != nullptr ? quoted : "";

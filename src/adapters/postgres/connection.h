@@ -74,6 +74,8 @@ class Connection {
 
   /// False once the server has closed it or an answer is outstanding. Looks without blocking.
   [[nodiscard]] bool IsUsable();
+  /// How what travels is protected: "TLSv1.3", or "readable".
+  [[nodiscard]] std::string Protection() const;
   /// "\"name\"", safe within SQL.
   [[nodiscard]] std::string Identifier(std::string_view name) const;
 
