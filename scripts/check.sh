@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, layers, tidy (where clang is installed), then the unit tests: what a change should pass before anything slower.
+# Format, layers, tidy (where clang is installed), deploy/ (by the tools that are installed), then the unit tests: what a change should pass before anything slower.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python3 scripts/check_layers.py
@@ -15,4 +15,5 @@ if command -v clang-tidy >/dev/null; then
 else
   echo "check: clang-tidy is not installed; tidy was not run" >&2
 fi
+scripts/check-deploy.sh
 ctest --test-dir build/release --output-on-failure -j 2 -L unit

@@ -23,6 +23,8 @@
 #include "base/spawn.h"
 #include "cli/agent_store.h"
 #include "cli/backup_desk.h"
+#include "cli/self_look.h"
+#include "cli/trace_desk.h"
 #include "cli/version.h"
 #include "guard/guard_client.h"
 #include "guard/guard_process.h"
@@ -58,7 +60,10 @@ void UpdateMetrics(const Agent& agent, Metrics& metrics, int& last_rule) {
   metrics.SetLeaseHeld(s.lease.item ? std::optional(s.lease.valid) : std::nullopt);
   metrics.SetLeaseLeft(s.lease.held_by_this_run ? std::optional(s.lease.left) : std::nullopt);
   metrics.SetStoreReachable(s.lease.store_answers);
+  const LeaseKeeper& keeper = agent.keeper();
+  metrics.SetLeaseRenewals(keeper.Renewals(true), keeper.Renewals(false), keeper.LastRenewalTook());
   const Json status = agent.Status();
+  ShowStatus(status, metrics);
   for (const Json& region : MemberAt(status, "regions")) {
     const RegionName name(TextAt(region, "name"));
     metrics.SetRole(name, ParseRole(TextAt(region, "role")));
@@ -164,6 +169,9 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
               *log);
   auto backups = BackupDesk::Open(io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
   if (!backups.ok()) return Complain(backups.error());
+  TraceDesk traces(settings, name, id, *log);
+  agent.on_ended = [&traces](const Execution& execution) { traces.Ended(execution); };
+  (*backups)->watch().on_run = [&traces](const BackupRun& run) { traces.Worked(run); };
   Metrics metrics(ProgramVersion());
   int last_rule = 0;
   int rounds = 0;
@@ -171,6 +179,7 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
     if (rounds++ % 4 != 0) return;
     UpdateMetrics(agent, metrics, last_rule);
     (*backups)->Show(metrics);
+    traces.Show(metrics);
   };
   agent.describe_backups = [&backups] { return (*backups)->watch().Briefs(); };
   agent.describe_store = store->describe;
@@ -202,6 +211,7 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
             {{"agent", id.text}, {"version", ProgramVersion()}, {"address", region->agent.Text()}, {"pid", getpid()}});
   agent.Start();
   (*backups)->watch().Start();
+  Spawn(io, LookAtOneself(handler, clock, metrics, SelfLookTimesOf(settings)));
   context.run();
   // The loops are suspended in the middle of their doors: the process ends here, as it would by a crash, which is the one
   // way of ending that everything else is built for. What had to be kept is on the disk.

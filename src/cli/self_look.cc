@@ -19,13 +19,15 @@ void ShowRegion(const Json& region, Metrics& metrics) {
   const RegionName name(TextAt(region, "name"));
   const bool answers = FlagAt(region, "agent_reachable");
   metrics.SetAgentAnswers(name, answers);
+  const bool has_data = TextAt(region, "kind") == "data";
   std::optional<bool> could;
-  if (TextAt(region, "kind") == "data" && TextAt(region, "role") != "primary") could = TextAt(region, "why_not_promotable").empty();
+  if (has_data && TextAt(region, "role") != "primary") could = TextAt(region, "why_not_promotable").empty();
   metrics.SetCouldTakeOver(name, could);
   const Json& guard = MemberAt(region, "guard");
-  metrics.SetGuardAnswers(name, guard.is_object() ? KnownFlag(guard, "answers") : std::nullopt);
+  const bool said = has_data && guard.is_object();  // a witness has no guard, and its agent says of it what is never looked at
+  metrics.SetGuardAnswers(name, said ? KnownFlag(guard, "answers") : std::nullopt);
   std::optional<std::string> level;
-  if (guard.is_object()) level = TextAt(guard, "fence", "none");
+  if (said) level = TextAt(guard, "fence", "none");
   metrics.SetFence(name, std::move(level));
 }
 
@@ -44,7 +46,8 @@ void ShowStatus(const Json& status, Metrics& metrics) {
   metrics.SetService(TextAt(status, "verdict"));
   for (const Json& region : MemberAt(status, "regions")) ShowRegion(region, metrics);
   const Json& objectives = MemberAt(status, "objectives");
-  metrics.SetObjectives(std::chrono::milliseconds(SignedAt(objectives, "rto_ms")), std::chrono::milliseconds(SignedAt(objectives, "rpo_ms")));
+  metrics.SetObjectives(std::chrono::milliseconds(SignedAt(objectives, "rto_ms")),
+                        std::chrono::milliseconds(SignedAt(objectives, "rpo_ms")));
   const Json& execution = MemberAt(status, "execution");
   std::optional<std::pair<std::string, std::string>> runs;
   if (execution.is_object()) runs.emplace(TextAt(execution, "kind"), TextAt(execution, "state"));

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <regex>
 #include <sstream>
 
@@ -63,8 +65,20 @@ TEST(Metrics, EveryLineIsPrometheusText) {
   metrics.SetCanaryOk(true);
   metrics.SetCanaryLastSuccess(WallTime{1'700'000'000'250'000'000});
   metrics.SetGuardWorstKill(20ms);
-  metrics.CountLeaseRenewal("store", 3ms);
-  metrics.CountExecution(PlanKind::kFailover, ExecutionState::kDone);
+  metrics.SetLeaseRenewals(7, 1, 3ms);
+  metrics.SetService("healthy");
+  metrics.SetAgentAnswers(kEast, true);
+  metrics.SetCouldTakeOver(kEast, false);
+  metrics.SetGuardAnswers(kEast, true);
+  metrics.SetFence(kEast, "gate and guard");
+  metrics.SetObjectives(5s, 2s);
+  metrics.SetExecution(std::pair(std::string("failover"), std::string("waiting")));
+  metrics.SetWithheld(350);
+  metrics.SetCheck(2, WallTime{1'700'000'000'250'000'000});
+  metrics.SetEvidence(true, WallTime{1'700'000'000'250'000'000});
+  metrics.SetLastRun("failover", WallTime{1'700'000'000'250'000'000}, 3.5, 0.25);
+  metrics.SetTraces({3, 1, 0, 2, 1});
+  metrics.SetTraces({4, 1, 0, 2, 0});
   metrics.CountDecision(210);
   const std::regex sample(R"re([a-z_]+(\{[a-z_]+="[^"\\]*"(,[a-z_]+="[^"\\]*")*\})? -?(\d+(\.\d+)?(e[+-]?\d+)?|\+Inf))re");
   const std::regex comment("# (HELP|TYPE) lifeboat_[a-z_]+ .+");
@@ -75,7 +89,9 @@ TEST(Metrics, EveryLineIsPrometheusText) {
   }
   EXPECT_GT(count, 40);
   EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_decisions_total{rule=\"210\"} 1\n"));
-  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_lease_renewal_seconds_bucket{le=\"0.005\"} 1\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_traces_total{outcome=\"sent\"} 4\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_traces_waiting 0\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_lease_renewals_total{outcome=\"good\"} 7\n"));
 }
 
 TEST(Metrics, BackupsAreShownBySourceAndWhatIsUnknownIsNot) {
@@ -95,6 +111,18 @@ TEST(Metrics, BackupsAreShownBySourceAndWhatIsUnknownIsNot) {
   EXPECT_THAT(metrics.Text(), HasSubstr("lifeboat_backup_verdict{level=\"bytes\",source=\"nightly\",verdict=\"fail\"} 1"));
   EXPECT_THAT(metrics.Text(), Not(HasSubstr("verdict=\"pass\"")));
   EXPECT_THAT(metrics.Text(), Not(HasSubstr("lifeboat_backup_age_seconds")));
+}
+
+/// docs/metrics.md is what dashboards and alert rules are checked against (tests/deploy/names_test.py).
+TEST(Metrics, EveryOneIsOnThePageThatListsThem) {
+  std::string page = "| metric | type | says |\n| --- | --- | --- |\n";
+  const Metrics metrics("0");
+  for (const Metrics::Entry& entry : metrics.Entries()) {
+    page += "| `" + entry.name + "` | " + entry.type + " | " + entry.help + " |\n";
+  }
+  std::ifstream file(LIFEBOAT_SOURCE_DIR "/docs/metrics.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(text, HasSubstr(page)) << "the table of docs/metrics.md is to be:\n" << page;
 }
 
 }  // namespace
