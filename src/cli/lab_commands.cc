@@ -1,5 +1,6 @@
 #include "cli/lab_commands.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <set>
@@ -23,6 +24,8 @@ struct LabState {
   std::string database_failure = "restart";
   std::string automation = "act";
   std::string store = "embedded";
+  std::string store_endpoint;
+  std::vector<std::string> store_regions;
   std::string gate = "on";
   std::string network = "auto";
   std::string other;
@@ -47,7 +50,9 @@ struct LabState {
     lab::LabKnobs knobs;
     knobs.lease = std::chrono::milliseconds(static_cast<std::int64_t>(lease_seconds * 1000));
     knobs.automation = automation;
-    knobs.store = store == "etcd" ? StoreKind::kEtcd : StoreKind::kEmbedded;
+    knobs.store = store == "etcd" ? StoreKind::kEtcd : store == "dynamodb" ? StoreKind::kDynamoDb : StoreKind::kEmbedded;
+    knobs.store_endpoint = store_endpoint;
+    knobs.store_regions = store_regions;
     knobs.gate = gate == "on";
     knobs.data_regions = data_regions;
     knobs.database_failure = database_failure == "failover" ? DatabaseFailure::kFailover : DatabaseFailure::kRestart;
@@ -122,6 +127,8 @@ int Signalled(const Result<lab::KillReport>& done, const LabState& state, const 
   if (!done.ok()) return Fail(done.error(), state);
   if (state.json)
     std::printf("%s\n", Json{{verb, done->killed}, {"at_ns", done->wall_ns}}.dump().c_str());
+  else if (done->killed.empty())  // nothing but what answers for DynamoDB
+    std::printf("%s: %s, since %s\n", verb, state.part.empty() ? "nothing stood still" : state.part.c_str(), FormatWallTime({done->wall_ns}).c_str());
   else
     std::printf("%s %zu processes at %s\n", verb, done->killed.size(), FormatWallTime({done->wall_ns}).c_str());
   return 0;
@@ -151,6 +158,15 @@ int Status(const LabState& state) {
     std::printf("\nnetwork: %s\n", CutsText(MemberAt(*status, "cuts")).c_str());
   else
     std::printf("\nnetwork: %s, nothing is cut\n", TextAt(*status, "network").c_str());
+  if (const Json& store = MemberAt(*status, "table"); store.is_object()) {
+    std::string regions;
+    for (const Json& region : MemberAt(store, "regions")) {
+      const Json& silent = MemberAt(store, "silent");
+      const bool is_silent = std::find(silent.begin(), silent.end(), region) != silent.end();
+      regions += (regions.empty() ? "" : ", ") + region.get<std::string>() + (is_silent ? " (SILENT)" : "");
+    }
+    std::printf("\nDynamoDB: table %s at %s in %s\n", TextAt(store, "name").c_str(), TextAt(store, "endpoint").c_str(), regions.c_str());
+  }
   const Json& service = MemberAt(*status, "service");
   if (service.is_object())
     std::printf("\n%s: %s\n", TextAt(service, "service").c_str(), TextAt(service, "sentence").c_str());
@@ -187,10 +203,16 @@ void AddKnobs(CLI::App* command, const std::shared_ptr<LabState>& state) {
   command->add_option("--gate", state->gate, "whether the servers load lifeboat_gate (where it is built)")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
-  command
-      ->add_option("--store", state->store, "embedded: hosted by the witness's agent; etcd: a member of a cluster in each region")
-      ->check(CLI::IsMember({"embedded", "etcd"}))
-      ->capture_default_str();
+  CLI::Option* store = command
+                           ->add_option("--store", state->store,
+                                        "embedded: hosted by the witness's agent; etcd: a member of a cluster in each region; dynamodb: a table in two "
+                                        "regions, in an emulator from the checkout")
+                           ->check(CLI::IsMember({"embedded", "etcd", "dynamodb"}))
+                           ->capture_default_str();
+  CLI::Option* endpoint = command->add_option("--store-endpoint", state->store_endpoint, "with --store dynamodb: URL of another DynamoDB, in which a table is made");
+  endpoint->needs(store);
+  command->add_option("--store-region", state->store_regions, "AWS region of the table at that URL (more than one: of a table with strong consistency over them)")
+      ->needs(endpoint);
   command->add_option("--automation", state->automation, "whether the agents act or only observe")
       ->check(CLI::IsMember({"act", "observe"}))
       ->capture_default_str();
@@ -211,7 +233,7 @@ void AddFaults(const Adder& add, const std::shared_ptr<LabState>& state) {
   CLI::App* freeze = add("freeze", "let a part of a region stand still (SIGSTOP), or all of it",
                          [state] { return Signalled(lab::Freeze(state->Folder(), state->region, state->part), *state, "frozen"); });
   freeze->add_option("region", state->region, "the region")->required();
-  freeze->add_option("part", state->part, "agent, guard, database, postmaster, knot, etcd or supervisor (default: everything)");
+  freeze->add_option("part", state->part, "agent, guard, database, postmaster, knot, etcd, dynamodb or supervisor (default: everything)");
   CLI::App* thaw = add("thaw", "let go on what stands still: a part, a region, or (none named) everything",
                        [state] { return Signalled(lab::Thaw(state->Folder(), state->region, state->part), *state, "thawed"); });
   thaw->add_option("region", state->region, "the region");
@@ -268,7 +290,9 @@ void AddLabCommands(CLI::App& app, int& exit_code) {
     if (state->aws) {
       lab::DemoAwsOptions of_aws;
       of_aws.keep = state->demo.keep;
+      of_aws.json = state->demo.json;
       of_aws.folder = state->folder;
+      of_aws.report_folder = state->demo.report_folder;
       exit_code = lab::RunDemoAws(of_aws);
       return;
     }

@@ -61,6 +61,8 @@ aws:
     - {region: us-west-2, about: us-east-1, alarm: errors}
   hooks:
     - {name: drain, when: before-promote, functions: {us-east-1: d, us-west-2: d}, required: false, timeout: 10s}
+  secrets:
+    - name: orders/database
 )";
 
 Result<Settings> Parse(const std::string& text) {
@@ -127,6 +129,10 @@ TEST(AwsConfig, AReplicasTrafficByRoutingControlIsRead) {
     kind: rds-replica
     members: {us-east-1: orders-e, us-west-2: orders-w}
     backup_days: 14
+    kms_keys: {us-east-1: "arn:k1", us-west-2: "arn:k2"}
+    security_groups: {us-west-2: "sg-1, sg-2"}
+    backup_regions: [eu-central-1, us-west-2]
+    backup_age: 30min
   traffic:
     kind: routing-control
     zone: Z1
@@ -138,8 +144,23 @@ TEST(AwsConfig, AReplicasTrafficByRoutingControlIsRead) {
   const auto loaded = Parse(text);
   ASSERT_TRUE(loaded.ok()) << loaded.error().Text();
   EXPECT_EQ(loaded->aws->database->backup_days, 14u);
+  EXPECT_EQ(loaded->aws->database->kms_keys.at(kWest), "arn:k2");
+  EXPECT_EQ(loaded->aws->database->security_groups.at(kWest), "sg-1, sg-2");
+  EXPECT_TRUE(loaded->aws->database->subnet_groups.empty());
+  EXPECT_EQ(loaded->aws->database->backup_regions, (std::vector<std::string>{"eu-central-1", "us-west-2"}));
+  EXPECT_EQ(loaded->aws->database->backup_age, 30min);
   EXPECT_EQ(loaded->aws->traffic->control_endpoints.size(), 5u);
   EXPECT_THAT(loaded->aws->traffic->control_endpoints, testing::Contains("us-east-1=https://a/v1"));
+}
+
+TEST(AwsConfig, WhatOnlyReplicasHaveIsRefusedElsewhere) {
+  for (const char* key : {"kms_keys: {us-east-1: k}", "subnet_groups: {us-east-1: s}", "backup_regions: [eu-central-1]"}) {
+    EXPECT_THAT(ErrorOf("    global_cluster: orders\n", "    global_cluster: orders\n    " + std::string(key) + "\n"),
+                HasSubstr("is a key of 'kind: rds-replica'"));
+  }
+  EXPECT_THAT(ErrorOf("    global_cluster: orders\n", "    global_cluster: orders\n    backup_age: 5min\n"), HasSubstr("must be at least 10min"));
+  EXPECT_THAT(ErrorOf("    global_cluster: orders\n", "    global_cluster: orders\n    subnet_groups: {mars: s}\n"),
+              HasSubstr("names 'mars', which is no data region"));
 }
 
 TEST(AwsConfig, WhatWouldSayNothingIsRefused) {
@@ -190,6 +211,9 @@ TEST(AwsConfig, AMapSaysWhatIsWrongInIt) {
 }
 
 TEST(AwsConfig, NamesAndPlacesOfTheSmallPartsAreJudged) {
+  EXPECT_EQ(Parse(kGood)->aws->secrets.at(0).name, "orders/database");
+  EXPECT_THAT(ErrorOf("- name: orders/database", "- name: arn:aws:secretsmanager:us-east-1:1:secret:orders-abc"), HasSubstr("write the name"));
+  EXPECT_THAT(ErrorOf("- name: orders/database", "- name: a\n    - name: a"), HasSubstr("is given twice"));
   EXPECT_THAT(ErrorOf("{kind: event-bridge, region", "{kind: sns, region"), HasSubstr("is no ARN of a topic"));
   EXPECT_THAT(ErrorOf("about: us-east-1", "about: eu-west-1"), HasSubstr("which is no data region"));
   EXPECT_THAT(ErrorOf("when: before-promote", "when: before"), HasSubstr("must be one of"));

@@ -377,7 +377,7 @@ TEST(ManagedRules, VotesMoveNothingSoonAfterAFailover) {
   s.policy.cool_down = 1h;
   s.since_takeover = 10min;
   EXPECT_EQ(Decide(s).rule, 664);
-  EXPECT_THAT(Decide(s).reason, HasSubstr("the last failover was 10 min ago"));
+  EXPECT_THAT(Decide(s).reason, HasSubstr("the last failover was 10 min 0 s ago"));
 }
 
 TEST(ManagedRules, QuietTimesSayWhatWouldHappen) {

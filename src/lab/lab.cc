@@ -14,9 +14,11 @@
 #include "adapters/system/processes.h"
 #include "lab/addresses.h"
 #include "lab/agents.h"
+#include "lab/client.h"
 #include "lab/databases.h"
 #include "lab/name_server.h"
 #include "lab/store_cluster.h"
+#include "lab/store_table.h"
 #include "lab/tools.h"
 
 namespace lifeboat::lab {
@@ -57,9 +59,25 @@ constexpr std::uint16_t kDnsPort = 5353;  // 53 is for root
 constexpr std::uint16_t kEtcdPort = 2379;
 constexpr std::uint16_t kEtcdPeerPort = 2380;
 
+constexpr const char* kStoreTablePart = "dynamodb";
+
+/// An address of this machine's loopback, which no namespace has.
+bool IsLocal(const std::string& url) {
+  const std::size_t host = url.find("://");
+  const std::string rest = host == std::string::npos ? url : url.substr(host + 3);
+  return rest.starts_with("127.") || rest.starts_with("localhost") || rest.starts_with("[::1]");
+}
+
 // Nothing: the regions share the loopback network.
 Result<std::optional<LabNetwork>> ChooseNetwork(const LabOptions& options, const std::string& subnet, const Progress& progress) {
   if (options.place == LabPlace::kLoopback) return std::optional<LabNetwork>();
+  const bool local = options.knobs.store == StoreKind::kDynamoDb && (options.knobs.store_endpoint.empty() || IsLocal(options.knobs.store_endpoint));
+  if (local && options.place == LabPlace::kNamespaces)
+    return Refused("what answers for DynamoDB listens on this machine's loopback, which no network namespace has", "--network loopback");
+  if (local) {
+    progress("the regions share the loopback network, as what answers for DynamoDB does: cuts between them cannot be shown");
+    return std::optional<LabNetwork>();
+  }
   const auto possible = CanMakeNetworks();
   if (possible) return std::optional<LabNetwork>(NameNetwork(subnet));
   if (options.place == LabPlace::kNamespaces) return possible.error();
@@ -291,6 +309,28 @@ Result<pid_t> RunningPart(const LabInfo& lab, const std::string& region, const s
   return NotFound("'" + part + "' does not run in region '" + region + "'", "'lifeboat lab status' shows what runs");
 }
 
+// The region's DynamoDB keeps silence from now on, or answers again.
+Result<Unit> Silence(const LabInfo& lab, const std::string& region, bool silent) {
+  if (!HasStoreTableIn(lab, region)) return Done();
+  std::vector<std::string> regions = SilentStoreTables(lab);
+  std::erase(regions, region);
+  if (silent) regions.push_back(region);
+  return SilenceStoreTables(lab, regions);
+}
+
+Result<Unit> HasOwnTable(const LabInfo& lab, const std::string& region) {
+  if (const auto found = FindRegion(lab, region); !found) return found.error();
+  if (HasStoreTableIn(lab, region)) return Done();
+  return Refused("region '" + region + "' has no DynamoDB of the lab's own", "it is there with '--store dynamodb', without '--store-endpoint', in the data regions");
+}
+
+KillReport JustNow() {
+  KillReport report;
+  report.monotonic_ns = MonotonicNs();
+  report.wall_ns = ReadWallClock().ns;
+  return report;
+}
+
 // Agents that observe start nothing: the lab is built by agents that act, which then read another configuration. Guards
 // first, so that none that still acts is left by its agent.
 Result<Unit> BeginToObserve(const LabInfo& lab, const std::optional<RunAs>& owner) {
@@ -335,6 +375,11 @@ Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const Go
   lab->network = std::move(network).value();
   if (lab->network) DescribeNetwork(*lab);
   if (auto made = MakeFolders(*lab, *owner); !made) return made.error();
+  if (lab->knobs.store == StoreKind::kDynamoDb) {
+    progress(lab->knobs.store_endpoint.empty() ? "starts an emulator of DynamoDB, and makes a table in two regions" : "makes a table in DynamoDB");
+    const auto patience = [&go_on](const std::string&) { return go_on(); };
+    if (auto made = MakeStoreTable(*lab, *owner, patience); !made) return made.error();
+  }
   if (auto written = WriteOwned(folder / "lab.json", LabJson(*lab), 0644, *owner); !written) return written.error();
 
   if (auto made = lab->network ? BuildNetwork(*lab, *owner) : Done(); !made) return made.error();
@@ -389,6 +434,10 @@ Result<Json> Status(const fs::path& folder) {
   Json cuts = links ? Json::array() : Json();
   for (const CutLink& link : links ? *links : std::vector<CutLink>()) cuts.push_back({{"from", link.from}, {"to", link.to}});
   const auto service = AskAny(*lab, "status", Json::object(), 2s);
+  Json table;
+  if (lab->table) {
+    table = {{"endpoint", lab->table->endpoint}, {"name", lab->table->name}, {"regions", lab->table->regions}, {"silent", SilentStoreTables(*lab)}};
+  }
   return Json{{"folder", lab->folder.string()},
               {"config", lab->Config().string()},
               {"owner", lab->owner},
@@ -397,6 +446,7 @@ Result<Json> Status(const fs::path& folder) {
               {"regions", regions},
               {"network", lab->network ? "namespaces" : "loopback"},
               {"cuts", cuts},
+              {"table", table},
               {"service", service ? *service : Json()}};
 }
 
@@ -404,7 +454,10 @@ Result<KillReport> Kill(const fs::path& folder, const std::string& region) {
   const auto lab = ReadLab(folder);
   if (!lab) return lab.error();
   if (const auto found = FindRegion(*lab, region); !found) return found.error();
-  return KillAtOneInstant(lab->FolderOf(region), kKillTimeout);
+  auto killed = KillAtOneInstant(lab->FolderOf(region), kKillTimeout);
+  // What AWS runs there is gone with the rest.
+  if (auto silent = Silence(*lab, region, true); killed && !silent) return silent.error();
+  return killed;
 }
 
 Result<KillReport> Kill(const fs::path& folder, const std::string& region, const std::string& part) {
@@ -439,6 +492,11 @@ Result<KillReport> Freeze(const fs::path& folder, const std::string& region, con
   const auto lab = ReadLab(folder);
   if (!lab) return lab.error();
   if (const auto found = FindRegion(*lab, region); !found) return found.error();
+  if (part == kStoreTablePart) {
+    if (auto has = HasOwnTable(*lab, region); !has) return has.error();
+    if (auto silent = Silence(*lab, region, true); !silent) return silent.error();
+    return JustNow();
+  }
   if (part.empty() || part == "database") {
     if (auto has = part.empty() ? Done() : HasDatabase(*lab, region); !has) return has.error();
     KillReport frozen = FreezeAtOneInstant(part.empty() ? lab->FolderOf(region) : lab->FolderOf(region) / "data");
@@ -453,8 +511,16 @@ Result<KillReport> Freeze(const fs::path& folder, const std::string& region, con
 Result<KillReport> Thaw(const fs::path& folder, const std::string& region, const std::string& part) {
   const auto lab = ReadLab(folder);
   if (!lab) return lab.error();
-  if (region.empty()) return ThawAll(lab->folder);
+  if (region.empty()) {
+    if (auto silent = SilenceStoreTables(*lab, {}); !silent) return silent.error();
+    return ThawAll(lab->folder);
+  }
   if (const auto found = FindRegion(*lab, region); !found) return found.error();
+  if (part == kStoreTablePart) {
+    if (auto has = HasOwnTable(*lab, region); !has) return has.error();
+    if (auto silent = Silence(*lab, region, false); !silent) return silent.error();
+    return JustNow();
+  }
   if (part.empty()) return ThawAll(lab->FolderOf(region));
   if (part == "database") {
     if (auto has = HasDatabase(*lab, region); !has) return has.error();
@@ -475,6 +541,7 @@ Result<Unit> Start(const fs::path& folder, const std::string& region) {
   }
   const auto owner = OwnerFor();
   if (!owner) return owner.error();
+  if (auto heard = Silence(*lab, region, false); !heard) return heard.error();
   AwaitNoTrace(PidOf(*lab, region, "postmaster"));
   return StartSupervisor(*lab, region, *owner);
 }
@@ -488,6 +555,7 @@ Result<Unit> Down(const fs::path& folder) {
   }
   const fs::path real = fs::canonical(folder, problem);
   if (problem) return Fail("'" + folder.string() + "': " + problem.message());
+  if (const auto lab = ReadLab(real)) RemoveStoreTable(*lab);
   if (auto killed = KillAtOneInstant(real, kKillTimeout); !killed) return killed.error();
   RemoveGateFiles(fs::absolute(folder).lexically_normal());
   RemoveGateFiles(real);

@@ -45,7 +45,8 @@ using GoOn = std::function<bool()>;
 
 /// What the agents say, which processes of each region live, and which faults there are:
 /// {"folder","network":"namespaces"|"loopback","cuts":[{"from","to"}]|null,
-///  "regions":[{"name","processes":[{"name","pid","alive","frozen"}]}],"service":{status of an agent}|null}.
+///  "regions":[{"name","processes":[{"name","pid","alive","frozen"}]}],"service":{status of an agent}|null,
+///  "table":{"endpoint","name","regions","silent"}|null}.
 [[nodiscard]] Result<Json> Status(const std::filesystem::path& folder);
 
 /// Ends all processes of a region at one instant.
@@ -62,7 +63,7 @@ using GoOn = std::function<bool()>;
 [[nodiscard]] Result<CutReport> Heal(const std::filesystem::path& folder, const std::string& a = {}, const std::string& b = {});
 
 /// Stops (SIGSTOP) a part of a region, as Kill names them, at one instant; part empty: all of the region, as if its machine stood
-/// still.
+/// still. "dynamodb": what answers for it keeps silence in that region.
 /// @error kNotFound: it does not run
 [[nodiscard]] Result<KillReport> Freeze(const std::filesystem::path& folder, const std::string& region,
                                         const std::string& part = {});

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "lab/sql.h"
 #include "lab/store_cluster.h"
+#include "lab/store_table.h"
 
 namespace lifeboat::lab {
 
@@ -48,6 +49,21 @@ Json NetworkJson(const std::optional<LabNetwork>& network) {
           {"bridge", network->bridge},
           {"host_link", network->host_link},
           {"host_address", network->host_address}};
+}
+
+Json TableJson(const std::optional<LabTable>& table) {
+  if (!table) return {};
+  return {{"endpoint", table->endpoint}, {"name", table->name}, {"regions", table->regions}, {"control", table->control}};
+}
+
+std::optional<LabTable> TableFromJson(const Json& json) {
+  if (!json.is_object()) return std::nullopt;
+  LabTable table{TextAt(json, "endpoint"), TextAt(json, "name"), {}, static_cast<std::uint16_t>(NumberAt(json, "control"))};
+  for (const Json& region : MemberAt(json, "regions")) {
+    if (region.is_string()) table.regions.push_back(region.get<std::string>());
+  }
+  if (table.regions.empty()) return std::nullopt;
+  return table;
 }
 
 std::optional<LabNetwork> NetworkFromJson(const Json& json) {
@@ -124,7 +140,8 @@ Result<LabInfo> ReadLab(const fs::path& folder) {
   info.dns = {TextAt(*json, "dns_address"), static_cast<std::uint16_t>(NumberAt(*json, "dns_port"))};
   info.etcd_port = static_cast<std::uint16_t>(NumberAt(*json, "etcd_port"));
   info.etcd_peer_port = static_cast<std::uint16_t>(NumberAt(*json, "etcd_peer_port"));
-  info.knobs.store = info.etcd_port != 0 ? StoreKind::kEtcd : StoreKind::kEmbedded;
+  info.table = TableFromJson(MemberAt(*json, "table"));
+  info.knobs.store = info.table ? StoreKind::kDynamoDb : info.etcd_port != 0 ? StoreKind::kEtcd : StoreKind::kEmbedded;
   info.bin_directory = TextAt(*json, "bin_directory");
   for (const Json& region : MemberAt(*json, "regions")) info.regions.push_back(RegionFromJson(region));
   info.network = NetworkFromJson(MemberAt(*json, "network"));
@@ -172,6 +189,7 @@ std::string LabJson(const LabInfo& info) {
                      {"dns_port", info.dns.port},
                      {"etcd_port", info.etcd_port},
                      {"etcd_peer_port", info.etcd_peer_port},
+                     {"table", TableJson(info.table)},
                      {"bin_directory", info.bin_directory},
                      {"regions", regions},
                      {"network", NetworkJson(info.network)},
@@ -189,6 +207,7 @@ std::string LabJson(const LabInfo& info) {
 namespace {
 std::string StoreConfig(const LabInfo& info) {
   if (info.knobs.store == StoreKind::kEtcd) return StoreClusterConfig(info);
+  if (info.table) return StoreTableConfig(info);
   return "store:\n  kind: embedded\n  host: " + info.Witness().name.text + "\n";
 }
 }  // namespace

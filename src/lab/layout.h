@@ -10,6 +10,7 @@
 //   <lab>/lib/            a copy of the module lifeboat_gate, where it is built; its gate files lie in /dev/shm
 //   <lab>/secrets/        passwords (libpq passfile), TSIG key, token
 //   <lab>/clients/        the records of the demo's clients
+//   <lab>/dynamodb/       what stands in for DynamoDB, where that is the store
 //   <lab>/REGION/         data, socket, state, log, run; knot in the witness region; etcd where that is the store
 //
 // Thread rule: plain values; functions block on the disk.
@@ -51,6 +52,14 @@ struct LabNetwork {
   std::string host_address;  ///< of clients and commands
 };
 
+/// The store's table in DynamoDB (lab/store_table.h).
+struct LabTable {
+  std::string endpoint;              ///< URL of what answers for DynamoDB
+  std::string name;                  ///< of the lab alone
+  std::vector<std::string> regions;  ///< AWS regions of its replicas, the first asked first
+  std::uint16_t control = 0;         ///< of the road before the lab's own emulator; 0: the endpoint was given
+};
+
 /// What may differ from lab to lab.
 struct LabKnobs {
   Duration lease = std::chrono::seconds(3);
@@ -61,6 +70,8 @@ struct LabKnobs {
   std::string automation = "act";
   DatabaseFailure database_failure = DatabaseFailure::kRestart;
   StoreKind store = StoreKind::kEmbedded;
+  std::string store_endpoint;              ///< DynamoDB: URL; empty: an emulator of the lab's own
+  std::vector<std::string> store_regions;  ///< DynamoDB: of the table at that URL; empty: one
   int data_regions = 2;  ///< 2 or 3
   bool gate = true;  ///< the servers load the module lifeboat_gate; Up turns it off where the module is not built
 };
@@ -74,6 +85,7 @@ struct LabInfo {
   Endpoint dns;
   std::uint16_t etcd_port = 0;       ///< of clients, the same in all regions; 0: the store is embedded
   std::uint16_t etcd_peer_port = 0;  ///< between the members
+  std::optional<LabTable> table;     ///< nothing: the store is no DynamoDB
   std::string bin_directory;         ///< of PostgreSQL
   std::vector<LabRegion> regions;
   std::optional<LabNetwork> network;  ///< nothing: all regions share the loopback network

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <sstream>
 #include <thread>
@@ -20,6 +21,7 @@
 #include "lab/client.h"
 #include "lab/layout.h"
 #include "lab/store_cluster.h"
+#include "lab/store_table.h"
 
 namespace lifeboat::lab {
 
@@ -50,6 +52,11 @@ class Supervisor {
     const std::string name = region.name.text;
     const std::string program = lab.Program().string();
     const std::string config = lab.Config().string();
+    const auto environment = StoreTableEnvironment(lab);
+    for (const char* variable : {"AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"}) {
+      if (!environment.empty()) ::unsetenv(variable);  // of whoever made the lab: what it is to use stands in `environment`
+    }
+    for (const auto& [variable, value] : environment) ::setenv(variable.c_str(), value.c_str(), 1);
     if (region.kind == RegionKind::kData) Add("guard", {program, "guard", "--region", name, "--config", config}, folder_ / "run");
     if (region.kind == RegionKind::kWitness) {
       Add("knot", {"/usr/sbin/knotd", "-c", (folder_ / "knot" / "knot.conf").string()}, folder_ / "knot");

@@ -1,5 +1,8 @@
 #include "model/managed.h"
 
+#include <algorithm>
+#include <array>
+
 namespace lifeboat {
 
 const char* ToString(ManagedRole role) {
@@ -11,6 +14,13 @@ const char* ToString(ManagedRole role) {
     case ManagedRole::kAbsent: return "absent";
   }
   return "unknown";
+}
+
+bool TakesConnections(std::string_view status) {
+  constexpr std::array<std::string_view, 8> kServing{"available", "backing-up", "storage-optimization", "storage-initialization",
+                                                     "configuring-associated-roles", "configuring-enhanced-monitoring",
+                                                     "configuring-iam-database-auth", "configuring-log-exports"};
+  return std::find(kServing.begin(), kServing.end(), status) != kServing.end();
 }
 
 Json ToJson(const ManagedCopy& copy) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -25,6 +26,10 @@ enum class ManagedRole {
 };
 [[nodiscard]] const char* ToString(ManagedRole role);
 
+/// Whether a database in this state takes connections: available, or at work on something that does not hinder them, such as its nightly
+/// backup. @source RDS user guide, "Viewing Amazon RDS DB instance status"; Aurora user guide, "Viewing DB cluster status"
+[[nodiscard]] bool TakesConnections(std::string_view status);
+
 /// The copy of one region.
 struct ManagedCopy {
   ManagedRole role = ManagedRole::kUnknown;
@@ -34,7 +39,10 @@ struct ManagedCopy {
   std::optional<std::size_t> instances;  ///< that could take connections; 0: headless, nobody can connect after a failover
   RegionName follows;                    ///< secondary: the region that it follows, where the cloud says so
   std::string problem;                   ///< why it could not be looked at; empty: it could
+  /// Nothing is going on with it: it could be promoted.
   [[nodiscard]] bool Available() const { return status == "available"; }
+  /// It takes connections.
+  [[nodiscard]] bool Serves() const { return TakesConnections(status); }
   friend bool operator==(const ManagedCopy&, const ManagedCopy&) = default;
 };
 [[nodiscard]] Json ToJson(const ManagedCopy& copy);

@@ -48,8 +48,31 @@ def ministack(listener):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def promote_as_rds_does():
+    """moto answers a promotion at once, and the promoted instance goes on naming its source for ever. RDS carries it out afterwards: the
+    replica is at work, then follows nobody, and is backed up first while it takes writes already. Each state lasts half a second here."""
+    import threading
+
+    from moto.rds.models import RDSBackend
+
+    taken_on = RDSBackend.promote_read_replica
+
+    def states(instance):
+        instance.status, instance.source_db_instance_identifier = "backing-up", None
+        threading.Timer(0.5, lambda: setattr(instance, "status", "available")).start()
+
+    def promote(self, db_kwargs):
+        instance = taken_on(self, db_kwargs)
+        instance.status = "modifying"
+        threading.Timer(0.5, states, [instance]).start()
+        return instance
+
+    RDSBackend.promote_read_replica = promote
+
+
 def moto(listener):
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+    promote_as_rds_does()
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 

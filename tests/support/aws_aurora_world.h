@@ -23,14 +23,16 @@ inline std::string OtherRegion(AwsEmulator emulator) { return emulator == AwsEmu
 /// A global database of its own for each test, made past the road.
 class AuroraWorld {
  public:
-  explicit AuroraWorld(AwsEmulator emulator) : one(WriterRegion(emulator)), two(OtherRegion(emulator)), emulator_(emulator) {
+  /// `version_of_two`: of the secondary, which the emulator alone may take for another one.
+  explicit AuroraWorld(AwsEmulator emulator, const std::string& version_of_two = "17.7")
+      : one(WriterRegion(emulator)), two(OtherRegion(emulator)), emulator_(emulator) {
     Make(one, "CreateGlobalCluster",
          {{"GlobalClusterIdentifier", name}, {"Engine", "aurora-postgresql"}, {"EngineVersion", "17.7"}});
     for (const std::string& region : {one, two}) {
       const std::string cluster = ClusterOf(region);
       aws::QueryParameters parameters = {{"DBClusterIdentifier", cluster},
                                          {"Engine", "aurora-postgresql"},
-                                         {"EngineVersion", "17.7"},
+                                         {"EngineVersion", region == one ? std::string("17.7") : version_of_two},
                                          {"GlobalClusterIdentifier", name}};
       if (region == one) parameters.Text("MasterUsername", "lifeboat").Text("MasterUserPassword", "not-a-secret-1");
       Make(region, "CreateDBCluster", parameters);
@@ -46,13 +48,14 @@ class AuroraWorld {
     database.id = name;
   }
 
-  /// A datum of Aurora's own reporting, of this minute: AWS refuses its namespace, the emulators take it.
-  void ReportLag(const std::string& region, double milliseconds) {
-    const aws::QueryParameters datum = {{"Namespace", "AWS/RDS"},
+  /// A datum of Aurora's own reporting: AWS refuses its namespace, the emulators take it. `at`: when it was measured; empty: now.
+  void ReportLag(const std::string& region, double milliseconds, std::optional<WallTime> at = {}) {
+    aws::QueryParameters datum = {{"Namespace", "AWS/RDS"},
                                         {"MetricData.member.1.MetricName", "AuroraGlobalDBRPOLag"},
                                         {"MetricData.member.1.Dimensions.member.1.Name", "DBClusterIdentifier"},
                                         {"MetricData.member.1.Dimensions.member.1.Value", ClusterOf(region)},
                                         {"MetricData.member.1.Value", std::to_string(milliseconds)}};
+    if (at) datum.Text("MetricData.member.1.Timestamp", FormatWallTime(*at));
     aws::Call call = aws::QueryCall({"monitoring", "2010-08-01"}, region, "PutMetricData", datum, aws::Effect::kOnce);
     const auto reply = Await(context, maker_->Send(std::move(call), 30s));
     if (!reply) throw std::runtime_error(reply.error().Text());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "adapters/aws/cloudwatch.h"
+#include "model/managed.h"
 
 namespace lifeboat::aws {
 
@@ -84,7 +85,8 @@ Task<Result<AuroraLag>> AuroraGlobal::Lag(RegionName secondary, Duration timeout
   for (const auto& [region, other] : database_.clusters) {
     if (region != secondary) sources.push_back(region.text);
   }
-  const WallTime now = clock_.Wall();
+  // SAFETY: by AWS's clock: of a machine that is minutes behind, this one's would end before the newest datum, and an older lag pass for it.
+  const WallTime now{clock_.Wall().ns + client_.ahead().count()};
   const WallTime from{now.ns - Duration(kLagWindow).count()};
   const WallTime to{now.ns + Duration(kLagPeriod).count()};  // a datum bears the beginning of its minute; this one is not over
   Result<std::vector<std::optional<cloudwatch::Datum>>> data =
@@ -147,7 +149,7 @@ Task<Result<bool>> AuroraGlobal::FailOver(RegionName target, LossConsent consent
       {{"global_database", database_.id}, {"target", target.text}, {"execution", consent.execution.text}, {"by", consent.by}});
   Result<rds::GlobalCluster> taken =
       co_await rds::FailoverGlobalClusterAllowDataLoss(client_, target.text, database_.id, *arn, Left(clock_, began, timeout));
-  if (!taken) co_return taken.error();
+  if (!taken) co_return RefusalOf(taken.error());
   co_return true;
 }
 
@@ -191,7 +193,7 @@ Task<Result<Unit>> AuroraGlobal::Await(RegionName target, Duration timeout) {
       }
       if (move == WriterMove::kDone) {
         Result<rds::DbCluster> cluster = co_await LookAtCluster(target, Left(clock_, began, timeout));
-        if (cluster.ok() && cluster->status == kAvailable && HasWriter(*cluster)) co_return Done();
+        if (cluster.ok() && TakesConnections(cluster->status) && HasWriter(*cluster)) co_return Done();
         seen = cluster.ok() ? "cluster '" + cluster->id + "' is '" + cluster->status + "'" : cluster.error().message;
       }
     } else if (global.error().retry != Retry::kRetry) {
@@ -217,7 +219,7 @@ Task<Result<Unit>> AuroraGlobal::AwaitDetached(RegionName target, Duration timeo
     const bool gone = global.ok() ? MemberOf(*global, *arn) == nullptr : global.error().retry == Retry::kNotFound;
     if (gone) {
       Result<rds::DbCluster> cluster = co_await LookAtCluster(target, Left(clock_, began, timeout));
-      if (cluster.ok() && cluster->status == kAvailable && HasWriter(*cluster)) co_return Done();
+      if (cluster.ok() && TakesConnections(cluster->status) && HasWriter(*cluster)) co_return Done();
       seen = cluster.ok() ? "cluster '" + cluster->id + "' is '" + cluster->status + "'" : cluster.error().message;
     } else {
       seen = global.ok() ? "it is still a member" : global.error().message;
@@ -236,6 +238,7 @@ Task<Result<FencingWord>> AuroraGlobal::ReadFencing(RegionName source, std::vect
   const Result<std::string> arn = ArnOf(source);
   if (!arn) co_return arn.error();
   const std::string name = rds::NameOfArn(*arn);
+  from.ns += client_.ahead().count();
   FencingWord word;
   std::optional<Error> problem;
   for (std::size_t at = 0; at < asked.size(); ++at) {
@@ -263,6 +266,7 @@ Task<Result<std::optional<std::string>>> AuroraGlobal::KeepLostWrites(RegionName
       co_await rds::DescribeClusterSnapshots(client_, source.text, rds::NameOfArn(*arn), timeout);
   if (!snapshots) co_return snapshots.error();
   std::optional<std::string> kept;
+  if (from.ns > 0) from.ns += client_.ahead().count();  // 0: any of them
   const rds::Snapshot* lost = SnapshotOfLostWrites(*snapshots, rds::NameOfArn(*arn), from);
   if (lost == nullptr) co_return kept;
   const std::string name = NameOfKeptSnapshot(*lost);

@@ -1,12 +1,14 @@
 #include <algorithm>
+#include <utility>
 
-#include "adapters/aws/api_error.h"
 #include "adapters/aws/managed_database.h"
 #include "adapters/aws/managed_internal.h"
 
 namespace lifeboat::aws {
 
 namespace {
+
+constexpr const char* kAvailable = "available";
 
 Duration Left(const Clock& clock, Instant began, Duration timeout) { return std::max<Duration>(timeout - AgeAt(began, clock.Now()), 1ms); }
 
@@ -23,7 +25,7 @@ class ManagedReplica final : public ManagedDatabase {
     co_return ViewOf(settings_, asked, *instance);
   }
 
-  [[nodiscard]] bool SaysNothing(const Error& problem) const override { return SaysNothingOfService(problem); }
+  [[nodiscard]] Duration CloudAhead() const override { return client_.ahead(); }
 
   Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) override {
     const std::string id = IdOf(secondary);
@@ -81,27 +83,28 @@ class ManagedReplica final : public ManagedDatabase {
     auto there = co_await rds::DescribeDbInstance(client_, region.text, id, Left(clock_, began, timeout));
     if (!there.ok() && there.error().retry != Retry::kNotFound) co_return there.error();
     if (there.ok() && there->replica_of == source->arn) {
-      back.done = there->status == "available";
+      back.done = TakesConnections(there->status);
       back.what = "'" + id + "' follows '" + source_id + "' and is '" + there->status + "'";
       co_return back;
     }
+    if (there.ok() && there->status == "deleting") co_return RetryLater("'" + id + "' in '" + region.text + "' is being deleted");
+    // SAFETY: whatever follows nobody may hold writes that were lost: nobody but a person removes it.
     if (there.ok()) {
       back.by_person = true;
       back.what = "'" + id + "' in '" + region.text + "' does not follow '" + source_id + "' and may hold writes that were lost: save what you need of it, "
                   "then rename or delete it";
       co_return back;
     }
-    if (!source->kms_key.empty()) {
+    // RDS refuses a replica of a source that is at work on something.
+    if (source->status != kAvailable) co_return RetryLater("'" + source_id + "' is '" + source->status + "', and a replica is made of it once it is available");
+    if (!source->kms_key.empty() && !settings_.kms_keys.contains(region)) {
       back.by_person = true;
-      back.what = "'" + source_id + "' is encrypted, and the key of '" + region.text + "' for a replica is not known here: make the replica '" + id +
-                  "' there with that key";
+      back.what = "'" + source_id + "' is encrypted, and 'aws.database.kms_keys' names no key of '" + region.text + "': name one, or make the replica '" + id +
+                  "' there with it";
       co_return back;
     }
-    rds::ReadReplica replica;
+    rds::ReadReplica replica = ShapeOf(region, *source);
     replica.id = id;
-    replica.source_arn = source->arn;
-    replica.instance_class = source->instance_class;
-    replica.multi_az = source->multi_az;
     auto sent = co_await replica_.Rebuild(region, std::move(replica), Left(clock_, began, timeout));
     if (!sent.ok()) co_return sent.error();
     back.what = "a replica '" + id + "' of '" + source_id + "' is being made in '" + region.text + "'";
@@ -122,11 +125,14 @@ class ManagedReplica final : public ManagedDatabase {
         continue;
       }
       primaries += instance->replica_of.empty() ? 1 : 0;
-      const bool good = instance->status == "available";
+      const bool good = instance->status == kAvailable;
       lines.push_back({good ? "ok" : "fault",
                        "'" + id + "' in '" + region.text + "' is '" + instance->status + "', version " + instance->engine_version + ", " +
                            (instance->replica_of.empty() ? "a primary" : "a replica of '" + instance->replica_of + "'"),
                        good ? "" : "a replica that is not available cannot be promoted"});
+      if (!instance->kms_key.empty() && !settings_.kms_keys.contains(region))
+        lines.push_back({"fault", "'" + id + "' is encrypted, and 'aws.database.kms_keys' names no key of '" + region.text + "'",
+                         "a rejoin could make no replica there: name a key of that region"});
       if (instance->replica_of.empty() && instance->backup_days == 0)
         lines.push_back({"fault", "'" + id + "' keeps no automated backups", "without them it can have no replica in another region"});
     }
@@ -137,6 +143,26 @@ class ManagedReplica final : public ManagedDatabase {
   }
 
  private:
+  /// What a replica in `region` is made with.
+  [[nodiscard]] rds::ReadReplica ShapeOf(const RegionName& region, const rds::DbInstance& source) const {
+    const auto of = [&region](const std::map<RegionName, std::string>& map) {
+      const auto found = map.find(region);
+      return found == map.end() ? std::string() : found->second;
+    };
+    rds::ReadReplica replica;
+    replica.source_arn = source.arn;
+    replica.instance_class = source.instance_class;
+    replica.multi_az = source.multi_az;
+    if (!source.kms_key.empty()) replica.kms_key = of(settings_.kms_keys);  // RDS refuses one where the source has none
+    replica.subnet_group = of(settings_.subnet_groups);
+    replica.parameter_group = of(settings_.parameter_groups);
+    std::string word;
+    for (const char c : of(settings_.security_groups) + ",") {
+      if (c != ',' && c != ' ') word += c;
+      if (c == ',' && !word.empty()) replica.security_groups.push_back(std::exchange(word, {}));
+    }
+    return replica;
+  }
   [[nodiscard]] std::string IdOf(const RegionName& region) const {
     const auto found = settings_.members.find(region);
     return found == settings_.members.end() ? std::string() : found->second;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "adapters/aws/cloudwatch.h"
+#include "model/managed.h"
 
 namespace lifeboat::aws {
 
@@ -32,7 +33,7 @@ Task<Result<ReplicaLag>> RdsReplica::Lag(RegionName region, std::string instance
   metric.name = "ReplicaLag";
   metric.dimensions = {{"DBInstanceIdentifier", instance}};
   std::vector<cloudwatch::Metric> metrics(1, metric);
-  const WallTime now = clock_.Wall();
+  const WallTime now{clock_.Wall().ns + client_.ahead().count()};  // SAFETY: as AuroraGlobal::Lag
   const WallTime from{now.ns - Duration(kLagWindow).count()};
   const WallTime to{now.ns + Duration(kLagPeriod).count()};
   Result<std::vector<std::optional<cloudwatch::Datum>>> data =
@@ -72,7 +73,8 @@ Task<Result<rds::DbInstance>> RdsReplica::AwaitPromoted(RegionName region, std::
   std::string seen;
   while (true) {
     Result<rds::DbInstance> look = co_await rds::DescribeDbInstance(client_, region.text, instance, Left(clock_, began, timeout));
-    if (look.ok() && look->replica_of.empty() && look->status == kAvailable) co_return look;
+    // A promotion ends with a backup, during which it takes writes.
+    if (look.ok() && look->replica_of.empty() && TakesConnections(look->status)) co_return look;
     if (!look && look.error().retry != Retry::kRetry) co_return look.error();
     seen = look.ok() ? "it is '" + look->status + "'" + (look->replica_of.empty() ? "" : " and still a replica")
                      : look.error().message;

@@ -29,7 +29,7 @@ class RdsReplica {
   /// @error kRefused: it cannot be promoted as it is (a backup runs); kRetry: nothing was sent; kUnknownOutcome: look
   Task<Result<bool>> Promote(RegionName region, std::string instance, std::uint64_t backup_days, LossConsent consent,
                              Duration timeout);
-  /// Looks until the instance follows nobody and is available. @error kRetry: not in time, with its state
+  /// Looks until the instance follows nobody and takes connections. @error kRetry: not in time, with its state
   Task<Result<rds::DbInstance>> AwaitPromoted(RegionName region, std::string instance, Duration timeout);
 
   /// A replica of `replica.source_arn` under a name of its own, in `region`: the way back for a region that was lost. An instance

@@ -1,0 +1,96 @@
+// The store is a table in DynamoDB, one over two regions with strong consistency: the loss of a region takes its copy of the table with
+// it, and DynamoDB as a whole may fall silent.
+
+#include <gtest/gtest.h>
+
+#include "lab/store_table.h"
+#include "support/lab_fixture.h"
+
+namespace lifeboat::testing_support {
+namespace {
+
+class DynamoDbStoreLab : public LabFixture {
+ protected:
+  static lab::LabKnobs WithDynamoDb() {
+    lab::LabKnobs knobs = Quick();
+    knobs.lease = 3s;
+    knobs.store = StoreKind::kDynamoDb;
+    return knobs;
+  }
+  /// The words of `check`, whatever it found.
+  std::string Check() const { return Cli({"check"}).out; }
+  std::string PathAt(const std::string& region) const { return TextAt(MemberAt(StatusOf(region), "lease"), "path"); }
+};
+
+TEST_F(DynamoDbStoreLab, ARegionLostWithItsCopyOfTheTableIsReplaced) {
+  // given
+  ASSERT_NO_FATAL_FAILURE(BringUp(WithDynamoDb()));
+  ASSERT_NO_FATAL_FAILURE(StartClients());
+  EXPECT_NE(Check().find("the store's table in 'us-east-1'"), std::string::npos) << Check();
+  const WallTime since = ReadWallClock();
+
+  // when: the primary's region dies at one instant, and DynamoDB answers nobody there any more
+  KillRegion(kEast);
+  ASSERT_EQ(lab::SilentStoreTables(lab()), std::vector<std::string>{kEast});
+  const auto failover = lab::AwaitFailover(lab(), since, 30s, [](const std::string&) { return true; });
+
+  // then: the lease in the other region's copy of the table decides
+  ASSERT_TRUE(failover) << failover.error().Text();
+  EXPECT_EQ(failover->target.text, kWest);
+  ASSERT_NO_FATAL_FAILURE(AwaitRowsOn(kWest));
+  EXPECT_NE(Check().find("the store's table in 'us-east-1' does not answer"), std::string::npos) << Check();
+
+  // when: it is back, then all is whole again, and no incarnation has begun
+  StartRegion(kEast);
+  EXPECT_TRUE(lab::SilentStoreTables(lab()).empty());
+  Rejoin(kEast);
+  EXPECT_EQ(NumberAt(MemberAt(StatusOf(kWest), "lease"), "incarnation"), 1U);
+  ASSERT_NO_FATAL_FAILURE(Conclude());
+}
+
+TEST_F(DynamoDbStoreLab, SilentAltogetherMovesNothingSinceThePromisesCarryTheLease) {
+  // given
+  ASSERT_NO_FATAL_FAILURE(BringUp(WithDynamoDb()));
+  ASSERT_NO_FATAL_FAILURE(StartClients());
+  const int postmaster = PidOf(kEast, "postmaster");
+  const WallTime since = ReadWallClock();
+
+  // when: DynamoDB keeps silence in both regions, for longer than a lease
+  for (const char* region : {kEast, kWest}) Freeze(region, "dynamodb");
+
+  // then: the primary says what carries it now, and is not fenced
+  ASSERT_TRUE(Eventually([&] { return PathAt(kEast) == "promises"; })) << StatusOf(kEast).dump();
+  EXPECT_FALSE(Eventually([&] { return !TakesWrites(kEast); }, 4s)) << "a healthy primary was fenced";
+  EXPECT_EQ(PidOf(kEast, "postmaster"), postmaster);
+
+  // when: it answers again
+  Thaw();
+
+  // then: both carry it, under the same epoch and incarnation, and nothing has moved
+  ASSERT_TRUE(Eventually([&] { return PathAt(kEast) == "store and promises"; })) << StatusOf(kEast).dump();
+  EXPECT_EQ(EpochSeenBy(kEast), 1U);
+  EXPECT_EQ(NumberAt(MemberAt(StatusOf(kEast), "lease"), "incarnation"), 1U);
+  ASSERT_NO_FATAL_FAILURE(Conclude());
+  EXPECT_FALSE(NewestExecution(PlanKind::kFailover, since, kWest));
+}
+
+TEST_F(DynamoDbStoreLab, OneRegionSilentMovesNothing) {
+  // given
+  ASSERT_NO_FATAL_FAILURE(BringUp(WithDynamoDb()));
+  ASSERT_NO_FATAL_FAILURE(StartClients());
+  const WallTime since = ReadWallClock();
+
+  // when: the region that is asked first keeps silence
+  Freeze(kEast, "dynamodb");
+
+  // then: the lease is renewed through the other one
+  EXPECT_FALSE(Eventually([&] { return !TakesWrites(kEast); }, 4s)) << "fenced for the want of one region";
+  EXPECT_TRUE(Eventually([&] { return PathAt(kEast) == "store and promises"; })) << StatusOf(kEast).dump();
+  Thaw();
+  ASSERT_NO_FATAL_FAILURE(Conclude());
+  EXPECT_EQ(EpochSeenBy(kEast), 1U);
+  EXPECT_FALSE(NewestExecution(PlanKind::kFailover, since, kWest));
+}
+
+}  // namespace
+}  // namespace lifeboat::testing_support
