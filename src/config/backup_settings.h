@@ -18,6 +18,7 @@ enum class BackupKind {
   kBaseBackup,  ///< what pg_basebackup wrote: folders or tar files
   kWal,         ///< a folder of WAL
   kDump,        ///< what pg_dump wrote
+  kRds,         ///< snapshots of an RDS instance or of an Aurora cluster
 };
 
 /// A question to the restored database, with the answer that a good backup gives.
@@ -60,15 +61,28 @@ struct BackupReplica {
   Duration lag{0};   ///< how long an object may be on its way
 };
 
+/// Where snapshots of RDS must lie, and into what they are restored to be looked at. "": as RDS chooses.
+struct BackupRds {
+  std::vector<std::string> regions;  ///< AWS regions, in each of which a usable snapshot must lie; never empty with kind kRds
+  std::string restore_region;        ///< "": the last of `regions`
+  std::string instance_class;        ///< of the temporary instance
+  std::string subnet_group;
+  std::string parameter_group;       ///< for a cluster: of the cluster
+  std::vector<std::string> security_groups;
+  std::string user;                  ///< of the database; "": the source's master user
+  Duration patience{0};              ///< until RDS must say that it is available
+};
+
 /// One place where backups lie.
 struct BackupSourceSettings {
   std::string name;
   RegionName region;  ///< whose agent looks
   BackupKind kind = BackupKind::kAuto;
-  std::string path;  ///< absolute, or "s3://bucket/prefix"
+  std::string path;  ///< absolute, "s3://bucket/prefix", or "rds:name" of an instance or cluster
   std::string wal;   ///< archive folder beside base backups, written likewise; may be empty
   BackupStore store;      ///< of what begins with s3://
   BackupReplica replica;
+  BackupRds rds;          ///< of what begins with rds:
   bool locked = false;    ///< its buckets must keep versions and have Object Lock
   std::string stanza;            ///< pgBackRest; "": the only one
   std::string cipher_pass_file;  ///< pgBackRest, 0600; "": not encrypted

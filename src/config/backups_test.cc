@@ -219,7 +219,7 @@ TEST(Backups, WhatIsSaidOfS3MustFitIt) {
   for (const char* path : {"s3://", "s3://ab", "s3://Orders/x", "s3://orders_x/y", "s3://orders//x", "s3:orders/x", "gs://orders/x",
                            "orders/x"}) {
     EXPECT_THAT(StoreErrorOf("s3://orders-backups/pgbackrest", path),
-                HasSubstr("'path' of backup source 'nightly' must be an absolute path or a folder in S3"))
+                HasSubstr("'path' of backup source 'nightly' must be an absolute path, a folder in S3 or a name in RDS"))
         << path;
   }
   EXPECT_EQ(StoreErrorOf("s3://orders-backups/pgbackrest", "s3://orders.backups-2"), "loaded") << "a whole bucket";
@@ -250,6 +250,55 @@ TEST(Backups, ValuesHoldTheirBounds) {
   EXPECT_THAT(ErrorOf("kind: pgbackrest", "kind: wal"),
               HasSubstr("'stanza' of backup source 'nightly' is a key of 'kind: pgbackrest'"));
   EXPECT_THAT(ErrorOf("select 1", " ; "), HasSubstr("'sql' of check 'newest' of backup source 'nightly' is empty"));
+}
+
+constexpr const char* kOfRds = R"(backups:
+  - name: snapshots
+    region: us-east-1
+    path: rds:orders
+    rds: {regions: [eu-west-1, eu-central-1], subnet_group: verify, security_groups: [sg-1, sg-2], user: reader, patience: 3h}
+    schedule: {every: 6h, restore_every: 1d, restore_level: 6, deadline: 5h}
+    objectives: {backup_age: 26h, verified_age: 3d, rto: 1h, rpo: 1d}
+)";
+
+std::string RdsErrorOf(const std::string& piece, const std::string& replacement) {
+  std::string text = kOfRds;
+  const auto at = text.find(piece);
+  EXPECT_NE(at, std::string::npos) << "not in the good text: " << piece;
+  const auto settings = Parse(text.replace(at, piece.size(), replacement));
+  return settings.ok() ? "loaded" : settings.error().Text();
+}
+
+TEST(Backups, SnapshotsOfRdsAreASourceLikeEveryOther) {
+  const auto settings = Parse(kOfRds);
+  ASSERT_TRUE(settings.ok()) << settings.error().Text();
+  const BackupSourceSettings* s = settings->FindBackups("snapshots");
+  ASSERT_NE(s, nullptr);
+  EXPECT_EQ(s->kind, BackupKind::kRds);
+  EXPECT_EQ(s->path, "rds:orders");
+  EXPECT_EQ(s->rds.regions, (std::vector<std::string>{"eu-west-1", "eu-central-1"}));
+  EXPECT_EQ(s->rds.subnet_group, "verify");
+  EXPECT_EQ(s->rds.security_groups, (std::vector<std::string>{"sg-1", "sg-2"}));
+  EXPECT_EQ(s->rds.user, "reader");
+  EXPECT_EQ(s->rds.patience, Duration(3h));
+  EXPECT_EQ(s->schedule.level, 1) << "RDS shows no bytes";
+  EXPECT_EQ(s->schedule.restore_level, 6);
+  EXPECT_EQ(s->objectives.verified_age, Duration(72h));
+}
+
+TEST(Backups, WhatSnapshotsOfRdsCannotGiveIsNotPromised) {
+  EXPECT_THAT(RdsErrorOf("    rds: {regions: [eu-west-1, eu-central-1], subnet_group: verify, security_groups: [sg-1, sg-2], user: reader, patience: 3h}\n", ""),
+              HasSubstr("in which AWS regions"));
+  EXPECT_THAT(RdsErrorOf("eu-central-1]", "eu-west-1]"), HasSubstr("twice"));
+  EXPECT_THAT(RdsErrorOf("every: 6h,", "every: 6h, level: 3,"), HasSubstr("neither bytes nor pages"));
+  EXPECT_THAT(RdsErrorOf("restore_level: 6", "restore_level: 5"), HasSubstr("amcheck"));
+  EXPECT_THAT(RdsErrorOf("restore_every: 1d, ", ""), HasSubstr("nothing restores"));
+  EXPECT_THAT(RdsErrorOf("verified_age: 3d", "verified_age: 12h"), HasSubstr("shorter than 'schedule.restore_every'"));
+  EXPECT_THAT(RdsErrorOf("restore_level: 6", "restore_level: 4"), HasSubstr("no query"));
+  EXPECT_THAT(RdsErrorOf("    path: rds:orders\n", "    path: rds:orders\n    kind: wal\n"), HasSubstr("something else"));
+  EXPECT_THAT(RdsErrorOf("    path: rds:orders\n", "    path: /srv/repo\n"), HasSubstr("no name in RDS"));
+  EXPECT_THAT(RdsErrorOf("    path: rds:orders\n", "    path: rds:or/ders\n"), HasSubstr("path"));
+  EXPECT_THAT(RdsErrorOf("    path: rds:orders\n", "    path: rds:orders\n    threads: 3\n"), HasSubstr("no files"));
 }
 
 }  // namespace

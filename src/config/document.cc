@@ -92,6 +92,7 @@ bool HasType(const Key& key, const std::string& text) {
     case KeyType::kPath: return IsPath(text);
     case KeyType::kFolder: return IsPath(text) || IsS3Folder(text);
     case KeyType::kS3: return IsS3Folder(text);
+    case KeyType::kBackups: return IsPath(text) || IsS3Folder(text) || IsRdsName(text);
     case KeyType::kUrl: return IsHostUrl(text);
     case KeyType::kDnsName: return IsDnsName(text);
     case KeyType::kNumber: return ParseNumber(text).has_value();

@@ -26,6 +26,7 @@ enum class KeyType {
   kPath,
   kFolder,  ///< an absolute path, or "s3://BUCKET/PREFIX"
   kS3,      ///< "s3://BUCKET/PREFIX" alone
+  kBackups, ///< an absolute path, "s3://BUCKET/PREFIX", or "rds:NAME"
   kUrl,     ///< "https://host[:port]"
   kUrlList,
   kLabelList,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "config/text.h"
 
@@ -18,6 +19,7 @@ BackupKind KindOf(const std::string& word) {
   if (word == "pgbackrest") return BackupKind::kPgBackRest;
   if (word == "base-backup") return BackupKind::kBaseBackup;
   if (word == "wal") return BackupKind::kWal;
+  if (word == "rds") return BackupKind::kRds;
   return word == "dump" ? BackupKind::kDump : BackupKind::kAuto;
 }
 
@@ -32,11 +34,13 @@ class SourceBuilder {
     s.region = RegionName(Text("region"));
     s.kind = KindOf(Text("kind"));
     s.path = Text("path");
+    if (s.kind == BackupKind::kAuto && IsRdsName(s.path)) s.kind = BackupKind::kRds;
     s.wal = Text("wal");
     s.store = {Text("s3_region"), Text("s3_endpoint"), Text("s3_ca_file"), Text("s3_profile")};
     s.replica.path = Text("replica.path");
     s.replica.store = {Text("replica.s3_region"), Text("replica.s3_endpoint"), s.store.ca_file, s.store.profile};
     s.replica.lag = Time("replica.lag");
+    s.rds = Rds();
     s.locked = Text("locked") == "true";
     s.stanza = Text("stanza");
     s.cipher_pass_file = Text("cipher_pass_file");
@@ -46,7 +50,8 @@ class SourceBuilder {
     s.rolling_part = share.part;
     s.rolling_of = share.whole;
     s.gate = Text("gate") == "true";
-    s.schedule = {Time("schedule.every"), Level("schedule.level", 3), Time("schedule.restore_every"),
+    const bool of_rds = s.kind == BackupKind::kRds;  // which shows no bytes
+    s.schedule = {Time("schedule.every"), of_rds && !Given("schedule.level") ? 1 : Level("schedule.level", 3), Time("schedule.restore_every"),
                   Level("schedule.restore_level", 6), Time("schedule.deadline")};
     s.scratch_folder = Text("scratch.folder");
     s.scratch_limit = Size("scratch.limit");
@@ -65,6 +70,17 @@ class SourceBuilder {
   }
 
  private:
+  [[nodiscard]] BackupRds Rds() const {
+    return {List("rds.regions"),        Text("rds.restore_region"),   Text("rds.instance_class"), Text("rds.subnet_group"),
+            Text("rds.parameter_group"), List("rds.security_groups"), Text("rds.user"),           Time("rds.patience")};
+  }
+  [[nodiscard]] bool Given(const std::string& key) const { return document_.Given(at_ + "." + key); }
+  [[nodiscard]] std::vector<std::string> List(const std::string& key) const {
+    std::vector<std::string> items;
+    std::istringstream lines(Text(key));
+    for (std::string line; std::getline(lines, line);) items.push_back(line);
+    return items;
+  }
   [[nodiscard]] std::string Text(const std::string& key) const { return document_.Valid(at_ + "." + key).value_or(""); }
   [[nodiscard]] Duration Time(const std::string& key) const { return ParseDuration(Text(key)).value_or(Duration{0}); }
   [[nodiscard]] ByteCount Size(const std::string& key) const { return ParseByteCount(Text(key)).value_or(ByteCount{}); }
@@ -85,6 +101,7 @@ class SourceRules {
   void Check() {
     Region();
     Kind();
+    Rds();
     Store();
     Numbers();
     Schedule();
@@ -131,6 +148,43 @@ class SourceRules {
     }
   }
 
+  /// Snapshots of RDS have no files: what reads files says nothing of them.
+  void Rds() {
+    const bool of_rds = IsRdsName(s_.path);
+    if (Good("path") && Good("kind") && of_rds != (s_.kind == BackupKind::kRds)) {
+      Complain("path", of_rds ? "names snapshots of RDS, and 'kind' something else" : "is no name in RDS, and 'kind' is 'rds'",
+               of_rds ? "remove 'kind', or write 'kind: rds'" : "write 'path: rds:NAME'");
+      return;
+    }
+    if (!of_rds) {
+      if (Good("path") && Given("rds")) Complain("rds", "is given, and 'path' is no name in RDS", "write 'path: rds:NAME', or remove it");
+      return;
+    }
+    if (!Given("rds")) Complain("rds", "is missing: in which AWS regions must a snapshot lie?", "write 'rds: {regions: [eu-west-1, eu-central-1]}'");
+    for (const char* key : {"threads", "read_rate", "rolling_share", "scratch"}) {
+      if (Given(key)) Complain(key, "is given, and RDS shows no files of its snapshots", "remove it");
+    }
+    if (Given("schedule.level") && s_.schedule.level > 1) Complain("schedule.level", "is above 1, and RDS shows neither bytes nor pages", "write 1");
+    if (Given("schedule.restore_level") && s_.schedule.restore_level == 5) {
+      Complain("schedule.restore_level", "is 5, and amcheck is not run on a restored instance of RDS", "write 4 or 6");
+    }
+    // SAFETY: only a restore shows that a snapshot is worth something: without one the promise would never be kept.
+    if (s_.objectives.verified_age > Duration{0} && s_.schedule.restore_every == Duration{0}) {
+      Complain("objectives.verified_age", "is given, and nothing restores a snapshot of RDS by itself", "write 'schedule: {restore_every: 7d}'");
+    }
+    if (s_.objectives.rto > Duration{0} && s_.schedule.restore_level < 6) {
+      Complain("objectives.rto", "is given, and no query is answered below level 6", "write 'schedule: {restore_level: 6}', or remove it");
+    }
+    const Duration patience = s_.rds.patience;
+    if (Given("rds.patience") && Good("rds.patience") && (patience < 1min || patience > 24h)) {
+      Complain("rds.patience", "must lie between 1min and 1d", "RDS restores within minutes, large ones within an hour or two");
+    }
+    std::set<std::string> seen;
+    for (const std::string& region : s_.rds.regions) {
+      if (!seen.insert(region).second) Complain("rds.regions", "names '" + region + "' twice", "name each region once");
+    }
+  }
+
   void Store() {
     const bool in_s3 = IsS3Folder(s_.path);
     if (Good("path") && !in_s3 && !IsS3Folder(s_.wal)) {
@@ -167,7 +221,7 @@ class SourceRules {
       const Duration value = ParseDuration(document_.Valid(at_ + "." + key).value_or("")).value_or(1min);
       if (Given(key) && Good(key) && value < 1min) Complain(key, "must be at least 1min", "a run that looks at much takes longer");
     }
-    if (Given("schedule.restore_every") && !Given("scratch")) {
+    if (Given("schedule.restore_every") && !Given("scratch") && s_.kind != BackupKind::kRds) {
       Complain("schedule.restore_every", "is given, and a restore needs a place", "write 'scratch: {folder: /…}'");
     }
   }
@@ -195,8 +249,9 @@ class SourceRules {
       if (Given(key) && value <= Duration{0}) Complain(key, "must be more than 0s", "without the key nothing is promised");
     }
     const Duration verified = s_.objectives.verified_age;
-    if (verified > Duration{0} && verified < s_.schedule.every) {
-      Complain("objectives.verified_age", "is shorter than 'schedule.every'",
+    const bool by_restores = s_.kind == BackupKind::kRds;
+    if (verified > Duration{0} && verified < (by_restores ? s_.schedule.restore_every : s_.schedule.every)) {
+      Complain("objectives.verified_age", by_restores ? "is shorter than 'schedule.restore_every'" : "is shorter than 'schedule.every'",
                "it would be missed between any two runs: raise it, or look more often");
     }
     // SAFETY: a gate without a measure would always be open.

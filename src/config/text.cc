@@ -153,6 +153,15 @@ bool IsS3Folder(std::string_view text) {
   return text.size() == bucket.size() || (text.find("//") == std::string_view::npos && !text.ends_with('/'));
 }
 
+bool IsRdsName(std::string_view text) {
+  constexpr std::string_view kScheme = "rds:";
+  if (!text.starts_with(kScheme)) return false;
+  text.remove_prefix(kScheme.size());
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  return !text.empty() && text.size() <= 63 && letter(text.front()) && !text.ends_with('-') && text.find("--") == std::string_view::npos &&
+         std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || IsDigit(c) || c == '-'; });
+}
+
 bool IsHostUrl(std::string_view text) {
   const bool tls = text.starts_with("https://");
   if (!tls && !text.starts_with("http://")) return false;

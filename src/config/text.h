@@ -41,6 +41,8 @@ struct Share {
 /// "s3://bucket/folder/folder": the bucket of 3 to 63 lower-case letters, digits, dots and hyphens; no folder without a name.
 /// @source S3 user guide, "General purpose bucket naming rules"
 [[nodiscard]] bool IsS3Folder(std::string_view text);
+/// "rds:NAME": an RDS instance or an Aurora cluster by its identifier.
+[[nodiscard]] bool IsRdsName(std::string_view text);
 
 /// "https://" or "http://", a DNS name or an address, and perhaps a port; nothing after it.
 [[nodiscard]] bool IsHostUrl(std::string_view text);
