@@ -11,25 +11,35 @@
 
 #include "adapters/system/command.h"
 #include "adapters/system/files.h"
+#include "adapters/system/processes.h"
 
 namespace lifeboat::lab {
 
 namespace {
 
-Result<std::uint16_t> FreePort() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+/// 0: that port is taken.
+std::uint16_t Bind(int type, std::uint16_t port) {
+  const int socket = ::socket(AF_INET, type | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
+  address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
   const bool bound = socket >= 0 && ::bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
                      ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0;
   if (socket >= 0) (void)::close(socket);
-  if (!bound) return Fail("there is no free port on 127.0.0.1");
-  return ntohs(address.sin_port);
+  return bound ? ntohs(address.sin_port) : 0;
 }
 
 }  // namespace
+
+Result<std::uint16_t> FreePort() {
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    const std::uint16_t port = Bind(SOCK_STREAM, 0);
+    if (port != 0 && Bind(SOCK_DGRAM, port) == port) return port;
+  }
+  return Fail("there is no free port on 127.0.0.1");
+}
 
 Result<std::unique_ptr<OwnProcess>> OwnProcess::Begin(std::vector<std::string> argv, std::map<std::string, std::string> environment,
                                                       const std::filesystem::path& log) {
@@ -40,7 +50,16 @@ Result<std::unique_ptr<OwnProcess>> OwnProcess::Begin(std::vector<std::string> a
 
 void OwnProcess::End() {
   if (pid_ > 0) (void)::kill(pid_, SIGKILL);
+  const Instant deadline = ReadClocks() + 5s;  // until it can write nothing any more
+  while (pid_ > 0 && IsAlive(pid_) && !HasPassed(deadline, ReadClocks())) std::this_thread::sleep_for(1ms);
   pid_ = -1;
+}
+
+void OwnProcess::EndKindly(Duration patience) {
+  if (pid_ > 0) (void)::kill(pid_, SIGTERM);
+  const Instant deadline = ReadClocks() + patience;
+  while (pid_ > 0 && IsAlive(pid_) && !HasPassed(deadline, ReadClocks())) std::this_thread::sleep_for(10ms);
+  End();
 }
 
 Result<std::vector<std::uint16_t>> OwnProcess::Ports(const Patience& patience) const {
@@ -63,8 +82,9 @@ Result<std::vector<std::uint16_t>> OwnProcess::Ports(const Patience& patience) c
 
 std::string AwsAgents::ConfigText() const {
   std::ostringstream out;
-  out << "service: orders\nobjectives: {rto: 5min, rpo: 3min}\n"
-      << "policy:\n  automation: act\n  failover_after: " << Millis(options_.failover_after) << "ms\n  loss_limit: {time: 3min}\n"
+  out << "service: orders\nobjectives: {rto: " << Millis(options_.objectives.rto) << "ms, rpo: " << Millis(options_.objectives.rpo) << "ms}\n"
+      << "policy:\n  automation: act\n  failover_after: " << Millis(options_.failover_after)
+      << "ms\n  loss_limit: {time: " << Millis(options_.objectives.rpo) << "ms}\n"
       << "store: {kind: embedded, host: " << options_.witness << "}\nregions:\n";
   for (const LabRegion& region : lab_.regions) {
     out << "  - name: " << region.name.text << "\n    kind: " << ToString(region.kind) << "\n    agent: " << region.address << ":" << region.agent_port
@@ -72,7 +92,7 @@ std::string AwsAgents::ConfigText() const {
   }
   out << "aws:\n  database:\n    kind: aurora-global\n    global_cluster: " << options_.global_cluster << "\n    members:\n";
   for (const auto& [region, arn] : options_.members) out << "      " << region << ": \"" << arn << "\"\n";
-  out << "token_file: " << lab_.TokenFile().string() << "\n";
+  out << options_.more << "token_file: " << lab_.TokenFile().string() << "\n";
   return out.str();
 }
 
@@ -108,6 +128,12 @@ Result<Unit> AwsAgents::Start(const std::string& region) {
   if (!agent) return agent.error();
   agents_[region] = *std::move(agent);
   return Done();
+}
+
+std::vector<pid_t> AwsAgents::Leave() {
+  std::vector<pid_t> pids;
+  for (auto& [region, agent] : agents_) pids.push_back(agent->Leave());
+  return pids;
 }
 
 Result<Json> AwsAgents::AwaitHealthy(const std::string& writer, Duration timeout, const Patience& patience) const {

@@ -8,13 +8,18 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "lab/agents.h"
 #include "lab/layout.h"
+#include "model/policy.h"
 
 namespace lifeboat::lab {
+
+/// A port of 127.0.0.1 that is free for TCP and UDP at this moment. @error kFail: there is none
+[[nodiscard]] Result<std::uint16_t> FreePort();
 
 /// A process that is ended with this object, by its pid. Its output goes to a file.
 class OwnProcess {
@@ -26,6 +31,10 @@ class OwnProcess {
   OwnProcess(const OwnProcess&) = delete;
   OwnProcess& operator=(const OwnProcess&) = delete;
   void End();
+  /// SIGTERM, so that it can end what it has started and remove its own; SIGKILL after `patience`. Blocks.
+  void EndKindly(Duration patience);
+  /// Leaves it running. @return its pid
+  [[nodiscard]] pid_t Leave() { return std::exchange(pid_, -1); }
   /// The numbers of its first line, once it has said them: the ports of a server of tests/aws.
   /// @error kRetry: not within a minute; kFail: the line holds none, or patience ended
   [[nodiscard]] Result<std::vector<std::uint16_t>> Ports(const Patience& patience) const;
@@ -46,6 +55,8 @@ struct AwsAgentsOptions {
   std::map<std::string, std::string> members;  ///< region → ARN of its cluster
   std::string witness;
   Duration failover_after = std::chrono::seconds(10);
+  Objectives objectives{std::chrono::minutes(5), std::chrono::minutes(3)};
+  std::string more;  ///< further lines of the section 'aws', indented by two
 };
 
 class AwsAgents {
@@ -55,6 +66,8 @@ class AwsAgents {
   [[nodiscard]] Result<Unit> Prepare();
   [[nodiscard]] Result<Unit> Start(const std::string& region);
   void Stop(const std::string& region) { agents_.erase(region); }
+  /// Leaves them running. @return their pids
+  [[nodiscard]] std::vector<pid_t> Leave();
   /// For AskAgent, AskAny and what is built on them.
   [[nodiscard]] const LabInfo& lab() const { return lab_; }
   /// Waits until the service is healthy with its writer in `writer` ("": anywhere). @error kRetry: not within `timeout`, and what it is

@@ -188,16 +188,18 @@ Connection Client::ConnectByName(const std::stop_token& stop) {
   if (!address) return nullptr;
   const std::string port = std::to_string(options_.port);
   const char* keys[] = {"hostaddr",         "port", "user", "dbname", "passfile", "sslmode", "gssencmode", "application_name",
-                        "tcp_user_timeout", nullptr};
+                        "tcp_user_timeout", "host", "sslrootcert", nullptr};
   const char* values[] = {address->c_str(),
                           port.c_str(),
                           options_.user.c_str(),
                           options_.database.c_str(),
                           options_.password_file.c_str(),
-                          "disable",
+                          options_.tls_root.empty() ? "disable" : "verify-full",
                           "disable",
                           options_.name.c_str(),
                           "500",
+                          address->c_str(),
+                          options_.tls_root.c_str(),
                           nullptr};
   Connection connection(PQconnectStartParams(keys, values, 0));
   const std::int64_t deadline_ns = MonotonicNs() + kConnectTimeout.count();

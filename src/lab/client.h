@@ -87,6 +87,7 @@ struct ClientOptions {
   std::string user;
   std::string database;
   std::string password_file;  ///< libpq passfile
+  std::string tls_root;       ///< fresh, ttl: file of the CA whose servers are made out to their addresses; empty: no TLS
   Duration interval = 5ms;
   std::optional<std::filesystem::path> record_file;  ///< the record is appended to it, one line a row
 };

@@ -23,6 +23,7 @@ ClientOptions ClientOf(const LabInfo& lab, int number, ClientMode mode) {
 
 Result<Unit> ClientGroup::Add(ClientMode mode, int number, bool keep_record_file) {
   ClientOptions options = ClientOf(lab_, number, mode);
+  options.tls_root = tls_root_;
   if (keep_record_file) options.record_file = lab_.folder / "clients" / (options.name + ".tsv");
   clients_.push_back(std::make_unique<Client>(std::move(options)));
   return clients_.back()->Start();
@@ -88,6 +89,33 @@ std::uint64_t ClientGroup::Acknowledged() const {
   std::uint64_t sum = 0;
   for (const auto& client : clients_) sum += client->Acknowledged();
   return sum;
+}
+
+Result<Arrival> AwaitArrival(const ClientGroup& clients, const std::string& conninfo, const std::string& region, Duration timeout,
+                             const Patience& patience) {
+  const std::int64_t since_ns = MonotonicNs();
+  const Instant deadline = ReadClocks() + timeout;
+  std::string row;
+  std::vector<std::string> key;
+  while (true) {
+    if (key.empty()) {
+      // The newest row at this call was sent before it; the first that was sent afterwards is looked for.
+      if (auto more = clients.AwaitMore(1, TimeLeft(deadline, ReadClocks()), patience); !more) return more.error();
+      const ClientRecord record = clients.Records().front();
+      for (const ClientRow& written : record.rows) {
+        if (!key.empty() || written.fate != RowFate::kAcknowledged || written.sent_ns < since_ns) continue;
+        key = {std::to_string(record.client), std::to_string(written.n)};
+        row = "row " + key[1] + " of client " + record.name;
+      }
+      continue;
+    }
+    const auto standby = ConnectTo(conninfo);
+    const auto found = standby ? Query(*standby, "SELECT 1 FROM ledger_rows WHERE client = $1 AND n = $2", key) : Result<Rows>(standby.error());
+    if (found && !found->empty()) return Arrival{row, ReadWallClock().ns};
+    if (!patience("the row has not arrived in '" + region + "'" + (found ? "" : ": " + found.error().message))) return Fail("interrupted");
+    if (HasPassed(deadline, ReadClocks())) return RetryLater("a row written after the rejoin has not arrived in '" + region + "'");
+    std::this_thread::sleep_for(20ms);
+  }
 }
 
 std::optional<ClientOutage> ServiceOutage(const std::vector<ClientRecord>& records, ClientMode mode, const std::string& address,

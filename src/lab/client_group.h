@@ -21,7 +21,8 @@ namespace lifeboat::lab {
 
 class ClientGroup {
  public:
-  explicit ClientGroup(const LabInfo& lab) : lab_(lab) {}
+  /// @param tls_root  as ClientOptions::tls_root
+  explicit ClientGroup(const LabInfo& lab, std::string tls_root = {}) : lab_(lab), tls_root_(std::move(tls_root)) {}
 
   [[nodiscard]] Result<Unit> Add(ClientMode mode, int number, bool keep_record_file);
   void Stop();
@@ -41,8 +42,20 @@ class ClientGroup {
                                        const Patience& patience) const;
 
   const LabInfo& lab_;
+  const std::string tls_root_;
   std::vector<std::unique_ptr<Client>> clients_;
 };
+
+/// A row that has arrived on a standby.
+struct Arrival {
+  std::string row;         ///< which: "row 4711 of client fresh-1"
+  std::int64_t at_ns = 0;  ///< wall time at which it was seen there
+};
+
+/// Waits until a row that was written after this call is seen by the server behind `conninfo`, in `region`: "streaming, lag 0" is no
+/// proof. Blocks. @error kRetry: it has not arrived within `timeout`; kFail: patience ended
+[[nodiscard]] Result<Arrival> AwaitArrival(const ClientGroup& clients, const std::string& conninfo, const std::string& region, Duration timeout,
+                                           const Patience& patience);
 
 /// The service's outage by the records of clients of `mode`: from the last acknowledgement of any of them by another
 /// server to the first by `address`, after `since_ns` (CLOCK_MONOTONIC). Nothing: nobody has moved there.

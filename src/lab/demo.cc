@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <sstream>
-#include <thread>
 
 #include "lab/demo_report.h"
 #include "lab/interrupt.h"
@@ -198,38 +197,15 @@ class Demo {
                         : FormatBytes(divergence->saved) + " of its WAL with " + std::to_string(divergence->commits) +
                               " commits after the fork were saved to " + divergence->saved_in);
     }
-    return AwaitArrival();
+    return AwaitReturn();
   }
 
-  // "Streaming, lag 0" is no proof: a row that was written after the rejoin has to be there.
-  Result<Unit> AwaitArrival() {
-    const std::int64_t since_ns = MonotonicNs();
-    if (auto more = clients_->AwaitMore(1, kMoveTimeout, narrator_.Waiting()); !more) return more;
-    const ClientRecord record = clients_->Records().front();
-    const ClientRow* written = nullptr;
-    for (const ClientRow& row : record.rows) {
-      if (written == nullptr && row.fate == RowFate::kAcknowledged && row.sent_ns >= since_ns) written = &row;
-    }
-    if (written == nullptr) {
-      if (Interrupt::Came()) return Fail("interrupted");
-      return AwaitArrival();  // its newest row was sent just before; the next one was not
-    }
-    const Instant deadline = ReadClocks() + kMoveTimeout;
-    const Patience patience = narrator_.Waiting();
-    for (;;) {
-      const auto standby = ConnectTo(story_.lab.Conninfo(story_.first, kClientUser));
-      const auto found = standby ? Query(*standby, "SELECT 1 FROM ledger_rows WHERE client = $1 AND n = $2",
-                                         {std::to_string(record.client), std::to_string(written->n)})
-                                 : Result<Rows>(standby.error());
-      if (found && !found->empty()) break;
-      if (!patience("the row has not arrived in '" + story_.first + "'" + (found ? "" : ": " + found.error().message)))
-        return Fail("interrupted");
-      if (HasPassed(deadline, ReadClocks()))
-        return RetryLater("a row written after the rejoin has not arrived in '" + story_.first + "'");
-      std::this_thread::sleep_for(20ms);
-    }
-    story_.arrived_ns = ReadWallClock().ns;
-    story_.arrived_row = "row " + std::to_string(written->n) + " of client " + record.name;
+  Result<Unit> AwaitReturn() {
+    const auto arrived =
+        AwaitArrival(*clients_, story_.lab.Conninfo(story_.first, kClientUser), story_.first, kMoveTimeout, narrator_.Waiting());
+    if (!arrived) return arrived.error();
+    story_.arrived_ns = arrived->at_ns;
+    story_.arrived_row = arrived->row;
     narrator_.Say(story_.arrived_row + ", written after the rejoin, has arrived on it");
     return Done();
   }

@@ -11,6 +11,15 @@ namespace lifeboat::lab {
 
 namespace {
 
+const char* NameOf(StoreKind store) {
+  switch (store) {
+    case StoreKind::kEmbedded: return "embedded";
+    case StoreKind::kEtcd: return "etcd";
+    case StoreKind::kDynamoDb: return "dynamodb";
+  }
+  return "embedded";
+}
+
 constexpr Duration kOutageFrom = 100ms;  // gaps between acknowledgements that a person would call an outage
 constexpr std::int64_t kRateStep = 250'000'000;
 
@@ -26,6 +35,8 @@ Json DivergedBytes(const std::optional<Divergence>& divergence) {
   return divergence->Diverged() ? divergence->end.bytes - divergence->fork.bytes : 0;
 }
 
+}  // namespace
+
 Json SwitchoverRun(const Story& story, const LossAccount& loss) {
   Execution execution = story.switchover;
   if (const auto outage = SwitchoverOutage(story)) {
@@ -36,6 +47,8 @@ Json SwitchoverRun(const Story& story, const LossAccount& loss) {
       {"state", "counted"}, {"rows", loss.other_rows}, {"seconds", loss.other_rows == 0 ? Json(0) : Json()}, {"bytes", nullptr}};
   return ReportRun(execution, ObjectivesOf(story), measured);
 }
+
+namespace {
 
 Json RateOf(const ClientRecord& record, std::int64_t from_ns, std::int64_t to_ns) {
   Json rate = Json::array();
@@ -52,6 +65,8 @@ Json RateOf(const ClientRecord& record, std::int64_t from_ns, std::int64_t to_ns
   }
   return rate;
 }
+
+}  // namespace
 
 Json ClientsJson(const Story& story, const LossAccount& loss) {
   Json clients = Json::array();
@@ -75,6 +90,8 @@ Json ClientsJson(const Story& story, const LossAccount& loss) {
   return clients;
 }
 
+namespace {
+
 // Spans of a region in time order; one whose end is not known, or lies before its begin, is left out.
 class Spans {
  public:
@@ -88,6 +105,8 @@ class Spans {
 };
 
 std::int64_t FactNs(const Execution& execution, const char* fact) { return SignedAt(execution.facts, fact); }
+
+}  // namespace
 
 Json RegionsJson(const Story& story) {
   const std::int64_t promoted_ns = FactNs(story.failover, "promoted_ns");
@@ -115,23 +134,10 @@ Json RegionsJson(const Story& story) {
   return regions;
 }
 
-class Events {
- public:
-  void Add(std::int64_t at_ns, const std::string& region, const char* kind, const std::string& text) {
-    if (at_ns > 0) events_.push_back({{"at_ns", at_ns}, {"region", region}, {"kind", kind}, {"text", text}});
-  }
-  [[nodiscard]] Json InOrder() {
-    std::stable_sort(events_.begin(), events_.end(),
-                     [](const Json& a, const Json& b) { return SignedAt(a, "at_ns") < SignedAt(b, "at_ns"); });
-    return events_;
-  }
-
- private:
-  std::vector<Json> events_;
-};
+namespace {
 
 Json EventsJson(const Story& story) {
-  Events events;
+  EventList events;
   events.Add(story.healthy_ns, story.first, "healthy", "primary, with a streaming standby in " + story.second);
   events.Add(story.fault.wall_ns, story.first, "fault",
              "all " + std::to_string(story.fault.killed.size()) + " processes of the region killed at one instant");
@@ -171,6 +177,8 @@ Json LedgerJson(const Story& story) {
   return ledger;
 }
 
+}  // namespace
+
 // All chains together: whole only when each was checked and is whole. The head is that of the agent that was asked.
 Json EvidenceJson(const Json& answer) {
   const Json& chains = MemberAt(answer, "chains");
@@ -194,6 +202,8 @@ std::string SecondsText(const Json& seconds) {
   if (!seconds.is_number()) return "an unknown time";
   return FormatSeconds(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds.get<double>()))) + " s";
 }
+
+namespace {
 
 Json Sentences(const Story& story, const LossAccount& loss, const Json& failover, const Json& switchover) {
   Json sentences = Json::array();
@@ -219,6 +229,8 @@ Json Sentences(const Story& story, const LossAccount& loss, const Json& failover
   return sentences;
 }
 
+}  // namespace
+
 // "met" needs every figure of both outages measured and good; one bad figure is "missed"; anything unknown "unknown".
 std::string VerdictOf(const std::vector<Json>& outages, const LossAccount& loss) {
   bool all_known = true;
@@ -233,7 +245,15 @@ std::string VerdictOf(const std::vector<Json>& outages, const LossAccount& loss)
   return missed ? "missed" : all_known ? "met" : "unknown";
 }
 
-}  // namespace
+void EventList::Add(std::int64_t at_ns, const std::string& region, const char* kind, const std::string& text) {
+  if (at_ns > 0) events_.push_back({{"at_ns", at_ns}, {"region", region}, {"kind", kind}, {"text", text}});
+}
+
+Json EventList::InOrder() {
+  std::stable_sort(events_.begin(), events_.end(),
+                   [](const Json& a, const Json& b) { return SignedAt(a, "at_ns") < SignedAt(b, "at_ns"); });
+  return events_;
+}
 
 std::optional<ClientOutage> FailoverOutage(const Story& story) {
   return ServiceOutage(story.records, ClientMode::kFresh, AddressOf(story, story.second), story.fault.monotonic_ns);
@@ -284,7 +304,7 @@ Json BuildReport(const Story& story) {
            {{"lease_ms", Millis(story.lab.knobs.lease)},
             {"margin_ms", Millis(story.lab.knobs.margin)},
             {"dns_ttl_s", 1},
-            {"store", story.lab.knobs.store == StoreKind::kEtcd ? "etcd" : "embedded"},
+            {"store", NameOf(story.lab.knobs.store)},
             {"postgresql", story.postgresql},
             {"automation", story.lab.knobs.automation},
             {"clients", story.records.size()},

@@ -53,6 +53,27 @@ struct Story {
 
 [[nodiscard]] Json BuildReport(const Story& story);
 
+// ---- parts that the story on AWS shares (lab/aws_report.h) ----
+
+/// Something that happened and is shown; a moment that is not known (0) is left out.
+class EventList {
+ public:
+  void Add(std::int64_t at_ns, const std::string& region, const char* kind, const std::string& text);
+  [[nodiscard]] Json InOrder();
+
+ private:
+  std::vector<Json> events_;
+};
+
+[[nodiscard]] Json SwitchoverRun(const Story& story, const LossAccount& loss);
+[[nodiscard]] Json ClientsJson(const Story& story, const LossAccount& loss);
+[[nodiscard]] Json RegionsJson(const Story& story);
+/// @param answer  of "evidence.verify"
+[[nodiscard]] Json EvidenceJson(const Json& answer);
+/// "1.234 s", "an unknown time".
+[[nodiscard]] std::string SecondsText(const Json& seconds);
+[[nodiscard]] std::string VerdictOf(const std::vector<Json>& outages, const LossAccount& loss);
+
 /// "2 cores, 7.8 GiB, Linux 6.1.0": where it was measured.
 [[nodiscard]] std::string DescribeMachine();
 

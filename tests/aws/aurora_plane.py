@@ -2,7 +2,8 @@
 """Aurora's data plane behind an emulator's global cluster, which moves a writer and runs no database: real PostgreSQL servers, one a region,
 that stream to one another and do what AWS says of switchover, failover, fencing and return.
 
-  aurora_plane.py --aws URL --global ID --region WRITER --region READER [--delay 0.3] [--report-lag 20] [--recording FILE]… [--name NAME]…
+  aurora_plane.py --aws URL --global ID --region WRITER --region READER [--delay 0.3] [--report-lag 20] [--recording FILE]…
+                  [--name NAME]… [--log FILE]
 
 The first line of standard output is the port of its control, and the one port of all endpoints.
 
@@ -17,7 +18,7 @@ lost was failed over from, and one that is there was switched over from.
 Endpoints, by addresses: writer 127.79.0.1, .2, … in the order of --region, reader 127.79.0.11, .12, …; TLS, made out to them and --name. A
 writer endpoint ends every connection while the region is a reader; those of a lost region take connections and say nothing.
 --delay holds what the writer sends its reader: that much is on its way, and lost with a region.
---report-lag puts what was measured into the emulator's CloudWatch as AuroraGlobalDBRPOLag and AuroraGlobalDBReplicationLag, in seconds.
+--log: of the servers; else it goes with them. --report-lag puts what was measured into the emulator's CloudWatch as AuroraGlobalDBRPOLag and AuroraGlobalDBReplicationLag, in seconds.
 
 Control (JSON over HTTP; answers when it is done):
   GET /state                              {"writer", "port", "ca", "passfile", "database", "regions": {region: {"role", "writer_endpoint",
@@ -79,7 +80,7 @@ def asked_for(lines, global_cluster, target, since):
 class Region:
     def __init__(self, plane, name, at):
         self.name, self.role, self.lost, self.lag = name, "reader", None, None
-        self.server = Server(plane.root, name, plane.passfile)
+        self.server = Server(plane.root, name, plane.passfile, plane.log)
         self.writer_address, self.reader_address = f"127.79.0.{1 + at}", f"127.79.0.{11 + at}"
 
     def open(self, plane):
@@ -111,6 +112,7 @@ class Plane:
         self.kept = end_with_us(self.root)
         self.loop, self.commands = start_loop(), queue.Queue()
         self.passwords, self.passfile, self.clients = make_passwords(self.root)
+        self.log = open(options.log or os.path.join(self.root, "postgresql.log"), "a")
         self.regions, self.clusters, self.moves = {}, {}, []
         self.fencing, self.problem, self.noted, self.reported = True, "", 0.0, 0.0
         self.since = time.time()
@@ -357,6 +359,7 @@ def main():
     parser.add_argument("--report-lag", type=float, default=20.0)
     parser.add_argument("--recording", action="append", default=[])
     parser.add_argument("--name", action="append", default=[])
+    parser.add_argument("--log")
     options = parser.parse_args()
     if len(options.region) != 2:
         parser.error("two regions, please")

@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
@@ -348,8 +347,8 @@ def free_port(addresses=("127.0.0.1",)):
 class Server:
     """PostgreSQL in a region. Thread rule: one thread; blocks."""
 
-    def __init__(self, root, region, passfile):
-        self.region, self.passfile = region, passfile
+    def __init__(self, root, region, passfile, log):
+        self.region, self.passfile, self.log = region, passfile, log
         self.folder = os.path.join(root, region)
         self.data, self.socket = os.path.join(self.folder, "data"), os.path.join(self.folder, "socket")
         self.port, self.process, self.kept = free_port(), None, 0
@@ -407,7 +406,7 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen([os.path.join(programs(), "postgres"), "-D", self.data], cwd=self.folder, stdin=subprocess.DEVNULL,
-                                        stdout=sys.stderr, stderr=sys.stderr, start_new_session=True, env=self.environment, **run_as())
+                                        stdout=self.log, stderr=self.log, start_new_session=True, env=self.environment, **run_as())
         end = time.monotonic() + START
         while True:
             if self.process.poll() is not None:
