@@ -212,6 +212,23 @@ TEST_F(ManagedAgentTest, AnApiThatIsGoneAloneIsNoLostRegion) {
   EXPECT_FALSE(Newest());
 }
 
+TEST_F(ManagedAgentTest, AnApiThatWasNeverReachedFromHereIsNoSilentRegion) {
+  for (const RegionName& region : {kWest, kWitness}) {
+    KillAgent(region);
+    StartAgent(region);
+    processes_[region]->database.no_way_to.insert(kEast);  // its network leads to its own region's endpoints alone
+  }
+  world_.time.RunFor(2min);
+  const auto check = Ask(kWest, "check", Json::object());
+  ASSERT_TRUE(check.ok());
+  EXPECT_THAT(check->dump(), HasSubstr("there is no way from here to the API of the writer's region"));
+  KillAgent(kEast);  // started anew, say; its region is well
+  world_.time.RunFor(20min);
+  EXPECT_THAT(world_.cloud.requests, IsEmpty()) << Agent(kWest).decision().reason;
+  EXPECT_EQ(Item()->writer, kEast);
+  EXPECT_THAT(Agent(kWest).world().SilenceAt(world_.clock.Now()).why, HasSubstr("has never been reached from here"));
+}
+
 TEST_F(ManagedAgentTest, WhatOneAgentSeesIsNeverActedOn) {
   // West alone is cut off from everything of east; the witness sees it. (The API is seen silent by both: it is the agents that tell.)
   world_.network.cut_links.insert({kWest, kEast});
@@ -446,6 +463,84 @@ TEST_F(ManagedAgentTest, ASwitchoverThatGoesOnIsNotOvertakenByAFailoverThatNobod
   EXPECT_EQ(Newest()->kind, PlanKind::kSwitchover);
   EXPECT_EQ(Newest()->state, ExecutionState::kDone);
   EXPECT_THAT(world_.cloud.requests, ElementsAre("switchover us-west-2"));
+}
+
+/// East serves badly, and votes may move it.
+class ManagedVotesTest : public ManagedAgentTest {
+ protected:
+  void Degrade() {
+    Policy& policy = world_.settings.policy;
+    policy.degraded_action = DegradedAction::kSwitchover;
+    policy.degraded_after = 30s;
+    policy.degraded_patience = 10s;
+    world_.cloud.copies[kEast].status = "storage-full";
+    SetLag(400ms);
+  }
+};
+
+TEST_F(ManagedVotesTest, VotesMoveTheServiceWithoutLoss) {
+  Degrade();
+  ASSERT_TRUE(Run([&] { return Ended(); }, 15min));
+  EXPECT_EQ(Newest()->kind, PlanKind::kSwitchover);
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("switchover us-west-2"));
+  world_.cloud.copies[kWest].status = "storage-full";  // and a second time a person looks first
+  world_.time.RunFor(10min);
+  EXPECT_EQ(Agent(kEast).decision().rule, 660);
+  EXPECT_EQ(world_.cloud.requests.size(), 1u);
+}
+
+TEST_F(ManagedVotesTest, AMoveThatTheCloudRefusesGoesOnAsAFailoverWithinTheLossLimit) {
+  world_.cloud.refuse_switchover = Refused("the writer's cluster is not available");
+  Degrade();
+  ASSERT_TRUE(Run([&] { return Ended() && Newest()->kind == PlanKind::kFailover; }, 15min));
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("failover us-west-2"));
+  EXPECT_EQ(Item()->writer, kWest);
+  EXPECT_EQ(Newest()->requested_by, "rule 658");
+  EXPECT_NE(TextAt(Newest()->facts, "goes_on_from"), "");
+  // The latch is that of the second half: nothing follows it.
+  EXPECT_THAT(*world_.store.ValueOf("orders/cool_down"), HasSubstr(Newest()->id.text));
+}
+
+TEST_F(ManagedVotesTest, AMoveThatTheCloudRefusesLeavesTheWriterWhereItIsAboveTheLossLimit) {
+  world_.cloud.refuse_switchover = Refused("the writer's cluster is not available");
+  world_.settings.policy.loss_limit.reset();
+  Degrade();
+  ASSERT_TRUE(Run([&] { return Agent(kWest).decision().rule == 658; }, 15min)) << Agent(kWest).decision().rule;
+  world_.time.RunFor(10min);
+  EXPECT_TRUE(Agent(kWest).decision().withheld);
+  EXPECT_THAT(world_.cloud.requests, IsEmpty());
+  EXPECT_EQ(Item()->writer, kEast);
+  EXPECT_EQ(Newest()->kind, PlanKind::kSwitchover);
+}
+
+TEST_F(ManagedVotesTest, AMoveThatTheCloudDoesNotEndGoesOnAsAFailover) {
+  world_.cloud.move_takes = 2h;
+  Degrade();
+  ASSERT_TRUE(Run([&] { return !world_.cloud.requests.empty(); }, 5min));
+  world_.cloud.move_takes = 20s;
+  world_.time.RunFor(4min);
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("switchover us-west-2"));  // it takes minutes
+  SetLag(400ms);
+  ASSERT_TRUE(Run([&] { return Ended() && Newest()->kind == PlanKind::kFailover; }, 15min));
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("switchover us-west-2", "failover us-west-2"));
+  EXPECT_EQ(Newest()->state, ExecutionState::kDone) << ToJson(*Newest()).dump(1);
+  EXPECT_EQ(Newest()->requested_by, "rule 612");
+  EXPECT_EQ(Item()->writer, kWest);
+}
+
+TEST_F(ManagedVotesTest, WhatAPersonOrderedIsNeverTurnedIntoAFailover) {
+  world_.settings.policy.degraded_action = DegradedAction::kSwitchover;
+  world_.cloud.move_takes = 2h;
+  world_.cloud.take_back = 1;
+  ASSERT_TRUE(Ask(kWest, "switchover", {{"to", kWest.text}, {"by", "ann"}}).ok());
+  for (int minute = 0; minute < 20; minute += 2) {
+    SetLag(400ms);
+    world_.time.RunFor(2min);
+  }
+  EXPECT_THAT(world_.cloud.requests, ElementsAre("switchover us-west-2"));
+  EXPECT_FALSE(Ended());
 }
 
 TEST_F(ManagedAgentTest, WhatWasDecidedOnAnItemDoesNotBeginOnALaterOne) {

@@ -1,7 +1,9 @@
 #include "cli/agent_store.h"
 
+#include <algorithm>
 #include <filesystem>
 
+#include "adapters/aws/credential_check.h"
 #include "adapters/aws/open.h"
 #include "adapters/store/dynamodb_store.h"
 #include "adapters/store/dynamodb_table.h"
@@ -55,10 +57,10 @@ using OpenedClient = std::optional<Result<std::shared_ptr<aws::Client>>>;
 Task<> KeepClient(Task<Result<std::shared_ptr<aws::Client>>> opening, OpenedClient* into) { into->emplace(co_await std::move(opening)); }
 
 /// Drives `context` until the shared files of AWS have been read. Nobody is asked.
-Result<AgentStore> OpenDynamoDb(boost::asio::io_context& context, const Settings& settings, Clock& clock, Files& files, const Log& log) {
+Result<AgentStore> OpenDynamoDb(boost::asio::io_context& context, const Settings& settings, const RegionName& self, Clock& clock, Files& files, const Log& log) {
   aws::OpenOptions how;
   how.client.retry = dynamodb::RetriesOfTable();
-  how.credentials.region = settings.store.aws_regions.front();
+  how.credentials.region = StsRegionOfTable(settings.store, self, aws::EnvironmentOfTheProcess());
   OpenedClient client;
   Spawn(context.get_executor(),
         KeepClient(aws::Open(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
@@ -78,10 +80,17 @@ Result<AgentStore> OpenDynamoDb(boost::asio::io_context& context, const Settings
 
 }  // namespace
 
+std::string StsRegionOfTable(const StoreSettings& store, const RegionName& self, const aws::Environment& environment) {
+  const std::string region = aws::StsRegionFor(self.text, environment);
+  if (!region.empty()) return region;
+  const auto held = std::find(store.aws_regions.begin(), store.aws_regions.end(), self.text);
+  return held == store.aws_regions.end() ? store.aws_regions.front() : *held;
+}
+
 Result<AgentStore> OpenAgentStore(boost::asio::io_context& context, const Settings& settings, const RegionName& self, Peers& peers, Clock& clock,
                                   Files& files, const Log& log) {
   if (settings.store.kind == StoreKind::kEtcd) return OpenEtcd(context, settings, log);
-  if (settings.store.kind == StoreKind::kDynamoDb) return OpenDynamoDb(context, settings, clock, files, log);
+  if (settings.store.kind == StoreKind::kDynamoDb) return OpenDynamoDb(context, settings, self, clock, files, log);
   AgentStore opened;
   if (settings.store.host != self) {
     opened.store = std::make_unique<RemoteStore>(peers, settings.store.host);

@@ -14,6 +14,7 @@
 #include "adapters/aws/route53.h"
 #include "adapters/aws/s3.h"
 #include "base/types.h"
+#include "config/aws_settings.h"
 
 namespace lifeboat {
 
@@ -23,7 +24,19 @@ struct AwsSurveyRequest {
   std::string zone;                  ///< id of a hosted zone; "": none is looked at
   std::string name;                  ///< in that zone
   std::vector<std::string> buckets;
+  struct Group {
+    AwsComputeKind kind = AwsComputeKind::kAutoScaling;
+    RegionName region;
+    std::string name;  ///< a group, "cluster/service" or "cluster/nodegroup"
+  };
+  std::vector<Group> groups;
+  std::vector<std::string> topics;  ///< ARNs
+  std::vector<std::pair<RegionName, std::string>> alarms;
+  std::vector<std::string> secrets;
 };
+
+/// "eu-west-1=web" of the command line. @error kFail: it is not written so
+[[nodiscard]] Result<std::pair<RegionName, std::string>> ParseInRegion(const std::string& text);
 
 struct SurveyedCluster {
   RegionName region;
@@ -41,6 +54,32 @@ struct SurveyedBucket {
   std::string problem;  ///< what of it could not be read, and why; "": nothing
 };
 
+struct SurveyedGroup {
+  AwsSurveyRequest::Group group;
+  std::string seen;                        ///< its sizes in words
+  std::vector<std::string> target_groups;  ///< ARNs
+  std::string problem;                     ///< why it could not be looked at; "": it could
+};
+
+struct SurveyedTopic {
+  std::string arn;
+  std::string hears;  ///< the subscription to events of RDS by which it was found; "": it was named
+  std::optional<std::uint64_t> subscribers;
+  std::string problem;
+};
+
+struct SurveyedAlarm {
+  RegionName region;
+  std::string name;
+  std::string state;  ///< "": its region did not say, or there is none; `problem`
+  std::string problem;
+};
+
+struct SurveyedSecret {
+  std::string name;
+  std::map<RegionName, std::string> problems;  ///< of data regions in which it is not as it should be
+};
+
 struct AwsSurvey {
   aws::rds::GlobalCluster global;
   std::vector<SurveyedCluster> clusters;  ///< the writer first
@@ -50,7 +89,13 @@ struct AwsSurvey {
   std::vector<aws::route53::RecordSet> records;
   std::map<std::string, aws::route53::HealthCheck> checks;  ///< by their ids
   std::string zone_problem;
+  std::map<std::string, std::string> control_endpoints;  ///< of the routing controls' cluster: region → URL
+  std::string control_problem;                           ///< why they could not be read
   std::vector<SurveyedBucket> buckets;
+  std::vector<SurveyedGroup> groups;
+  std::vector<SurveyedTopic> topics;  ///< those that were named, then those that were found
+  std::vector<SurveyedAlarm> alarms;
+  std::vector<SurveyedSecret> secrets;
   std::vector<std::string> problems;  ///< of what stands nowhere else
 };
 

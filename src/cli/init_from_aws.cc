@@ -26,6 +26,7 @@ namespace {
 constexpr std::size_t kWidth = 118;   // of a comment
 constexpr Duration kOneCall = 15s;    // all attempts at it
 constexpr const char* kTable = "lifeboat";
+constexpr std::size_t kControlEndpoints = 5;
 
 using aws::Lower;
 
@@ -202,7 +203,12 @@ Traffic JudgeTraffic(const AwsSurvey& survey) {
     }
   }
   if (traffic.type == "alias") traffic.missing.push_back("the record is an alias, which is not moved by Lifeboat");
-  if (traffic.kind == "routing-control") traffic.missing.push_back("the five endpoints of the routing controls' cluster are not read: write them to 'control_endpoints'");
+  if (traffic.kind == "routing-control" && survey.control_endpoints.size() != kControlEndpoints) {
+    traffic.missing.push_back("the five endpoints of the routing controls' cluster: " +
+                              (survey.control_problem.empty() ? "it has " + std::to_string(survey.control_endpoints.size()) : survey.control_problem));
+  }
+  if (traffic.kind == "routing-control" && traffic.controls.size() < survey.clusters.size())
+    traffic.missing.push_back("not every region has a record under a check on a routing control of its own");
   if (traffic.kind == "standby-takes-over" && traffic.markers.size() < survey.clusters.size())
     traffic.missing.push_back("not every region has an object under the other record's inverted check: from there the service could not come back");
   CheckTargets(traffic);
@@ -303,7 +309,14 @@ void WriteTraffic(Page& page, const AwsSurvey& survey) {
   RegionMap(page, 4, "targets", traffic.targets);
   RegionMap(page, 4, "markers", traffic.markers);
   RegionMap(page, 4, "controls", traffic.controls);
-  if (traffic.kind == "routing-control") page.Line(4, "control_endpoints: {us-east-1: 'https://…', us-west-2: 'https://…', …}");
+  if (traffic.kind == "routing-control") {
+    std::map<RegionName, std::string> endpoints;
+    for (const auto& [region, url] : survey.control_endpoints) endpoints[RegionName(region)] = url;
+    if (endpoints.empty())
+      page.Line(4, "control_endpoints: {us-east-1: 'https://…', us-west-2: 'https://…', …}");
+    else
+      RegionMap(page, 4, "control_endpoints", endpoints);
+  }
   page.On();
 }
 
@@ -385,10 +398,138 @@ void WriteObjects(Page& page, const AwsSurvey& survey) {
   }
 }
 
-void WriteRest(Page& page) {
+const char* KindOf(AwsComputeKind kind) {
+  switch (kind) {
+    case AwsComputeKind::kAutoScaling: return "auto-scaling";
+    case AwsComputeKind::kEcs: return "ecs";
+    case AwsComputeKind::kEks: return "eks";
+  }
+  return "auto-scaling";
+}
+
+/// The groups of a kind, one of each region as one item: the first of each region belong together, then the second.
+std::vector<std::vector<const SurveyedGroup*>> GroupsOf(const AwsSurvey& survey, AwsComputeKind kind) {
+  std::vector<std::vector<const SurveyedGroup*>> items;
+  std::map<RegionName, std::size_t> taken;
+  for (const SurveyedGroup& one : survey.groups) {
+    if (one.group.kind != kind) continue;
+    const std::size_t item = taken[one.group.region]++;
+    if (item == items.size()) items.emplace_back();
+    items[item].push_back(&one);
+  }
+  return items;
+}
+
+void WriteGroups(Page& page, const AwsSurvey& survey, const std::vector<const SurveyedGroup*>& item, std::set<std::string>& names) {
+  std::map<RegionName, std::string> groups;
+  std::map<RegionName, std::string> targets;
+  const std::vector<RegionName> data = DataRegions(survey);
+  for (const SurveyedGroup* one : item) {
+    const RegionName& region = one->group.region;
+    if (!one->problem.empty()) page.Comment(4, "Not read: '" + one->group.name + "' in " + region.text + ": " + one->problem + ".");
+    if (!one->seen.empty()) page.Comment(4, "Seen: '" + one->group.name + "' in " + region.text + " " + one->seen + ".");
+    if (one->target_groups.size() > 1) page.Comment(4, "Seen: it has " + std::to_string(one->target_groups.size()) + " target groups; the first is written here.");
+    if (std::find(data.begin(), data.end(), region) == data.end()) {
+      page.Comment(4, "Seen: " + region.text + " is no data region.");
+      continue;
+    }
+    groups[region] = one->group.name;
+    if (!one->target_groups.empty()) targets[region] = one->target_groups.front();
+  }
+  std::string name = LabelOf(item.front()->group.name.substr(item.front()->group.name.rfind('/') + 1));
+  for (int again = 2; !names.insert(name).second; ++again) name = name.substr(0, 58) + "-" + std::to_string(again);
+  const bool whole = groups.size() == data.size();
+  if (!whole) page.Comment(4, "Missing: its group in every other region.");
+  if (!whole) page.Off();
+  page.Line(4, "- name: " + Scalar(name));
+  page.Line(6, std::string("kind: ") + KindOf(item.front()->group.kind));
+  RegionMap(page, 6, "groups", groups);
+  RegionMap(page, 6, "target_groups", targets);
+  page.On();
+  page.Comment(6, "share: 100  # percent of what the old region ran");
+}
+
+void WriteCompute(Page& page, const AwsSurvey& survey) {
+  if (survey.groups.empty()) return;
   page.Gap();
-  page.Comment(2, "Not asked for, and yours to add: compute (what is scaled up in the region that takes over), notify (SNS, EventBridge), alarms (CloudWatch "
-                  "alarms that count as votes), hooks (Lambda functions). docs/configuration.md has their keys.");
+  page.Comment(2, "What is scaled up in the region that takes over. The load balancer's word counts where a target group is named.");
+  std::set<std::string> names;
+  std::vector<std::vector<const SurveyedGroup*>> items;
+  for (const AwsComputeKind kind : {AwsComputeKind::kAutoScaling, AwsComputeKind::kEcs, AwsComputeKind::kEks}) {
+    for (auto& item : GroupsOf(survey, kind)) items.push_back(std::move(item));
+  }
+  const std::vector<RegionName> data = DataRegions(survey);
+  const auto whole = [&](const std::vector<const SurveyedGroup*>& item) {
+    return std::all_of(data.begin(), data.end(), [&](const RegionName& region) {
+      return std::any_of(item.begin(), item.end(), [&](const SurveyedGroup* one) { return one->group.region == region; });
+    });
+  };
+  if (std::any_of(items.begin(), items.end(), whole)) page.Line(2, "compute:");
+  for (const auto& item : items) WriteGroups(page, survey, item, names);
+}
+
+void WriteNotices(Page& page, const AwsSurvey& survey) {
+  if (survey.topics.empty()) return;
+  page.Gap();
+  page.Comment(2, "Who is told. Better in more than one region: nobody hears of a failover whose only topic is in the lost one.");
+  const auto named = [](const SurveyedTopic& topic) { return topic.hears.empty() && !aws::rds::RegionOfArn(topic.arn).empty(); };
+  if (std::any_of(survey.topics.begin(), survey.topics.end(), named)) page.Line(2, "notify:");
+  for (const SurveyedTopic& topic : survey.topics) {
+    if (!topic.problem.empty()) page.Comment(4, "Not read: topic '" + topic.arn + "': " + topic.problem + ".");
+    if (topic.subscribers) page.Comment(4, "Seen: it has " + std::to_string(*topic.subscribers) + " confirmed subscriptions.");
+    if (!topic.hears.empty()) page.Comment(4, "Seen: it hears events of RDS (subscription '" + topic.hears + "'); yours to name here too:");
+    if (!named(topic)) page.Off();
+    page.Line(4, "- kind: sns");
+    page.Line(6, "region: " + Scalar(aws::rds::RegionOfArn(topic.arn)));
+    page.Line(6, "target: " + Scalar(topic.arn));
+    page.On();
+  }
+}
+
+void WriteAlarms(Page& page, const AwsSurvey& survey) {
+  if (survey.alarms.empty()) return;
+  page.Gap();
+  page.Comment(2, "Alarms that count as signs of trouble. CHANGE 'about': the region that an alarm tells of, here the writer's when this was made.");
+  const auto known = [&](const SurveyedAlarm& alarm) {
+    const std::vector<RegionName> data = DataRegions(survey);
+    return std::find(data.begin(), data.end(), alarm.region) != data.end() || std::find(survey.others.begin(), survey.others.end(), alarm.region) != survey.others.end();
+  };
+  if (std::any_of(survey.alarms.begin(), survey.alarms.end(), known)) page.Line(2, "alarms:");
+  for (const SurveyedAlarm& alarm : survey.alarms) {
+    if (!alarm.problem.empty()) page.Comment(4, "Not read: alarm '" + alarm.name + "' in " + alarm.region.text + ": " + alarm.problem + ".");
+    if (!alarm.state.empty()) page.Comment(4, "Seen: it is " + alarm.state + ".");
+    if (!known(alarm)) page.Comment(4, "Missing: " + alarm.region.text + " is no region of this service: name it too (--region).");
+    if (!known(alarm)) page.Off();
+    page.Line(4, "- region: " + Scalar(alarm.region.text));
+    page.Line(6, "about: " + Scalar(survey.clusters.front().region.text));
+    page.Line(6, "alarm: " + Scalar(alarm.name));
+    page.On();
+  }
+}
+
+void WriteSecrets(Page& page, const AwsSurvey& survey) {
+  if (survey.secrets.empty()) return;
+  page.Gap();
+  page.Comment(2, "Secrets that the service needs wherever it runs. They are looked at, and never read.");
+  page.Line(2, "secrets:");
+  std::set<std::string> names;
+  for (const SurveyedSecret& secret : survey.secrets) {
+    if (!names.insert(secret.name).second) continue;
+    for (const auto& [region, problem] : secret.problems) page.Comment(4, "Missing: '" + secret.name + "' in " + region.text + ": " + problem + ".");
+    page.Line(4, "- name: " + Scalar(secret.name));
+  }
+}
+
+void WriteRest(Page& page, const AwsSurvey& survey) {
+  std::string rest;
+  const auto add = [&rest](bool missing, const char* what) { rest += missing ? (rest.empty() ? "" : ", ") + std::string(what) : std::string(); };
+  add(survey.groups.empty(), "compute (what is scaled up in the region that takes over)");
+  add(survey.topics.empty(), "notify (SNS, EventBridge)");
+  add(survey.alarms.empty(), "alarms (CloudWatch alarms that count as votes)");
+  add(survey.secrets.empty(), "secrets");
+  add(true, "hooks (Lambda functions)");
+  page.Gap();
+  page.Comment(2, "Not asked for, and yours to add: " + rest + ". docs/configuration.md has their keys.");
   page.Gap();
   page.Comment(0, "CHANGE: the token that agents and command line share: 32 random bytes or more, mode 0600, the same in all regions.");
   page.Line(0, "token_file: /etc/lifeboat/token");
@@ -440,12 +581,42 @@ Result<std::string> FirstSettings(const AwsSurvey& survey) {
   page.Line(0, "aws:");
   WriteDatabase(page, survey);
   WriteTraffic(page, survey);
+  WriteCompute(page, survey);
   WriteObjects(page, survey);
-  WriteRest(page);
+  WriteNotices(page, survey);
+  WriteAlarms(page, survey);
+  WriteSecrets(page, survey);
+  WriteRest(page, survey);
   return page.text();
 }
 
+namespace {
+
+/// What the command line names in regions.
+Result<AwsSurveyRequest> RequestOf(const InitOptions& options) {
+  AwsSurveyRequest request = options.request;
+  const std::pair<AwsComputeKind, const std::vector<std::string>*> lists[] = {
+      {AwsComputeKind::kAutoScaling, &options.groups}, {AwsComputeKind::kEcs, &options.services}, {AwsComputeKind::kEks, &options.node_groups}};
+  for (const auto& [kind, texts] : lists) {
+    for (const std::string& text : *texts) {
+      const auto one = ParseInRegion(text);
+      if (!one) return one.error();
+      request.groups.push_back({kind, one->first, one->second});
+    }
+  }
+  for (const std::string& text : options.alarms) {
+    const auto one = ParseInRegion(text);
+    if (!one) return one.error();
+    request.alarms.push_back(*one);
+  }
+  return request;
+}
+
+}  // namespace
+
 int InitFromAws(const CommonOptions& common, const InitOptions& options) {
+  const Result<AwsSurveyRequest> request = RequestOf(options);
+  if (!request) return EndWith(request.error(), common);
   if (access(options.output.c_str(), F_OK) == 0) {
     return EndWith(Refused("'" + options.output + "' is there already, and is not overwritten", "name another file: --output FILE"), common);
   }
@@ -453,7 +624,7 @@ int InitFromAws(const CommonOptions& common, const InitOptions& options) {
   SystemClock clock;
   PoolFiles files;
   std::optional<Result<AwsSurvey>> survey;
-  Spawn(io.get_executor(), Deliver(Survey(io.get_executor(), options.request, clock, files), &survey));
+  Spawn(io.get_executor(), Deliver(Survey(io.get_executor(), *request, clock, files), &survey));
   while (!survey) io.run_one();
   if (!survey->ok()) return EndWith(survey->error(), common);
   const Result<std::string> text = FirstSettings(**survey);

@@ -15,6 +15,10 @@ namespace lifeboat {
 struct InitOptions {
   bool from_aws = false;
   AwsSurveyRequest request;
+  std::vector<std::string> groups;       ///< "region=name" of an Auto Scaling group
+  std::vector<std::string> services;     ///< "region=cluster/service" of ECS
+  std::vector<std::string> node_groups;  ///< "region=cluster/nodegroup" of EKS
+  std::vector<std::string> alarms;       ///< "region=name"
   std::string output = "lifeboat.yaml";
 };
 

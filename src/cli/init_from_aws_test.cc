@@ -134,6 +134,82 @@ TEST(InitFromAws, RoutingControlsAreShownWithWhatIsMissingAndTheFileStillLoads) 
   EXPECT_TRUE(settings.ok()) << settings.error().Text() << "\n" << text;
 }
 
+TEST(InitFromAws, RoutingControlsWithTheirClustersEndpointsAreWholeAndLoad) {
+  AwsSurvey survey = StandbyTakesOver();
+  for (auto& [id, check] : survey.checks) {
+    check.type = "RECOVERY_CONTROL";
+    check.host.clear();
+    check.inverted = false;
+    check.routing_control = "arn:aws:route53-recovery-control::123456789012:controlpanel/abc/routingcontrol/" + id;
+  }
+  for (const char* region : {"us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1", "ap-southeast-2"})
+    survey.control_endpoints[region] = std::string("https://x.route53-recovery-cluster.") + region + ".amazonaws.com/v1";
+  const std::string text = TextOf(survey);
+  const Result<Settings> settings = Load(text);
+  ASSERT_TRUE(settings.ok()) << settings.error().Text() << "\n" << text;
+  ASSERT_TRUE(settings->aws->traffic) << text;
+  EXPECT_EQ(settings->aws->traffic->kind, AwsTrafficKind::kRoutingControl);
+  EXPECT_EQ(settings->aws->traffic->control_endpoints.size(), 5u);
+  EXPECT_EQ(settings->aws->traffic->controls.size(), 2u);
+  EXPECT_THAT(text, Not(HasSubstr("Missing")));
+}
+
+SurveyedGroup Group(AwsComputeKind kind, const std::string& region, const std::string& name) {
+  SurveyedGroup group;
+  group.group = {kind, RegionName(region), name};
+  group.seen = "wants 4, of 2 to 10";
+  return group;
+}
+
+TEST(InitFromAws, WhatRunsBesideTheDatabaseIsWrittenWhereItIsWholeAndShownWhereItIsNot) {
+  AwsSurvey survey = TwoRegions();
+  survey.groups = {Group(AwsComputeKind::kAutoScaling, "eu-west-1", "Web group"), Group(AwsComputeKind::kEcs, "eu-west-1", "main/api"),
+                   Group(AwsComputeKind::kAutoScaling, "eu-central-1", "web-2"), Group(AwsComputeKind::kEks, "eu-west-1", "k/nodes"),
+                   Group(AwsComputeKind::kEks, "eu-central-1", "k/nodes")};
+  survey.groups[2].target_groups = {"arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/web/1"};
+  SurveyedTopic ops;
+  ops.arn = "arn:aws:sns:eu-west-2:1:ops";
+  ops.subscribers = 2;
+  SurveyedTopic found;
+  found.arn = "arn:aws:sns:eu-west-1:1:database";
+  found.hears = "orders-events";
+  survey.topics = {ops, found};
+  SurveyedAlarm alarm;
+  alarm.region = RegionName("eu-west-2");
+  alarm.name = "errors of orders: many";
+  alarm.state = "OK";
+  SurveyedAlarm elsewhere;
+  elsewhere.region = RegionName("us-east-1");
+  elsewhere.name = "x";
+  survey.alarms = {alarm, elsewhere};
+  survey.secrets = {{"orders/db", {{RegionName("eu-central-1"), "not there"}}}};
+  const std::string text = TextOf(survey);
+  const Result<Settings> settings = Load(text);
+  ASSERT_TRUE(settings.ok()) << settings.error().Text() << "\n" << text;
+  const AwsSettings& aws = *settings->aws;
+  ASSERT_EQ(aws.compute.size(), 2u) << text;
+  EXPECT_EQ(aws.compute[0].groups.at(RegionName("eu-west-1")), "Web group");
+  EXPECT_EQ(aws.compute[0].groups.at(RegionName("eu-central-1")), "web-2");
+  EXPECT_EQ(aws.compute[0].target_groups.size(), 1u);
+  EXPECT_EQ(aws.compute[1].kind, AwsComputeKind::kEks);
+  EXPECT_THAT(text, HasSubstr("# Missing: its group in every other region."));
+  EXPECT_THAT(text, HasSubstr("'Web group' in eu-west-1 wants 4, of 2 to 10"));
+  ASSERT_EQ(aws.notify.size(), 1u) << text;  // what was found is shown, and not taken
+  EXPECT_EQ(aws.notify[0].region.text, "eu-west-2");
+  EXPECT_THAT(text, HasSubstr("subscription 'orders-events'"));
+  ASSERT_EQ(aws.alarms.size(), 1u);
+  EXPECT_EQ(aws.alarms[0].alarm, "errors of orders: many");
+  EXPECT_EQ(aws.alarms[0].about.text, "eu-west-1");
+  ASSERT_EQ(aws.secrets.size(), 1u);
+  EXPECT_EQ(aws.secrets[0].name, "orders/db");
+  EXPECT_THAT(text, HasSubstr("Missing: 'orders/db' in eu-central-1: not there"));
+}
+
+TEST(InitFromAws, ANameInARegionIsWrittenWithItsRegion) {
+  EXPECT_EQ(ParseInRegion("eu-west-1=a=b")->second, "a=b");
+  for (const char* bad : {"web", "=web", "eu-west-1=", "EU WEST=web"}) EXPECT_FALSE(ParseInRegion(bad).ok()) << bad;
+}
+
 TEST(InitFromAws, WhatCouldNotBeReadStandsAsACommentWithItsReason) {
   AwsSurvey survey = StandbyTakesOver();
   survey.records.clear();

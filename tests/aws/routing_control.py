@@ -9,15 +9,20 @@ Control (JSON over HTTP):
   PUT /down   [number of an endpoint, from 0]: these accept no request (the connection is closed without an answer)
   PUT /rules  [{"Name": text, "ATLEAST": n, "AssertedControls": [arn]}]: assertion rules
   GET /state  {"controls": {arn: "On" | "Off"}, "requests": [{"endpoint", "operation", "region", "refused"}]}
+
+The same port also answers what the control plane in us-west-2 tells of the cluster, signed requests alone:
+  GET /controlpanel/{arn}  its cluster: "arn:cluster"
+  GET /cluster/{arn}       its endpoints
 """
 import http.server
 import json
 import re
 import sys
 import threading
+import urllib.parse
 
 LOCK = threading.Lock()
-STATE = {"controls": {}, "down": [], "rules": [], "requests": []}
+STATE = {"controls": {}, "down": [], "rules": [], "requests": [], "ports": []}
 TARGET = "ToggleCustomerAPI."
 
 
@@ -104,10 +109,35 @@ def endpoint(number):
     return Endpoint
 
 
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1", "ap-southeast-2")
+CLUSTER = "arn:cluster"
+
+
+def describe(path):
+    """What the control plane tells; None: it knows no such thing."""
+    folder, _, arn = path.strip("/").partition("/")
+    arn = urllib.parse.unquote(arn)
+    if folder == "controlpanel" and any(control.startswith(arn + "/routingcontrol/") for control in STATE["controls"]):
+        return {"ControlPanel": {"ControlPanelArn": arn, "ClusterArn": CLUSTER, "Status": "DEPLOYED"}}
+    if folder == "cluster" and arn == CLUSTER:
+        urls = [f"http://127.0.0.1:{port}" for port in STATE["ports"]]
+        return {"Cluster": {"ClusterArn": arn, "Status": "DEPLOYED",
+                            "ClusterEndpoints": [{"Region": region, "Endpoint": url} for region, url in zip(REGIONS, urls)]}}
+    return None
+
+
 class Control(Base):
     def do_GET(self):
         with LOCK:
-            self.answer(200, {"controls": STATE["controls"], "requests": STATE["requests"]})
+            if self.path == "/state":
+                self.answer(200, {"controls": STATE["controls"], "requests": STATE["requests"]})
+                return
+            signed = re.search(r"Credential=[^/]+/\d{8}/us-west-2/route53-recovery-control-config/", self.headers.get("Authorization", ""))
+            told = describe(self.path) if signed else None
+            if told is None:
+                self.answer(404, {"Message": "no such thing"}, [("x-amzn-ErrorType", "ResourceNotFoundException")])
+            else:
+                self.answer(200, told)
 
     def do_PUT(self):
         value = self.body()
@@ -119,6 +149,7 @@ class Control(Base):
 def main():
     STATE["controls"] = {arn: "Off" if at else "On" for at, arn in enumerate(sys.argv[1:])}
     servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) for handler in [*map(endpoint, range(5)), Control]]
+    STATE["ports"] = [server.server_port for server in servers[:5]]
     for server in servers[1:]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     print(*[server.server_port for server in servers], flush=True)

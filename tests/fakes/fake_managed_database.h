@@ -28,11 +28,13 @@ struct FakeCloud {
   std::optional<Error> refuse_switchover;
   std::optional<Error> refuse_while_moving;  ///< a second request, as RDS does to an instance that is being changed
   int take_back = 0;                       ///< so many moves are taken on and do not happen
+  Duration ahead{0};                       ///< of its clock, against the agents'
   int lose_answers = 0;                    ///< so many requests are done, and their answer is lost
   std::vector<std::string> requests;       ///< that change something: "failover us-west-2"
   std::map<RegionName, int> held;          ///< questions to a silent region
   std::set<RegionName> detached;
   RegionName moving_to;
+  bool moving_with_loss = false;           ///< what goes on is a failover
   ManagedReturn back{true, false, "it follows again"};
 
   void Add(const RegionName& region, ManagedRole role) {
@@ -63,12 +65,18 @@ struct FakeCloud {
 
 class FakeManagedDatabase final : public ManagedDatabase {
  public:
+  std::set<RegionName> no_way_to;  ///< regions that this agent alone cannot reach
+
   FakeManagedDatabase(Clock& clock, FakeCloud& cloud, Duration latency = 20ms) : clock_(clock), cloud_(cloud), latency_(latency) {}
 
   Task<Result<ManagedView>> Look(RegionName asked, Duration timeout) override {
     const bool answers = co_await Reach(asked, timeout);
     if (!answers) co_return RetryLater("the API of '" + asked.text + "' did not answer");
-    if (cloud_.throttled.contains(asked)) co_return RetryLater(kTooOften);
+    if (cloud_.throttled.contains(asked)) {
+      Error too_often = RetryLater("the API is asked too often");
+      too_often.not_weighed = true;
+      co_return too_often;
+    }
     ManagedView view;
     view.asked = asked;
     view.writer = cloud_.Writer();
@@ -79,7 +87,7 @@ class FakeManagedDatabase final : public ManagedDatabase {
     }
     co_return view;
   }
-  [[nodiscard]] bool SaysNothing(const Error& problem) const override { return problem.message == kTooOften; }
+  [[nodiscard]] Duration CloudAhead() const override { return cloud_.ahead; }
   Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) override {
     const bool answers = co_await Reach(secondary, timeout);
     if (!answers) co_return RetryLater("the API of '" + secondary.text + "' did not answer");
@@ -106,6 +114,7 @@ class FakeManagedDatabase final : public ManagedDatabase {
     if (cloud_.refuse_switchover) co_return *cloud_.refuse_switchover;
     cloud_.requests.push_back("switchover " + target.text);
     cloud_.MoveTo(target);
+    cloud_.moving_with_loss = false;
     co_return co_await Answer(timeout);
   }
   Task<Result<bool>> FailOver(RegionName target, ManagedConsent consent, Duration timeout) override {
@@ -114,10 +123,12 @@ class FakeManagedDatabase final : public ManagedDatabase {
     if (consent.by.empty()) co_return Refused("nobody has said that writes may be lost");
     if (cloud_.detached.contains(target)) co_return Fail("it is no member of the global database");
     if (cloud_.moving_to == target && cloud_.refuse_while_moving) co_return *cloud_.refuse_while_moving;
-    if (cloud_.Writer() == target || cloud_.moving_to == target) co_return false;
+    // A switchover may wait for ever: only a failover that is under way is as good as this one.
+    if (cloud_.Writer() == target || (cloud_.moving_to == target && cloud_.moving_with_loss)) co_return false;
     if (cloud_.refuse_failover) co_return *cloud_.refuse_failover;
     cloud_.requests.push_back("failover " + target.text);
     cloud_.MoveTo(target);
+    cloud_.moving_with_loss = true;
     co_return co_await Answer(timeout);
   }
   Task<Result<bool>> Detach(RegionName target, ManagedConsent, Duration timeout) override {
@@ -157,9 +168,8 @@ class FakeManagedDatabase final : public ManagedDatabase {
   }
 
  private:
-  static constexpr const char* kTooOften = "the API is asked too often";
   Task<bool> Reach(RegionName region, Duration timeout) {
-    const bool silent = cloud_.silent.contains(region);
+    const bool silent = cloud_.silent.contains(region) || no_way_to.contains(region);
     if (silent) ++cloud_.held[region];
     co_await clock_.Sleep(silent ? timeout : latency_);
     co_return !silent;

@@ -275,7 +275,7 @@ TEST_P(AwsNoticesTest, ABusIsToldAndCheckSeesWhetherARuleWouldTakeIt) {
   };
   make("CreateEventBus", {{"Name", bus}});
   aws::AwsNotifier door(*client_, AwsNoticeSettings{AwsNoticeKind::kEventBridge, kTarget, bus});
-  EXPECT_THAT(WordsOf(Run(door.Check(30s))), Contains(HasSubstr("has no rules that are on")));
+  EXPECT_THAT(WordsOf(Run(door.Check(30s))), Contains(HasSubstr("has no rules that are on and take events of 'lifeboat'")));
   make("PutRule", {{"Name", bus}, {"EventBusName", bus}, {"EventPattern", R"({"source":["lifeboat"]})"}, {"State", "ENABLED"}});
   EXPECT_THAT(WordsOf(Run(door.Check(30s))), Contains(HasSubstr("ok: event bus '" + bus + "' in 'eu-west-1' has 1 rules")));
   const Json body = {{"event", "failover"}};

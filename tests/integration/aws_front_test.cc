@@ -7,11 +7,16 @@
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
 
+#include "adapters/aws/control_config.h"
+#include "adapters/aws/database_check.h"
 #include "adapters/aws/iam.h"
 #include "adapters/aws/kms.h"
 #include "adapters/aws/permission_check.h"
 #include "adapters/aws/protocol.h"
+#include "adapters/aws/quotas.h"
 #include "adapters/aws/rds_snapshots.h"
+#include "adapters/aws/rds_watch.h"
+#include "adapters/aws/secret_check.h"
 #include "adapters/system/clock.h"
 #include "cli/init_from_aws.h"
 #include "cli/rds_content.h"
@@ -124,6 +129,74 @@ TEST_P(AwsFrontTest, AFirstConfigurationIsReadFromAGlobalClusterAndLoads) {
   EXPECT_THAT(*text, HasSubstr("# Missing: "));
   EXPECT_THAT(*text, HasSubstr(name_ + "-missing"));
   EXPECT_EQ(road_.Invalid(), "");
+}
+
+TEST_P(AwsFrontTest, WhatRunsBesideTheDatabaseIsReadByItsNameAndTheFileIsChecked) {
+  MakeGlobalCluster();
+  for (const std::string region : {kOne, kTwo}) {
+    Make(region, "CreateDBInstance",
+         {{"DBInstanceIdentifier", name_ + "-" + region + "-a"},
+          {"DBClusterIdentifier", name_ + "-" + region},
+          {"Engine", "aurora-postgresql"},
+          {"DBInstanceClass", std::string(region) == kOne ? "db.r6g.2xlarge" : "db.r6g.large"}});
+    aws::Call topic = aws::QueryCall({"sns", "2010-03-31"}, region, "CreateTopic", {{"Name", name_}}, aws::Effect::kOnce);
+    ASSERT_TRUE(Run(maker_->Send(std::move(topic), 30s)).ok());
+    aws::Call secret = aws::JsonCall({"secretsmanager", "secretsmanager", "1.1"}, region, "CreateSecret",
+                                     {{"Name", name_ + "/db"}, {"SecretString", "not told"}, {"ClientRequestToken", RandomUuid()}}, aws::Effect::kOnce);
+    ASSERT_TRUE(Run(maker_->Send(std::move(secret), 30s)).ok());
+  }
+  AwsSurveyRequest request;
+  request.global_cluster = name_;
+  request.regions = {kOne, kTwo, "us-west-2"};
+  request.groups = {{AwsComputeKind::kAutoScaling, RegionName(kOne), "gone-" + name_}, {AwsComputeKind::kAutoScaling, RegionName(kTwo), "gone-" + name_}};
+  request.topics = {"arn:aws:sns:eu-west-1:" + std::string(GetParam() == AwsEmulator::kMoto ? "123456789012" : "000000000000") + ":" + name_};
+  request.alarms = {{RegionName("us-west-2"), "gone " + name_}};
+  request.secrets = {name_ + "/db"};
+  const auto survey = Run(ReadAws(*client_, request, 30s));
+  ASSERT_TRUE(survey.ok()) << survey.error().Text();
+  const Result<std::string> text = FirstSettings(*survey);
+  ASSERT_TRUE(text.ok()) << text.error().Text();
+  EXPECT_THAT(*text, HasSubstr("confirmed subscriptions"));
+  EXPECT_THAT(*text, HasSubstr("there is no such alarm"));
+  EXPECT_THAT(*text, HasSubstr("there is no auto scaling group"));
+  EXPECT_THAT(*text, HasSubstr("it is replicated with no other region"));
+  EXPECT_THAT(*text, ::testing::Not(HasSubstr("not told")));
+  const Result<Settings> settings = ParseSettings(*text, "lifeboat.yaml", [](const std::string&) { return std::nullopt; });
+  ASSERT_TRUE(settings.ok()) << settings.error().Text() << "\n" << *text;
+  EXPECT_EQ(settings->aws->notify.size(), 1u);
+  EXPECT_EQ(settings->aws->compute.size(), 1u);
+  // What check says of the file that was written: numbers of what stands there.
+  std::string words;
+  for (const Readiness& line : Run(aws::CheckManagedDatabase(*client_, *settings->aws->database, RegionName(kOne), clock_, 30s))) words += line.level + ": " + line.what + "\n";
+  EXPECT_THAT(words, HasSubstr("fault: the largest of 1 instance(s) of '" + name_ + "-eu-west-1' in 'eu-west-1' is 'db.r6g.large', the writer's 'db.r6g.2xlarge'")) << words;
+  words.clear();
+  std::vector<RegionName> data{RegionName(kOne), RegionName(kTwo)};
+  for (const Readiness& line : Run(aws::CheckSecrets(*client_, settings->aws->secrets, data, clock_, 30s))) words += line.level + ": " + line.what + "\n";
+  EXPECT_THAT(words, HasSubstr("is replicated with no other region")) << words;
+  // Also what this emulator does not know is asked as the vendor's models demand.
+  (void)Run(aws::control_config::ClusterOfPanel(*client_, "arn:aws:route53-recovery-control::123456789012:controlpanel/abc", 10s));
+  (void)Run(aws::control_config::EndpointsOf(*client_, "arn:aws:route53-recovery-control::123456789012:cluster/abc", 10s));
+  (void)Run(aws::rds::DescribeEventSubscriptions(*client_, kOne, 10s));
+  EXPECT_EQ(road_.CountOf("secretsmanager", "GetSecretValue"), 0u);
+  EXPECT_EQ(road_.Invalid(), "");
+}
+
+TEST(RoutingControlConfig, TheEndpointsOfAControlsClusterAreReadOfItsPanel) {
+  const std::string control = "arn:aws:route53-recovery-control::123456789012:controlpanel/abc/routingcontrol/one";
+  AwsProgram cluster({AwsScript("routing_control.py"), control});
+  boost::asio::io_context context;
+  const auto client = MakeAwsClient(context, {{"route53-recovery-control-config", "http://127.0.0.1:" + std::to_string(cluster.port(5))}});
+  const std::string panel = aws::control_config::PanelOfControl(control);
+  EXPECT_EQ(panel, "arn:aws:route53-recovery-control::123456789012:controlpanel/abc");
+  const auto found = Await(context, aws::control_config::ClusterOfPanel(*client, panel, 10s));
+  ASSERT_TRUE(found.ok()) << found.error().Text();
+  const auto endpoints = Await(context, aws::control_config::EndpointsOf(*client, *found, 10s));
+  ASSERT_TRUE(endpoints.ok()) << endpoints.error().Text();
+  EXPECT_EQ(endpoints->size(), 5u);
+  EXPECT_EQ(endpoints->at("eu-west-1"), "http://127.0.0.1:" + std::to_string(cluster.port(2)));
+  const auto none = Await(context, aws::control_config::ClusterOfPanel(*client, "arn:other", 10s));
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().retry, Retry::kNotFound);
 }
 
 TEST_P(AwsFrontTest, AGlobalClusterThatIsNotThereIsSaid) {

@@ -156,7 +156,7 @@ class TrafficWorld : public ::testing::Test {
       std::this_thread::sleep_for(10ms);
     }
   }
-  std::vector<Readiness> Check(Duration rto) {
+  Task<Result<std::vector<Readiness>>> CheckOf(Duration rto, Duration timeout) {
     // Where a checker would look at S3's own name, the emulator is.
     aws::TrafficCheckDoors doors{client_, names_, clock_, nullptr};
     const std::string url = aws_.Url();
@@ -166,7 +166,10 @@ class TrafficWorld : public ::testing::Test {
       std::string there = url + "/" + rest.substr(0, rest.find('.')) + rest.substr(rest.find('/'));
       co_return co_await get(std::move(there), timeout);
     };
-    const auto lines = Await(context_, aws::CheckAwsTraffic(std::move(doors), settings_, rto, 30s));
+    return aws::CheckAwsTraffic(std::move(doors), settings_, rto, timeout);
+  }
+  std::vector<Readiness> Check(Duration rto) {
+    const auto lines = Await(context_, CheckOf(rto, 30s));
     if (!lines) throw std::runtime_error(lines.error().Text());
     return *lines;
   }
@@ -351,6 +354,20 @@ TEST_F(AwsTrafficTest, WhatWouldGoWrongIsFoundBefore) {
   EXPECT_THAT(lines, Contains(Fault("not at the marker of 'us-west-2'")));
   EXPECT_THAT(lines, Contains(Fault("the RTO is 10 s")));
   EXPECT_EQ(road_.Invalid(), "");
+}
+
+TEST_F(AwsTrafficTest, ARegionThatIsSilentCostsItsOwnLinesOfCheckAndNoOthers) {
+  ASSERT_TRUE(Serves(kFirstAddress));
+  ASSERT_TRUE(Point(*Open(kFirst), kFirstAddress, 1).ok());
+  road_.Faults({{{"do", "silent"}, {"region", kSecond.text}}, {{"do", "silent"}, {"region", "us-east-1"}}});
+  const auto outcome = Start(context_, CheckOf(10min, 4s));
+  // The agent waits so much longer than it gives, and then shows nothing at all of the name.
+  ASSERT_TRUE(RunUntil(context_, [&] { return outcome->has_value(); }, 4s + 2s));
+  const std::vector<Readiness>& lines = ***outcome;
+  EXPECT_THAT(lines, Contains(Ok("leads to 'eu-west-1' at 1 name servers")));
+  EXPECT_THAT(lines, Contains(Ok("(s3://" + BucketOf(kFirst) + "/orders) is public and rests under epoch '1'")));
+  EXPECT_THAT(lines, Contains(Fault("the marker of 'us-west-2' (s3://" + BucketOf(kSecond) + "/orders) cannot be read")));
+  EXPECT_THAT(lines, Contains(AllOf(Field(&Readiness::level, "unknown"), Field(&Readiness::what, HasSubstr("the records of zone")))));
 }
 
 // ---- a change of records ----

@@ -70,7 +70,9 @@ class AuroraGlobalTest : public ::testing::Test {
       return Wrapped(seen.operation, "<GlobalCluster>" + Global() + "</GlobalCluster>");
     }
     if (seen.operation == "SwitchoverGlobalCluster" || seen.operation == "FailoverGlobalCluster") {
-      if (refuse) return FakeAws::QueryError(400, *refuse);
+      if (refuse) {
+        return Said{400, "<ErrorResponse><Error><Code>" + *refuse + "</Code><Message>" + refuse_words + "</Message></Error></ErrorResponse>", {}, {}};
+      }
       status = seen.operation[0] == 'S' ? "switching-over" : "failing-over";
       moving = status;
       if (lose_answer) return FakeAws::Silence();
@@ -135,6 +137,7 @@ class AuroraGlobalTest : public ::testing::Test {
   bool two_is_member = true;
   bool lose_answer = false;
   std::optional<std::string> refuse;
+  std::string refuse_words = "words";
   std::set<std::string> silent;
   Pairs messages;   // region, event
   Pairs snapshots;  // id, status
@@ -183,6 +186,23 @@ TEST_F(AuroraGlobalTest, ASwitchoverThatCannotEndWellNeverTurnsIntoAFailover) {
   silent = {"us-east-1"};
   EXPECT_FALSE(SwitchOver().ok());
   EXPECT_EQ(aws_.CountOf("FailoverGlobalCluster"), 0u);
+}
+
+TEST_F(AuroraGlobalTest, OnlyANoForTheVersionsLeavesDetaching) {
+  refuse = "InvalidDBClusterStateFault";
+  refuse_words = "The target cluster orders-2 must have the same engine version as the current primary cluster";
+  const auto drifted = FailOver();  // patches that no version shows
+  ASSERT_FALSE(drifted.ok());
+  EXPECT_EQ(drifted.error().retry, Retry::kRefused);
+  EXPECT_THAT(drifted.error().hint, HasSubstr("detach"));
+  refuse = "InvalidParameterCombination";
+  EXPECT_THAT(FailOver().error().hint, HasSubstr("detach"));
+  // A state that passes by itself is not what ends a global database, and neither is a permission.
+  for (const char* code : {"InvalidGlobalClusterStateFault", "AccessDenied"}) {
+    refuse = code;
+    refuse_words = "not now";
+    EXPECT_THAT(FailOver().error().hint, Not(HasSubstr("detach"))) << code;
+  }
 }
 
 TEST_F(AuroraGlobalTest, AFailoverAsksNothingOfTheLostRegion) {
@@ -303,8 +323,10 @@ TEST_F(AuroraGlobalTest, TheOldWriterCountsAsFencedOnlyOnAwssWord) {
   EXPECT_EQ(read()->fencing, Fencing::kTimedOut);
   std::swap(messages[0].first, messages[1].first);  // whoever is asked first
   EXPECT_EQ(read()->fencing, Fencing::kTimedOut);
-  messages = {{"eu-west-1", "Attempt to block writes for DB cluster other in Region us-east-1 succeeded."}};
-  EXPECT_EQ(read()->fencing, Fencing::kNoWord);
+  for (const char* other : {"other", "orders-10", "new-orders-1"}) {
+    messages = {{"eu-west-1", std::string("Attempt to block writes for DB cluster ") + other + " in Region us-east-1 succeeded."}};
+    EXPECT_EQ(read()->fencing, Fencing::kNoWord) << other;
+  }
   // No word, and one region did not answer: that is not "no word", it is not known.
   silent = {"us-east-1"};
   EXPECT_FALSE(read().ok());

@@ -1,6 +1,7 @@
 #include "adapters/aws/aurora_rules.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace lifeboat::aws {
 
@@ -12,6 +13,16 @@ constexpr const char* kDetachHint =
     "what is left is detach-and-promote: it ends the global database, and nothing stops the old writer";
 
 bool Contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+/// The name of a cluster as a word of its own: "orders-1" does not stand in "orders-10".
+bool Names(const std::string& text, const std::string& name) {
+  const auto part_of_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-'; };
+  for (std::size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
+    const std::size_t end = at + name.size();
+    if ((at == 0 || !part_of_name(text[at - 1])) && (end == text.size() || !part_of_name(text[end]))) return true;
+  }
+  return false;
+}
 
 Result<Unit> MayBeWriter(const rds::GlobalCluster& global, const rds::DbCluster& target) {
   const rds::GlobalMember* member = MemberOf(global, target.arn);
@@ -113,12 +124,21 @@ Result<Unit> MayFailOver(const rds::GlobalCluster& global, const rds::DbCluster&
   return Done();
 }
 
+Error RefusalOf(const Error& refusal) {
+  // "The target cluster … must have the same engine version as the current primary cluster." @source AWS re:Post, "minor version mismatch"
+  // SAFETY: only a no that AWS gave for the versions, and never a state that passes by itself: detaching ends the global database.
+  const bool no = refusal.retry == Retry::kRefused || refusal.retry == Retry::kFail;
+  if (!no || refusal.not_weighed || !Contains(refusal.message, "engine version")) return refusal;
+  return Refused(refusal.message, kDetachHint);
+}
+
 FencingWord FencingIn(const std::vector<rds::Event>& events, const std::string& name) {
   FencingWord word;
   for (const rds::Event& event : events) {
     // DescribeEvents gives no ids: RDS-EVENT-0390 and 0391 are known by their words.
     if (!Contains(event.message, "Attempt to block writes")) continue;
-    if (!name.empty() && !Contains(event.message, name)) continue;
+    // SAFETY: AWS's word about another cluster is no word about this one.
+    if (!name.empty() && !Names(event.message, name)) continue;
     if (word.at && event.at && *event.at < *word.at) continue;
     Fencing said = Fencing::kNoWord;
     if (Contains(event.message, "succeeded")) said = Fencing::kSucceeded;

@@ -43,6 +43,10 @@ enum class WriterMove {
 /// @error kRefused, its hint names detach-and-promote where that is what is left; kFail: the target is no member
 [[nodiscard]] Result<Unit> MayFailOver(const rds::GlobalCluster& global, const rds::DbCluster& target);
 
+/// AWS's no to a failover, with detach-and-promote as what is left where it says that the versions are the reason: patches differ, which no
+/// version that is shown tells. Any other no is handed on as it is.
+[[nodiscard]] Error RefusalOf(const Error& refusal);
+
 /// What AWS said about the old writer.
 enum class Fencing {
   kNoWord,     ///< no event: nothing is known, which is not "fenced"

@@ -16,7 +16,7 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr Duration kEarly = std::chrono::minutes(10);  // before the end; a role's session lasts 15 minutes at least
-constexpr Duration kPauseAfterFailure = 10s;           // between two tries of renewing what still holds
+constexpr Duration kPauseBetween = 10s;                // between two tries of renewing what still holds
 constexpr Duration kRenewTimeout = 20s;
 constexpr const char* kSessionName = "lifeboat";
 
@@ -30,7 +30,8 @@ class Memory final : public CredentialSource, public std::enable_shared_from_thi
     if (kept_ && !IsDue()) co_return kept_;
     const bool holds = kept_ && !rejected_ && !HasEnded();
     const auto executor = co_await asio::this_coro::executor;
-    if (!renewing_ && (!holds || AgeAt(failed_at_, clock_.Now()) >= kPauseAfterFailure || !failed_)) {
+    // While they hold, a source that has nothing newer yet is not asked with every call: an instance's role changes five minutes before its end.
+    if (!renewing_ && (!holds || AgeAt(asked_at_, clock_.Now()) >= kPauseBetween)) {
       renewing_ = true;
       Spawn(executor, Renew(self));
     }
@@ -56,9 +57,10 @@ class Memory final : public CredentialSource, public std::enable_shared_from_thi
   }
 
   static Task<> Renew(std::shared_ptr<Memory> self) {
+    if (self->rejected_ && self->kept_) self->source_->Reject(self->kept_);
     Result<SharedCredentials> answer = co_await self->source_->Get(kRenewTimeout);
     self->renewing_ = false;
-    self->failed_at_ = self->clock_.Now();
+    self->asked_at_ = self->clock_.Now();
     if (answer.ok()) {
       self->failed_.reset();
       self->rejected_ = false;
@@ -80,7 +82,7 @@ class Memory final : public CredentialSource, public std::enable_shared_from_thi
   bool rejected_ = false;
   bool renewing_ = false;
   std::optional<Error> failed_;
-  Instant failed_at_;
+  Instant asked_at_;
   std::list<asio::steady_timer> waiters_;
 };
 
@@ -141,15 +143,19 @@ class Chain final : public CredentialSource {
   Chain(CredentialOptions options, CredentialDoors doors) : options_(std::move(options)), doors_(std::move(doors)) {}
 
   Task<Result<SharedCredentials>> Get(Duration timeout) override {
-    if (chosen_) co_return co_await chosen_->Get(timeout);
-    Result<std::vector<std::shared_ptr<CredentialSource>>> sources = co_await Sources();
+    if (const auto chosen = chosen_; chosen) co_return co_await chosen->Get(timeout);
+    Result<std::vector<Named>> sources = co_await Sources();
     if (!sources) co_return sources.error();
-    Error last = NotFound("no credentials for AWS were found",
-                          "give the machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write a profile");
-    for (const auto& source : *sources) {
+    if (!kind_.empty()) {
+      // SAFETY: who was once found is not replaced by somebody else because a file is being written at this moment.
+      std::erase_if(*sources, [this](const Named& one) { return one.kind != kind_; });
+    }
+    Error last = kind_.empty() ? NoneFound() : RetryLater("the credentials of the " + kind_ + " are not there any more", "bring them back, or start the agent anew");
+    for (const auto& [kind, source] : *sources) {
       Result<SharedCredentials> answer = co_await source->Get(timeout);
       if (answer.ok()) {
         chosen_ = source;
+        kind_ = kind;
         co_return answer;
       }
       // What is configured and fails is not passed over: the next one would be somebody else.
@@ -157,9 +163,22 @@ class Chain final : public CredentialSource {
     }
     co_return last;
   }
+  /// The shared files are read anew: whoever renews what stands in them has perhaps done so.
+  void Reject(const SharedCredentials& rejected) override {
+    if (chosen_) chosen_->Reject(rejected);
+    chosen_.reset();
+  }
 
  private:
-  Task<Result<std::vector<std::shared_ptr<CredentialSource>>>> Sources();
+  struct Named {
+    std::string kind;  ///< "environment", "profile", …
+    std::shared_ptr<CredentialSource> source;
+  };
+  static Error NoneFound() {
+    return NotFound("no credentials for AWS were found",
+                    "give the machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write a profile");
+  }
+  Task<Result<std::vector<Named>>> Sources();
   [[nodiscard]] std::string RegionOr(const std::string& fallback) const;
   [[nodiscard]] std::shared_ptr<CredentialSource> OfProfile(const ProfileCredentials& profile);
   [[nodiscard]] std::shared_ptr<CredentialSource> WithRoles(std::shared_ptr<CredentialSource> source, std::vector<sts::Role> roles,
@@ -174,6 +193,7 @@ class Chain final : public CredentialSource {
   CredentialOptions options_;
   CredentialDoors doors_;
   std::shared_ptr<CredentialSource> chosen_;
+  std::string kind_;  ///< of the one that was chosen first; empty: none was yet
 };
 
 std::string Chain::RegionOr(const std::string& fallback) const {
@@ -209,16 +229,16 @@ std::shared_ptr<CredentialSource> Chain::OfProfile(const ProfileCredentials& pro
   return WithRoles(std::move(source), std::move(roles), region);
 }
 
-Task<Result<std::vector<std::shared_ptr<CredentialSource>>>> Chain::Sources() {
+Task<Result<std::vector<Chain::Named>>> Chain::Sources() {
   Result<SharedConfig> config = co_await ReadSharedConfig(doors_.files, doors_.environment);
   if (!config) co_return config.error();
   const auto asked = options_.profile.empty() ? doors_.environment("AWS_PROFILE") : std::optional<std::string>(options_.profile);
-  std::vector<std::shared_ptr<CredentialSource>> sources;
-  if (options_.profile.empty()) sources.push_back(EnvironmentCredentials(doors_.environment));
+  std::vector<Named> sources;
+  if (options_.profile.empty()) sources.push_back({"environment", EnvironmentCredentials(doors_.environment)});
   const Result<ProfileCredentials> profile = CredentialsOfProfile(*config, asked.value_or("default"));
   std::string region = RegionOr(profile.ok() ? profile->region : "");
   if (profile.ok()) {
-    sources.push_back(OfProfile(*profile));
+    sources.push_back({"profile", OfProfile(*profile)});
   } else {
     if (profile.error().retry != Retry::kNotFound) co_return profile.error();
     if (asked && !config->profiles.contains(*asked)) {
@@ -231,11 +251,11 @@ Task<Result<std::vector<std::shared_ptr<CredentialSource>>>> Chain::Sources() {
   const auto role = doors_.environment("AWS_ROLE_ARN");
   if (token_file && role) {
     const sts::Role taken{*role, doors_.environment("AWS_ROLE_SESSION_NAME").value_or(""), "", 3600};
-    sources.push_back(WebIdentityCredentials(*token_file, taken, region, doors_));
+    sources.push_back({"web identity", WebIdentityCredentials(*token_file, taken, region, doors_)});
   }
-  sources.push_back(ContainerCredentials(doors_));
-  sources.push_back(InstanceCredentials(doors_));
-  for (auto& source : sources) source = WithRoles(std::move(source), options_.roles, region);
+  sources.push_back({"container endpoint", ContainerCredentials(doors_)});
+  sources.push_back({"instance", InstanceCredentials(doors_)});
+  for (Named& one : sources) one.source = WithRoles(std::move(one.source), options_.roles, region);
   co_return sources;
 }
 

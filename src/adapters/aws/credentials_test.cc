@@ -197,6 +197,47 @@ TEST_F(CredentialsTest, TheyAreRenewedBeforeTheirEndAndTheOldOnesServeOnWhileTha
   EXPECT_EQ((*get())->access_key_id, "C3");
 }
 
+TEST_F(CredentialsTest, ASourceThatHasNothingNewerYetIsNotAskedWithEveryCall) {
+  environment_["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = "/c";
+  int number = 0;
+  aws_.answer = [&](const Seen&) { return Said{200, Keys("C" + std::to_string(++number), "2026-11-23T12:46:22Z"), {}, {}}; };
+  ASSERT_TRUE(Find().ok());
+  aws_.clock.passed += 53min;  // seven minutes before the end
+  for (int call = 0; call < 50; ++call) {
+    EXPECT_TRUE(aws_.Run(source_->Get(5s)).ok());
+    aws_.context.restart();
+    aws_.context.poll();
+  }
+  EXPECT_EQ(number, 2);
+  aws_.clock.passed += 11s;
+  EXPECT_TRUE(aws_.Run(source_->Get(5s)).ok());
+  ASSERT_TRUE(lifeboat::testing::RunUntil(aws_.context, [&] { return number == 3; }));
+}
+
+TEST_F(CredentialsTest, KeysThatSomebodyRenewsInTheirFileAreReadAnewWhenTheOldOnesHaveEnded) {
+  const std::string file = "/home/x/.aws/credentials";
+  files_.content[file] = "[default]\naws_access_key_id = F1\naws_secret_access_key = s\naws_session_token = t\n";
+  ASSERT_EQ((*Find())->access_key_id, "F1");
+  files_.content[file] = "[default]\naws_access_key_id = F2\naws_secret_access_key = s\naws_session_token = t\n";
+  EXPECT_EQ((*aws_.Run(source_->Get(5s)))->access_key_id, "F1");
+  source_->Reject(*aws_.Run(source_->Get(5s)));  // AWS: ExpiredToken
+  EXPECT_EQ((*aws_.Run(source_->Get(5s)))->access_key_id, "F2");
+  // While the file is gone nobody else is taken in their place, though there would be somebody.
+  files_.content.erase(file);
+  aws_.answer = [](const Seen& seen) { return Said{200, seen.request.method == "PUT" ? "TOKEN" : Keys("I", "2026-11-23T12:46:22Z"), {}, {}}; };
+  source_->Reject(*aws_.Run(source_->Get(5s)));
+  EXPECT_EQ(aws_.Run(source_->Get(5s)).error().retry, Retry::kRetry);
+  EXPECT_TRUE(aws_.seen.empty());
+}
+
+TEST_F(CredentialsTest, AnInstancesSilenceSaysWhatItMayComeFrom) {
+  aws_.answer = [](const Seen&) { return FakeAws::Silence(); };
+  const auto found = Find();
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().retry, Retry::kRetry);
+  EXPECT_THAT(found.error().hint, HasSubstr("hop limit"));
+}
+
 TEST_F(CredentialsTest, ManyThatWaitAreServedByOneRequest) {
   environment_["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = "/c";
   aws_.answer = [](const Seen&) { return Said{200, Keys("C", "2026-11-23T12:46:22Z"), {}, {}}; };

@@ -15,7 +15,29 @@ bool MayPass(const std::string& code) {
   return code == "ThrottlingException" || code == "InternalFailure" || code == "InternalException";
 }
 
+constexpr int kMostPages = 100;
+
+/// Whether a list of an event pattern takes a text. What is no plain text or prefix (anything-but, wildcard, …) may take it.
+bool Takes(const Json& list, const std::string& text) {
+  if (!list.is_array()) return false;
+  for (const Json& one : list) {
+    if (one == text) return true;
+    if (!one.is_object()) continue;
+    if (!one.contains("prefix")) return true;
+    const Json& prefix = one["prefix"];
+    if (!prefix.is_string() || text.starts_with(prefix.get<std::string>())) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+bool WouldTake(const std::string& pattern, const std::string& source) {
+  if (pattern.empty()) return false;  // a rule by the clock
+  const Result<Json> json = ParseJson(pattern, "an event pattern");
+  if (!json || !json->is_object()) return false;
+  return !json->contains("source") || Takes(MemberAt(*json, "source"), source);
+}
 
 Task<Result<std::string>> PutEvent(Client& client, std::string region, Event event, Duration timeout) {
   Json entry = {{"EventBusName", event.bus},
@@ -39,22 +61,31 @@ Task<Result<std::string>> PutEvent(Client& client, std::string region, Event eve
   co_return Fail(what);
 }
 
-Task<Result<std::uint64_t>> RulesOf(Client& client, std::string region, std::string bus, Duration timeout) {
+Task<Result<std::uint64_t>> RulesOf(Client& client, std::string region, std::string bus, std::string source, Duration timeout) {
   Json which = {{"Name", bus}};
   Call describe = JsonCall(kService, region, "DescribeEventBus", which, Effect::kReads);
   const auto end = std::chrono::steady_clock::now() + timeout;
   Result<Reply> reply = co_await client.Send(std::move(describe), timeout);
   if (!reply) co_return reply.error();
-  Json on = {{"EventBusName", bus}, {"Limit", 100}};
-  Call list = JsonCall(kService, region, "ListRules", on, Effect::kReads);
-  const Duration left = std::max<Duration>(end - std::chrono::steady_clock::now(), 1ms);
-  reply = co_await client.Send(std::move(list), left);
-  if (!reply) co_return reply.error();
-  const Result<Json> json = JsonResult(*reply, "ListRules");
-  if (!json) co_return json.error();
-  std::uint64_t enabled = 0;
-  for (const Json& rule : MemberAt(*json, "Rules")) enabled += TextAt(rule, "State") == "DISABLED" ? 0U : 1U;
-  co_return enabled;
+  std::uint64_t listening = 0;
+  std::string token;
+  for (int page = 0; page < kMostPages; ++page) {
+    Json on = {{"EventBusName", bus}, {"Limit", 100}};
+    if (!token.empty()) on["NextToken"] = token;
+    Call list = JsonCall(kService, region, "ListRules", on, Effect::kReads);
+    const Duration left = std::max<Duration>(end - std::chrono::steady_clock::now(), 1ms);
+    reply = co_await client.Send(std::move(list), left);
+    if (!reply) co_return reply.error();
+    const Result<Json> json = JsonResult(*reply, "ListRules");
+    if (!json) co_return json.error();
+    for (const Json& rule : MemberAt(*json, "Rules")) {
+      const bool on_now = TextAt(rule, "State") != "DISABLED";
+      listening += on_now && WouldTake(TextAt(rule, "EventPattern"), source) ? 1U : 0U;
+    }
+    token = TextAt(*json, "NextToken");
+    if (token.empty()) co_return listening;
+  }
+  co_return Fail("'ListRules' has more pages than can be");
 }
 
 }  // namespace lifeboat::aws::eventbridge

@@ -25,7 +25,9 @@ struct Event {
 /// @return its id at EventBridge @error kRetry: it could not take the event now; kFail: it will never take it
 Task<Result<std::string>> PutEvent(Client& client, std::string region, Event event, Duration timeout);
 
-/// @return how many rules stand on it, at most 100 @error kNotFound: there is no such bus
-Task<Result<std::uint64_t>> RulesOf(Client& client, std::string region, std::string bus, Duration timeout);
+/// @return how many rules on it are on and would take an event of `source` @error kNotFound: there is no such bus
+Task<Result<std::uint64_t>> RulesOf(Client& client, std::string region, std::string bus, std::string source, Duration timeout);
+/// Whether a rule's pattern takes events of `source`, as far as its list of sources says. The other fields are not judged.
+[[nodiscard]] bool WouldTake(const std::string& pattern, const std::string& source);
 
 }  // namespace lifeboat::aws::eventbridge

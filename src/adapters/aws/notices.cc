@@ -10,6 +10,7 @@ namespace lifeboat::aws {
 
 namespace {
 
+constexpr const char* kSource = "lifeboat";
 constexpr std::size_t kLongestSubject = 100;     // @source SNS Publish
 constexpr std::size_t kLongestBody = 200 << 10;  // both services: 256 KiB with everything around it
 
@@ -45,7 +46,7 @@ Task<Result<Unit>> AwsNotifier::Tell(std::string subject, Json body, Duration ti
     if (message.id.empty() || message.id.size() > 128) message.id = RandomUuid();
     told = co_await sns::Publish(client_, settings_.region.text, std::move(message), timeout);
   } else {
-    eventbridge::Event event{settings_.target, "lifeboat", SubjectOf(subject), std::move(body)};
+    eventbridge::Event event{settings_.target, kSource, SubjectOf(subject), std::move(body)};
     told = co_await eventbridge::PutEvent(client_, settings_.region.text, std::move(event), timeout);
   }
   if (!told) co_return told.error().Within(name());
@@ -67,14 +68,14 @@ Task<Result<std::vector<Readiness>>> AwsNotifier::Check(Duration timeout) {
       problem = found.error();
     }
   } else {
-    Result<std::uint64_t> rules = co_await eventbridge::RulesOf(client_, settings_.region.text, settings_.target, timeout);
+    Result<std::uint64_t> rules = co_await eventbridge::RulesOf(client_, settings_.region.text, settings_.target, kSource, timeout);
     if (rules.ok()) {
       listeners = *rules;
     } else {
       problem = rules.error();
     }
   }
-  const std::string kind = topic ? " confirmed subscriptions" : " rules that are on";
+  const std::string kind = topic ? " confirmed subscriptions" : " rules that are on and take events of 'lifeboat'";
   if (problem && problem->retry == Retry::kNotFound) {
     lines.push_back(Fault(name() + " does not exist", "create it, or write its name right"));
   } else if (problem) {

@@ -72,14 +72,15 @@ void Judge(const Question& question, const std::vector<iam::Simulated>& simulate
 }
 
 Task<> Simulate(Client& client, std::string region, std::string principal, std::vector<Question> questions, std::vector<Readiness>* lines,
-                Duration timeout) {
+                std::chrono::steady_clock::time_point end) {
   std::map<PermissionPart, std::size_t> allowed;
   for (const Question& question : questions) {
+    const Duration left = std::max<Duration>(end - std::chrono::steady_clock::now(), 1ms);
     std::vector<std::string> actions;
     for (const Permission* each : question.permissions) actions.emplace_back(each->action);
     std::vector<std::string> resources = question.resources;
     Result<std::vector<iam::Simulated>> simulated =
-        co_await iam::SimulatePrincipalPolicy(client, region, principal, std::move(actions), std::move(resources), timeout);
+        co_await iam::SimulatePrincipalPolicy(client, region, principal, std::move(actions), std::move(resources), left);
     if (!simulated) {
       lines->push_back({"unknown", "permissions were not looked at any further: " + simulated.error().message,
                         "allow 'iam:SimulatePrincipalPolicy' on its own role, or compare with deploy/aws/agent-policy.json by hand"});
@@ -107,6 +108,7 @@ std::string PrincipalOf(const std::string& caller_arn) {
 
 Task<std::vector<Readiness>> CheckPermissions(Client& client, std::string region, const Settings& settings, Duration timeout) {
   std::vector<Readiness> lines;
+  const auto end = std::chrono::steady_clock::now() + timeout;  // of all questions together
   Result<sts::Identity> who = co_await sts::GetCallerIdentity(client, region, timeout);
   if (!who) {
     lines.push_back({"unknown", "who the agent is to AWS is not known: " + who.error().message, "look at its credentials (docs/aws.md)"});
@@ -122,7 +124,7 @@ Task<std::vector<Readiness>> CheckPermissions(Client& client, std::string region
   const Result<Partition> partition = PartitionOf(region);
   scope.values["partition"] = {partition.ok() ? partition->name : "aws"};
   std::vector<Question> questions = QuestionsFor(scope, lines);
-  co_await Simulate(client, region, principal, std::move(questions), &lines, timeout);
+  co_await Simulate(client, region, principal, std::move(questions), &lines, end);
   co_return lines;
 }
 

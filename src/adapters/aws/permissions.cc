@@ -48,6 +48,8 @@ constexpr Permission kPermissions[] = {
     {kAurora, "rds:RemoveFromGlobalCluster", "RemoveFromGlobalCluster", "detach", "Detach-and-promote, where AWS refuses a failover. Leave it out to forbid that.",
      kGlobalAndCluster, ""},
     {kAurora, "cloudwatch:GetMetricData", "GetMetricData", "every minute", "Lag of the secondary: what a failover would lose.", "*", ""},
+    {kAurora, "rds:DescribePendingMaintenanceActions", "DescribePendingMaintenanceActions", "check", "Whether patches could drift apart, which forbids moves.", kCluster, ""},
+    {kAurora, "kms:DescribeKey", "DescribeKey", "check", "Whether the key of the database could be used.", "arn:{partition}:kms:{data_region}:{account}:key/*", ""},
 
     {kRdsReplica, "rds:DescribeDBInstances", "DescribeDBInstances", "every look", "State, source and version of the region's own instance.", "*", ""},
     {kRdsReplica, "rds:PromoteReadReplica", "PromoteReadReplica", "failover", "Makes the replica a primary; it cannot be taken back.", kDb, ""},
@@ -55,7 +57,11 @@ constexpr Permission kPermissions[] = {
      "arn:{partition}:rds:{data_region}:{account}:db:* arn:{partition}:rds:{data_region}:{account}:subgrp:* arn:{partition}:rds:{data_region}:{account}:pg:* "
      "arn:{partition}:rds:{data_region}:{account}:og:*",
      ""},
+    {kRdsReplica, "kms:CreateGrant", "", "rejoin", "RDS asks for it beside a replica of an encrypted source.", "arn:{partition}:kms:{data_region}:{account}:key/*", kForRds},
+    {kRdsReplica, "rds:DescribeDBInstanceAutomatedBackups", "DescribeDBInstanceAutomatedBackups", "check", "Whether another region keeps a copy, and its restore window.", "*", ""},
     {kRdsReplica, "cloudwatch:GetMetricData", "GetMetricData", "every minute", "Lag of the replica.", "*", ""},
+    {kRdsReplica, "rds:DescribePendingMaintenanceActions", "DescribePendingMaintenanceActions", "check", "Whether patches could drift apart, which forbids moves.", kDb, ""},
+    {kRdsReplica, "kms:DescribeKey", "DescribeKey", "check", "Whether the keys of the database, and of the copies of its automated backups, could be used.", "arn:{partition}:kms:*:{account}:key/*", ""},
 
     {kStandbyTakesOver, "s3:GetObject", "GetObject", "route, every look", "Whether the object that the health check looks at is there.",
      "arn:{partition}:s3:::{marker}", ""},
@@ -115,6 +121,10 @@ constexpr Permission kPermissions[] = {
     {kHooks, "lambda:GetFunctionConfiguration", "GetFunctionConfiguration", "check", "Whether it is there, active, and how long it may run.",
      "arn:{partition}:lambda:{data_region}:{account}:function:{function}", ""},
 
+    {kSecrets, "secretsmanager:DescribeSecret", "DescribeSecret", "check", "Whether a secret stands in every region, and is current; never what is in it.",
+     "arn:{partition}:secretsmanager:{data_region}:{account}:secret:{secret}-*", ""},
+    {kSecrets, "kms:DescribeKey", "DescribeKey", "check", "Whether its key could be used.", "arn:{partition}:kms:{data_region}:{account}:key/*", ""},
+
     {kStore, "dynamodb:GetItem", "GetItem", "always", "Reads the lease, strongly consistent.", kTable, kOwnLease},
     {kStore, "dynamodb:PutItem", "PutItem", "always", "Takes and renews it, by conditional writes.", kTable, kOwnLease},
     {kStore, "dynamodb:DeleteItem", "DeleteItem", "always", "Removes what was replaced.", kTable, kOwnLease},
@@ -138,6 +148,7 @@ constexpr Permission kPermissions[] = {
 
     {kSnapshots, "rds:DescribeDBSnapshots", "DescribeDBSnapshots", "backup", "Snapshots of an instance, and their copies.", "*", ""},
     {kSnapshots, "rds:DescribeDBClusterSnapshots", "DescribeDBClusterSnapshots", "backup", "Snapshots of a cluster, and their copies.", "*", ""},
+    {kSnapshots, "rds:DescribeDBInstanceAutomatedBackups", "DescribeDBInstanceAutomatedBackups", "backup", "Automated backups of an instance, and their restore window.", "*", ""},
     {kSnapshots, "kms:DescribeKey", "DescribeKey", "backup", "Whether the key of a snapshot could be used in its region.", "arn:{partition}:kms:*:{account}:key/*", ""},
     {kSnapshotDrill, "rds:DescribeDBInstances", "DescribeDBInstances", "drill", "Waits for the temporary instance; finds what killed runs left.", "*", ""},
     {kSnapshotDrill, "rds:DescribeDBClusters", "DescribeDBClusters", "drill", "The same of temporary clusters.", "*", ""},
@@ -155,6 +166,17 @@ constexpr Permission kPermissions[] = {
 
     {kInit, "rds:DescribeGlobalClusters", "DescribeGlobalClusters", "init", "The global cluster and its members.", "*", ""},
     {kInit, "rds:DescribeDBClusters", "DescribeDBClusters", "init", "Each member.", "*", ""},
+    {kInit, "rds:DescribeEventSubscriptions", "DescribeEventSubscriptions", "init", "Topics that hear of the clusters already.", "*", ""},
+    {kInit, "autoscaling:DescribeAutoScalingGroups", "DescribeAutoScalingGroups", "init", "Groups that are named: sizes and target groups.", "*", ""},
+    {kInit, "ecs:DescribeServices", "DescribeServices", "init", "The same of services.", "arn:{partition}:ecs:*:{account}:service/*", ""},
+    {kInit, "eks:DescribeNodegroup", "DescribeNodegroup", "init", "The same of node groups.", "arn:{partition}:eks:*:{account}:nodegroup/*", ""},
+    {kInit, "sns:GetTopicAttributes", "GetTopicAttributes", "init", "Whether a topic is there.", "arn:{partition}:sns:*:{account}:*", ""},
+    {kInit, "cloudwatch:DescribeAlarms", "DescribeAlarms", "init", "Whether an alarm is there.", "*", ""},
+    {kInit, "secretsmanager:DescribeSecret", "DescribeSecret", "init", "Whether a secret is there.", "arn:{partition}:secretsmanager:*:{account}:secret:*", ""},
+    {kInit, "route53-recovery-control-config:DescribeControlPanel", "DescribeControlPanel", "init", "Which cluster a routing control belongs to.",
+     "arn:{partition}:route53-recovery-control::{account}:controlpanel/*", ""},
+    {kInit, "route53-recovery-control-config:DescribeCluster", "DescribeCluster", "init", "That cluster's five endpoints.",
+     "arn:{partition}:route53-recovery-control::{account}:cluster/*", ""},
     {kInit, "route53:ListResourceRecordSets", "ListResourceRecordSets", "init", "The records of the name.", "arn:{partition}:route53:::hostedzone/*", ""},
     {kInit, "route53:GetHealthCheck", "GetHealthCheck", "init", "Their health checks.", "arn:{partition}:route53:::healthcheck/*", ""},
     {kInit, "s3:ListBucket", "HeadBucket", "init", "The region of a bucket.", "arn:{partition}:s3:::*", ""},
@@ -185,6 +207,7 @@ constexpr std::array kParts{
     PartName{kEventBridge, "event-bridge", "Notices: EventBridge", kAgent},
     PartName{kAlarms, "alarms", "Alarms", kAgent},
     PartName{kHooks, "hooks", "Hooks", kAgent},
+    PartName{kSecrets, "secrets", "Secrets", kAgent},
     PartName{kStore, "store", "The store's table", kAgent},
     PartName{kCheck, "check", "lifeboat check", kAgent},
     PartName{kBackupsInS3, "backups-in-s3", "Backups in S3", "backup-policy.json"},
@@ -272,6 +295,10 @@ void AddRest(const AwsSettings& aws, PermissionScope& scope) {
   for (const AwsHookSettings& each : aws.hooks) {
     scope.parts.insert(kHooks);
     for (const auto& [region, function] : each.functions) Add(scope, "function", AfterLast(function, ':'));
+  }
+  for (const AwsSecretSettings& each : aws.secrets) {
+    scope.parts.insert(kSecrets);
+    Add(scope, "secret", each.name);
   }
 }
 

@@ -34,6 +34,7 @@ enum class PermissionPart {
   kEventBridge,
   kAlarms,
   kHooks,
+  kSecrets,
   kStore,
   kCheck,          ///< of `lifeboat check` alone
   kBackupsInS3,    ///< what reads repositories in S3

@@ -18,6 +18,8 @@ struct Quota {
   const char* words;
 };
 inline constexpr Quota kStandardInstances{"ec2", "L-1216C47A", "vCPUs of running on-demand standard instances"};
+inline constexpr Quota kDbInstances{"rds", "L-7B6409FD", "DB instances"};
+inline constexpr Quota kDbClusters{"rds", "L-952B80B8", "DB clusters"};
 inline constexpr Quota kFargate{"fargate", "L-3032A538", "vCPUs of Fargate on demand"};
 
 /// What applies to this account: its own value, or AWS's default where it has none. @error kNotFound: there is no such quota there

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 
 #include "adapters/aws/http_date.h"
 #include "adapters/aws/protocol.h"
@@ -62,6 +63,7 @@ DbCluster DbClusterFrom(const XmlNode& node) {
   cluster.port = NumberIn(node["Port"]);
   cluster.kms_key = node["KmsKeyId"].text;
   cluster.parameter_group = node["DBClusterParameterGroup"].text;
+  cluster.serverless_most = std::strtod(node["ServerlessV2ScalingConfiguration"]["MaxCapacity"].text.c_str(), nullptr);
   for (const XmlNode& member : node["DBClusterMembers"].children) {
     cluster.instances.push_back(ClusterInstance{member["DBInstanceIdentifier"].text, member["IsClusterWriter"].text == "true"});
   }

@@ -57,6 +57,7 @@ struct DbCluster {
   std::string kms_key;
   std::string parameter_group;
   std::vector<ClusterInstance> instances;  ///< empty: headless, it cannot be promoted
+  double serverless_most = 0;              ///< capacity units that a serverless instance may grow to; 0: none is set
 };
 
 struct DbInstance {

@@ -64,9 +64,10 @@ class FakeAws {
 
   [[nodiscard]] Transport MakeTransport() {
     return [this](HttpRequest request, Duration /*timeout*/) -> Task<Result<HttpResponse>> {
-      seen.push_back(Read(std::move(request)));
-      co_await boost::asio::post(boost::asio::use_awaitable);  // no answer comes at once
-      const Said said = answer(seen.back());
+      const Seen asked = Read(std::move(request));
+      seen.push_back(asked);
+      co_await boost::asio::post(boost::asio::use_awaitable);  // no answer comes at once, and others may ask meanwhile
+      const Said said = answer(asked);
       if (said.silence) co_return *said.silence;
       HttpResponse response;
       response.status = said.status;

@@ -4,6 +4,7 @@
 
 #include "adapters/aws/route53.h"
 #include "adapters/aws/s3.h"
+#include "adapters/aws/together.h"
 #include "adapters/aws/traffic_doors.h"
 #include "adapters/aws/traffic_rules.h"
 
@@ -22,100 +23,157 @@ void Add(Lines& to, Lines from) {
   for (Readiness& line : from) to.push_back(std::move(line));
 }
 
-Task<> ReadChecks(TrafficCheckDoors doors, const AwsTrafficSettings& settings, ZoneView& view, Lines& lines) {
-  for (const route53::RecordSet& record : view.records) {
-    if (!SameValue("CNAME", record.name, settings.name) || record.health_check.empty()) continue;
-    Result<route53::HealthCheck> check = co_await route53::GetHealthCheck(*doors.client, kGlobal, record.health_check, kOneLook);
-    if (!check) {
-      lines.push_back({"unknown", "health check '" + record.health_check + "': " + check.error().message, check.error().hint});
-      continue;
-    }
-    view.checks[record.health_check] = *check;
-    if (settings.kind != AwsTrafficKind::kStandbyTakesOver) continue;  // what the others follow is not seen by checkers
-    Result<std::vector<route53::Observation>> seen =
-        co_await route53::GetHealthCheckStatus(*doors.client, kGlobal, record.health_check, kOneLook);
-    if (seen.ok() && !seen->empty()) view.healthy[record.health_check] = route53::IsHealthy(*check, *seen);
+/// What one of the name's records says of its check.
+struct CheckLook {
+  std::optional<route53::HealthCheck> check;
+  std::optional<bool> healthy;
+  std::optional<Readiness> problem;
+};
+
+Task<> ReadCheck(TrafficCheckDoors doors, AwsTrafficKind kind, std::string id, std::shared_ptr<CheckLook> look, Duration timeout) {
+  Result<route53::HealthCheck> check = co_await route53::GetHealthCheck(*doors.client, kGlobal, id, timeout);
+  if (!check) {
+    look->problem = Readiness{"unknown", "health check '" + id + "': " + check.error().message, check.error().hint};
+    co_return;
+  }
+  look->check = *check;
+  if (kind != AwsTrafficKind::kStandbyTakesOver) co_return;  // what the others follow is not seen by checkers
+  Result<std::vector<route53::Observation>> seen = co_await route53::GetHealthCheckStatus(*doors.client, kGlobal, id, timeout);
+  if (seen.ok() && !seen->empty()) look->healthy = route53::IsHealthy(*check, *seen);
+}
+
+/// The zone's records, and the checks of the name's.
+struct ZoneLook {
+  bool read = false;
+  ZoneView view;
+  Lines lines;
+};
+
+Task<> LookAtZone(TrafficCheckDoors doors, AwsTrafficSettings settings, std::shared_ptr<ZoneLook> look, Duration timeout) {
+  Result<std::vector<route53::RecordSet>> records = co_await route53::ListRecordSets(*doors.client, kGlobal, settings.zone, "", timeout / 2);
+  if (!records) {
+    look->lines.push_back({"unknown", "the records of zone '" + settings.zone + "' cannot be read: " + records.error().message, records.error().hint});
+    co_return;
+  }
+  look->read = true;
+  look->view.records = std::move(*records);
+  std::map<std::string, std::shared_ptr<CheckLook>> checks;
+  std::vector<Task<>> questions;
+  for (const route53::RecordSet& record : look->view.records) {
+    if (!SameValue("CNAME", record.name, settings.name) || record.health_check.empty() || checks.contains(record.health_check)) continue;
+    auto one = std::make_shared<CheckLook>();
+    checks[record.health_check] = one;
+    questions.push_back(ReadCheck(doors, settings.kind, record.health_check, one, timeout / 4));
+  }
+  co_await Together(std::move(questions));
+  for (const auto& [id, one] : checks) {
+    if (one->problem) look->lines.push_back(*one->problem);
+    if (one->check) look->view.checks[id] = *one->check;
+    if (one->healthy) look->view.healthy[id] = *one->healthy;
   }
 }
 
-Task<std::map<RegionName, MarkerLook>> LookAtMarkers(TrafficCheckDoors doors, const AwsTrafficSettings& settings) {
-  std::map<RegionName, MarkerLook> looks;
-  for (const auto& [region, text] : settings.markers) {
-    MarkerLook& look = looks[region];
-    const Result<MarkerPlace> place = ParseMarkerPlace(text);
-    if (!place) {
-      look.problem = place.error().message;
-      continue;
-    }
-    look.public_url = PublicUrl(*place, region);
-    s3::Bucket bucket{region.text, place->bucket};
-    Result<s3::Object> object = co_await s3::GetObject(*doors.client, std::move(bucket), place->key, kOneLook);
-    if (!object) {
-      const bool no_object =
-          object.error().retry == Retry::kNotFound && object.error().message.find("NoSuchBucket") == std::string::npos;
-      if (!no_object) look.problem = object.error().message;
-      continue;
-    }
-    Result<Marker> marker = ParseMarker(object->body, settings.name, region);
-    if (!marker) {
-      look.problem = marker.error().message;
-      continue;
-    }
-    look.marker = *marker;
-    Result<int> status = co_await doors.look(look.public_url, kOneLook);
-    if (status.ok()) look.public_status = *status;
+Task<> LookAtMarker(TrafficCheckDoors doors, std::string name, RegionName region, std::string text, std::shared_ptr<MarkerLook> look, Duration timeout) {
+  const Result<MarkerPlace> place = ParseMarkerPlace(text);
+  if (!place) {
+    look->problem = place.error().message;
+    co_return;
   }
-  co_return looks;
+  look->public_url = PublicUrl(*place, region);
+  s3::Bucket bucket{region.text, place->bucket};
+  Result<s3::Object> object = co_await s3::GetObject(*doors.client, std::move(bucket), place->key, timeout / 2);
+  if (!object) {
+    const bool no_object =
+        object.error().retry == Retry::kNotFound && object.error().message.find("NoSuchBucket") == std::string::npos;
+    if (!no_object) look->problem = object.error().message;
+    co_return;
+  }
+  Result<Marker> marker = ParseMarker(object->body, name, region);
+  if (!marker) {
+    look->problem = marker.error().message;
+    co_return;
+  }
+  look->marker = *marker;
+  Result<int> status = co_await doors.look(look->public_url, timeout / 2);
+  if (status.ok()) look->public_status = *status;
+}
+
+using MarkerLooks = std::map<RegionName, std::shared_ptr<MarkerLook>>;
+
+Task<> LookAtMarkers(TrafficCheckDoors doors, AwsTrafficSettings settings, std::shared_ptr<MarkerLooks> looks, Duration timeout) {
+  std::vector<Task<>> questions;
+  for (const auto& [region, text] : settings.markers) {
+    auto look = std::make_shared<MarkerLook>();
+    (*looks)[region] = look;
+    questions.push_back(LookAtMarker(doors, settings.name, region, text, look, timeout));
+  }
+  co_await Together(std::move(questions));
+}
+
+/// All controls as one endpoint shows them.
+struct EndpointLook {
+  std::map<RegionName, bool> on;
+  std::optional<Readiness> problem;
+};
+
+Task<> LookAtEndpoint(TrafficCheckDoors doors, AwsTrafficSettings settings, std::string text, std::shared_ptr<EndpointLook> look, Duration timeout) {
+  const Instant began = doors.clock.Now();
+  Result<routing_control::Cluster> one = ParseCluster({text});
+  if (!one) {
+    look->problem = Readiness{"fault", one.error().message, one.error().hint};
+    co_return;
+  }
+  for (const auto& [region, arn] : settings.controls) {
+    const Duration left = std::max<Duration>(timeout - AgeAt(began, doors.clock.Now()), 1ms);
+    Result<routing_control::State> state = co_await routing_control::GetState(*doors.client, *one, arn, left);
+    if (!state) {
+      look->problem = Readiness{"fault", "routing control endpoint '" + text + "': " + state.error().message,
+                                "is the URL that of DescribeCluster, and may the agent call GetRoutingControlState?"};
+      co_return;
+    }
+    look->on[region] = state->on;
+  }
 }
 
 /// Each endpoint by itself: two of five may be silent in a disaster, and none before it.
-Task<Lines> LookAtEndpoints(TrafficCheckDoors doors, const AwsTrafficSettings& settings) {
-  Lines lines;
+Task<> LookAtEndpoints(TrafficCheckDoors doors, AwsTrafficSettings settings, std::shared_ptr<Lines> lines, Duration timeout) {
   if (settings.control_endpoints.size() < kEndpoints) {
-    lines.push_back(
+    lines->push_back(
         {"fault", "only " + std::to_string(settings.control_endpoints.size()) + " of 5 routing control endpoints are written down",
          "write all five: which of them answer in a disaster is not known before"});
   }
+  std::vector<std::shared_ptr<EndpointLook>> looks;
+  std::vector<Task<>> questions;
+  for (const std::string& text : settings.control_endpoints) {
+    looks.push_back(std::make_shared<EndpointLook>());
+    questions.push_back(LookAtEndpoint(doors, settings, text, looks.back(), timeout));
+  }
+  co_await Together(std::move(questions));
   std::map<RegionName, bool> on;
   std::size_t answered = 0;
-  for (const std::string& text : settings.control_endpoints) {
-    Result<routing_control::Cluster> one = ParseCluster({text});
-    if (!one) {
-      lines.push_back({"fault", one.error().message, one.error().hint});
-      continue;
-    }
-    bool all = true;
-    for (const auto& [region, arn] : settings.controls) {
-      Result<routing_control::State> state = co_await routing_control::GetState(*doors.client, *one, arn, kOneEndpoint);
-      if (!state) {
-        lines.push_back({"fault", "routing control endpoint '" + text + "': " + state.error().message,
-                         "is the URL that of DescribeCluster, and may the agent call GetRoutingControlState?"});
-        all = false;
-        break;
-      }
-      on[region] = state->on;
-    }
-    answered += all ? 1U : 0U;
+  for (const auto& look : looks) {
+    for (const auto& [region, state] : look->on) on[region] = state;
+    if (look->problem) lines->push_back(*look->problem);
+    answered += look->problem ? 0U : 1U;
   }
   if (answered == settings.control_endpoints.size() && answered >= kEndpoints) {
-    lines.push_back({"ok", "all " + std::to_string(answered) + " routing control endpoints answer", ""});
+    lines->push_back({"ok", "all " + std::to_string(answered) + " routing control endpoints answer", ""});
   }
   const auto count = std::count_if(on.begin(), on.end(), [](const auto& each) { return each.second; });
   if (answered > 0 && count != 1) {
-    lines.push_back({"fault", std::to_string(count) + " routing controls are on; exactly one region serves",
-                     "with none on Route 53 fails open: turn on the one that serves"});
+    lines->push_back({"fault", std::to_string(count) + " routing controls are on; exactly one region serves",
+                      "with none on Route 53 fails open: turn on the one that serves"});
   }
-  co_return lines;
 }
 
-Task<Lines> LookAtNames(TrafficCheckDoors doors, const AwsTrafficSettings& settings) {
-  Lines lines;
+Task<> LookAtNames(TrafficCheckDoors doors, AwsTrafficSettings settings, std::shared_ptr<Lines> into, Duration timeout) {
+  Lines& lines = *into;
   ZoneNames zone(doors.names, settings, doors.clock);
-  Result<std::vector<ServerAnswer>> answers = co_await zone.AskAll(settings.name, settings.type, kOneLook);
+  Result<std::vector<ServerAnswer>> answers = co_await zone.AskAll(settings.name, settings.type, timeout);
   if (!answers) {
     lines.push_back(
         {"fault", "the name servers of '" + settings.name + "' cannot be asked: " + answers.error().message, answers.error().hint});
-    co_return lines;
+    co_return;
   }
   for (const ServerAnswer& each : *answers) {
     if (each.answer.ok()) continue;
@@ -133,7 +191,6 @@ Task<Lines> LookAtNames(TrafficCheckDoors doors, const AwsTrafficSettings& setti
     lines.push_back({"fault", "'" + settings.name + "' answers '" + record->address + "', which is the target of no region",
                      "look at the zone, and at 'targets' in lifeboat.yaml"});
   }
-  co_return lines;
 }
 
 }  // namespace
@@ -150,35 +207,38 @@ PublicGet OpenPublicGet(Transport transport) {
 
 Task<Result<std::vector<Readiness>>> CheckAwsTraffic(TrafficCheckDoors doors, AwsTrafficSettings settings, Duration rto,
                                                      Duration timeout) {
-  Lines lines = co_await LookAtNames(doors, settings);
-  ZoneView view;
-  Result<std::vector<route53::RecordSet>> records =
-      co_await route53::ListRecordSets(*doors.client, kGlobal, settings.zone, "", timeout);
-  if (records.ok()) {
-    view.records = std::move(*records);
-    co_await ReadChecks(doors, settings, view, lines);
-  } else {
-    lines.push_back({"unknown", "the records of zone '" + settings.zone + "' cannot be read: " + records.error().message,
-                     records.error().hint});
-  }
+  // Side by side, so that a region that is silent costs its own lines alone.
+  auto names = std::make_shared<Lines>();
+  auto zone = std::make_shared<ZoneLook>();
+  auto markers = std::make_shared<MarkerLooks>();
+  auto endpoints = std::make_shared<Lines>();
+  std::vector<Task<>> questions;
+  questions.push_back(LookAtNames(doors, settings, names, std::min(timeout, kOneLook)));
+  questions.push_back(LookAtZone(doors, settings, zone, timeout));
+  if (settings.kind == AwsTrafficKind::kStandbyTakesOver) questions.push_back(LookAtMarkers(doors, settings, markers, timeout));
+  if (settings.kind == AwsTrafficKind::kRoutingControl) questions.push_back(LookAtEndpoints(doors, settings, endpoints, std::min(timeout, kOneEndpoint)));
+  co_await Together(std::move(questions));
+  Lines lines = std::move(*names);
+  Add(lines, std::move(zone->lines));
   switch (settings.kind) {
     case AwsTrafficKind::kStandbyTakesOver: {
-      if (records.ok()) Add(lines, JudgePair(settings, view));
-      const std::map<RegionName, MarkerLook> markers = co_await LookAtMarkers(doors, settings);
-      Add(lines, JudgeMarkers(settings, view, markers));
+      if (zone->read) Add(lines, JudgePair(settings, zone->view));
+      std::map<RegionName, MarkerLook> looks;
+      for (const auto& [region, look] : *markers) looks[region] = *look;
+      Add(lines, JudgeMarkers(settings, zone->view, looks));
       break;
     }
-    case AwsTrafficKind::kRoutingControl: {
-      if (records.ok()) Add(lines, JudgeControls(settings, view));
-      Lines endpoints = co_await LookAtEndpoints(doors, settings);
-      Add(lines, std::move(endpoints));
+    case AwsTrafficKind::kRoutingControl:
+      if (zone->read) Add(lines, JudgeControls(settings, zone->view));
+      Add(lines, std::move(*endpoints));
       break;
-    }
-    case AwsTrafficKind::kRecords: Add(lines, JudgeRecord(settings, view)); break;
+    case AwsTrafficKind::kRecords:
+      if (zone->read) Add(lines, JudgeRecord(settings, zone->view));
+      break;
   }
-  if (records.ok()) {
-    Add(lines, JudgeTime(settings, view, rto));
-    Add(lines, JudgeOthers(settings, view));
+  if (zone->read) {
+    Add(lines, JudgeTime(settings, zone->view, rto));
+    Add(lines, JudgeOthers(settings, zone->view));
   }
   co_return lines;
 }

@@ -200,9 +200,22 @@ TEST_F(TypedCloudCallsTest, AnEventThatWasReadIsNotYetOneThatWasTaken) {
   Answers("{}");
   EXPECT_EQ(aws_.Run(eventbridge::PutEvent(*client_, kRegion, event, 10s)).error().retry, Retry::kUnknownOutcome);
   aws_.answer = [](const Seen& seen) {
-    return Said{200, seen.operation == "ListRules" ? R"({"Rules":[{"State":"ENABLED"},{"State":"DISABLED"}]})" : "{}", {}, {}};
+    if (seen.operation != "ListRules") return Said{200, "{}", {}, {}};
+    // The one that listens is on the second page.
+    if (TextAt(seen.json, "NextToken").empty()) {
+      return Said{200,
+                  R"({"Rules":[{"State":"ENABLED","EventPattern":"{\"source\":[\"aws.health\"]}"},{"State":"ENABLED","ScheduleExpression":"daily"},)"
+                  R"({"State":"DISABLED","EventPattern":"{\"source\":[\"lifeboat\"]}"}],"NextToken":"t"})",
+                  {},
+                  {}};
+    }
+    return Said{200, R"({"Rules":[{"State":"ENABLED","EventPattern":"{\"source\":[{\"prefix\":\"life\"}]}"}]})", {}, {}};
   };
-  EXPECT_EQ(*aws_.Run(eventbridge::RulesOf(*client_, kRegion, "orders", 10s)), 1u);
+  EXPECT_EQ(*aws_.Run(eventbridge::RulesOf(*client_, kRegion, "orders", "lifeboat", 10s)), 1u);
+  EXPECT_EQ(*aws_.Run(eventbridge::RulesOf(*client_, kRegion, "orders", "other", 10s)), 0u);
+  EXPECT_TRUE(eventbridge::WouldTake(R"({"detail-type":["x"]})", "lifeboat"));
+  EXPECT_TRUE(eventbridge::WouldTake(R"({"source":[{"anything-but":["aws.ec2"]}]})", "lifeboat"));
+  EXPECT_FALSE(eventbridge::WouldTake("", "lifeboat"));
 }
 
 TEST_F(TypedCloudCallsTest, AlarmsOfBothKindsAreReadAndNoNamesAreNotAllOfThem) {
