@@ -25,7 +25,7 @@ const char* ToString(Retry retry) {
 
 std::string Error::Text() const { return hint.empty() ? message : message + "\n  hint: " + hint; }
 
-Error Error::Within(const std::string& context) const { return Error{retry, context + ": " + message, hint}; }
+Error Error::Within(const std::string& context) const { return Error{retry, context + ": " + message, hint, not_weighed}; }
 
 Error RetryLater(std::string message, std::string hint) { return {Retry::kRetry, std::move(message), std::move(hint)}; }
 Error Fail(std::string message, std::string hint) { return {Retry::kFail, std::move(message), std::move(hint)}; }

@@ -73,11 +73,12 @@ class ManagedDatabase {
 
   // ---- looking: changes nothing ----
 
-  /// As the API of `asked` shows it now. @error kNotFound: no such database; kRetry, kUnknownOutcome: no answer
+  /// As the API of `asked` shows it now. @error kNotFound: no such database; kRetry, kUnknownOutcome: no answer, and unless it is
+  /// `not_weighed` a silence of the region
   virtual Task<Result<ManagedView>> Look(RegionName asked, Duration timeout) = 0;
-  /// Whether an error of Look says nothing of the region: it was asked too often, or with a clock or credentials that do not hold, or not
-  /// at all. That is no silence.
-  [[nodiscard]] virtual bool SaysNothing(const Error& /*problem*/) const { return false; }
+  /// How far the cloud's clock is ahead of this machine's, as far as it has been heard; 0: no difference that counts. Times that it
+  /// tells are by its own clock, those that it is asked about by this machine's.
+  [[nodiscard]] virtual Duration CloudAhead() const { return Duration{0}; }
   /// Asked of the secondary's own region, which alone knows. @error kRetry: no answer
   virtual Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) = 0;
   /// What `lifeboat check` says of it: versions, headless secondaries, lag, fencing, backups, quotas.

@@ -172,6 +172,11 @@ RealAws& SharedAws(AwsEmulator emulator) {
 
 namespace {
 
+std::string Upstreams(std::string url, const std::map<std::string, std::string>& others) {
+  for (const auto& [service, other] : others) url += "," + service + "=" + other;
+  return url;
+}
+
 std::vector<std::string> RoadArguments(const std::string& url, const std::filesystem::path& folder, const RoadTls& tls) {
   std::vector<std::string> arguments = {AwsScript("proxy.py"), url, (folder / "requests.jsonl").string()};
   if (!tls.certificate.empty()) arguments.insert(arguments.end(), {tls.certificate, tls.key});
@@ -180,8 +185,8 @@ std::vector<std::string> RoadArguments(const std::string& url, const std::filesy
 
 }  // namespace
 
-AwsRoad::AwsRoad(const RealAws& aws, const RoadTls& tls)
-    : folder_(NewFolder()), tls_(!tls.certificate.empty()), program_(RoadArguments(aws.Url(), folder_, tls)) {}
+AwsRoad::AwsRoad(const RealAws& aws, const RoadTls& tls, const std::map<std::string, std::string>& others)
+    : folder_(NewFolder()), tls_(!tls.certificate.empty()), program_(RoadArguments(Upstreams(aws.Url(), others), folder_, tls)) {}
 
 AwsRoad::~AwsRoad() {
   PrintLogOfFailure("the road to AWS", program_.Log());

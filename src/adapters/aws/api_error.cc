@@ -159,15 +159,22 @@ std::string ForPeople(const ApiError& error) {
   return text;
 }
 
+namespace {
+Error NotWeighed(Error error) {
+  error.not_weighed = true;
+  return error;
+}
+}  // namespace
+
 Error ToError(const ApiError& error, Verdict verdict, const std::string& what) {
   std::string text = what + ": '" + error.code + "'";
   const std::string words = ForPeople(error);
   if (!words.empty()) text += ": " + words;
   if (!error.request_id.empty()) text += " (request '" + error.request_id + "')";
   switch (verdict) {
-    case Verdict::kThrottled: return RetryLater(text, kThrottledHint);
-    case Verdict::kClock: return RetryLater(text, kClockHint);
-    case Verdict::kExpired: return RetryLater(text, kExpiredHint);
+    case Verdict::kThrottled: return NotWeighed(RetryLater(text, kThrottledHint));
+    case Verdict::kClock: return NotWeighed(RetryLater(text, kClockHint));
+    case Verdict::kExpired: return NotWeighed(RetryLater(text, kExpiredHint));
     case Verdict::kNotFound: return NotFound(text);
     case Verdict::kRefused: return Refused(text);
     case Verdict::kUnknown: return UnknownOutcome(text);
@@ -176,10 +183,6 @@ Error ToError(const ApiError& error, Verdict verdict, const std::string& what) {
   const bool denied = Contains(error.code, "AccessDenied") || Contains(error.code, "UnauthorizedOperation") ||
                       error.code == "NotAuthorized" || error.status == 403;
   return Fail(text, denied ? "compare the role's policy with docs/aws.md, table of permissions" : "");
-}
-
-bool SaysNothingOfService(const Error& error) {
-  return error.hint == kThrottledHint || error.hint == kClockHint || error.hint == kExpiredHint || Contains(error.message, kWasNotSent);
 }
 
 }  // namespace lifeboat::aws

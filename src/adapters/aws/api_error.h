@@ -41,13 +41,7 @@ enum class Verdict {
 /// AWS's message without what was signed: a refused signature is answered with the whole request, session token included.
 [[nodiscard]] std::string ForPeople(const ApiError& error);
 
-/// The error for the caller; `what` is the call ("'FailoverGlobalCluster' of 'rds' in 'eu-west-1'").
+/// The error for the caller; throttled, clock and expired are `not_weighed`. `what` is the call ("'FailoverGlobalCluster' of 'rds' in 'eu-west-1'").
 [[nodiscard]] Error ToError(const ApiError& error, Verdict verdict, const std::string& what);
-
-/// What the client says of a call for which it had no credentials.
-inline constexpr const char* kWasNotSent = " was not sent";
-/// True where a call was not weighed: the service limits how often it is asked, the clock or the credentials do not hold, or there are none. That
-/// says nothing of the service's health. Told by the words of ToError and of the client, since an Error has no room for more.
-[[nodiscard]] bool SaysNothingOfService(const Error& error);
 
 }  // namespace lifeboat::aws

@@ -43,7 +43,8 @@ struct Judged {
 
 struct Sent {
   HttpRequest request;
-  WallTime signed_at;
+  WallTime signed_at;  ///< by AWS's clock, as it was known
+  WallTime at;         ///< by this machine's
 };
 
 Duration RetryAfterOf(const Pairs& headers) {
@@ -63,7 +64,7 @@ struct Client::State {
       : credentials(std::move(source)), options(std::move(having)), doors(std::move(through)) {}
 
   [[nodiscard]] Result<Sent> Build(const Call& call, const Credentials& keys) const;
-  void NoteDate(const HttpResponse& response, WallTime signed_at);
+  bool NoteDate(const HttpResponse& response, WallTime signed_at, WallTime sent_at);
   [[nodiscard]] Judged JudgeSilence(const Call& call, const Error& error) const;
   [[nodiscard]] Judged JudgeAnswer(const Call& call, const ApiError& error, const HttpResponse& response, bool clock_was_off) const;
   void LogAgain(const Call& call, const Judged& judged, int attempt, Duration wait) const;
@@ -77,6 +78,7 @@ struct Client::State {
   std::map<std::string, RetryBudget> budgets;
   std::map<std::string, std::uint64_t> requests;
   Duration skew{0};
+  Duration ahead{0};
 };
 
 Result<Sent> Client::State::Build(const Call& call, const Credentials& keys) const {
@@ -109,6 +111,7 @@ Result<Sent> Client::State::Build(const Call& call, const Credentials& keys) con
 
   Sent sent;
   sent.signed_at = scope.at;
+  sent.at = WallTime{scope.at.ns - skew.count()};
   sent.request.method = call.method;
   sent.request.url = url + path;
   if (!call.query.empty()) sent.request.url += "?" + QueryString(call.query);
@@ -126,13 +129,20 @@ Result<Sent> Client::State::Build(const Call& call, const Credentials& keys) con
   return sent;
 }
 
-void Client::State::NoteDate(const HttpResponse& response, WallTime signed_at) {
+/// @return true: the time that was signed was not AWS's
+bool Client::State::NoteDate(const HttpResponse& response, WallTime signed_at, WallTime sent_at) {
   const std::optional<WallTime> date = ParseHttpDate(HeaderOf(response.headers, "date"));
-  if (!date) return;
+  if (!date) return false;
+  // The header is cut to its second, and was written between the sending and the arrival.
+  const Duration least(date->ns - doors.clock.Wall().ns);
+  const Duration most(date->ns - sent_at.ns + Duration(1s).count());
+  ahead = least <= 0ns && most >= 0ns ? Duration(0) : most;
   const Duration off(date->ns - signed_at.ns);
-  if (off < kClockOff && off > -kClockOff) return;
-  skew += off;
+  if (off < kClockOff && off > -kClockOff) return false;
+  // Set, not added to: others that were signed by the same wrong time learn the same.
+  skew = Duration(date->ns - sent_at.ns);
   doors.log.Warn("this machine's clock and AWS's differ; requests are signed with AWS's", {{"skew_s", Seconds(skew)}});
+  return true;
 }
 
 Judged Client::State::JudgeSilence(const Call& call, const Error& error) const {
@@ -191,6 +201,7 @@ Client::Client(std::shared_ptr<CredentialSource> credentials, ClientOptions opti
 Client::~Client() = default;
 
 Duration Client::skew() const { return state_->skew; }
+Duration Client::ahead() const { return state_->ahead; }
 const std::map<std::string, std::uint64_t>& Client::requests() const { return state_->requests; }
 
 namespace {
@@ -223,7 +234,8 @@ Task<Result<Reply>> Client::Send(Call call, Duration timeout) {
     Result<SharedCredentials> keys = co_await state->credentials->Get(std::max<Duration>(left(), 1ms));
     Judged judged;
     if (!keys) {
-      judged.error = keys.error().Within(WordsOf(call) + kWasNotSent);
+      judged.error = keys.error().Within(WordsOf(call) + " was not sent");
+      judged.error.not_weighed = true;
       if (judged.error.retry == Retry::kNotFound || judged.error.retry == Retry::kUnknownOutcome) {
         judged.error.retry = judged.error.retry == Retry::kNotFound ? Retry::kFail : Retry::kRetry;
       }
@@ -232,6 +244,7 @@ Task<Result<Reply>> Client::Send(Call call, Duration timeout) {
     Result<Sent> sent = state->Build(call, **keys);
     if (!sent) co_return sent.error().Within(WordsOf(call));
     const WallTime signed_at = sent->signed_at;
+    const WallTime sent_at = sent->at;
     Duration patience = std::max<Duration>(left(), 1ms);
     if (call.effect != Effect::kOnce) patience = std::min(patience, state->options.attempt_timeout);
     ++state->requests[call.service + "." + call.operation];
@@ -239,8 +252,7 @@ Task<Result<Reply>> Client::Send(Call call, Duration timeout) {
     if (!response) {
       judged = state->JudgeSilence(call, response.error());
     } else {
-      const Duration skew_before = state->skew;
-      state->NoteDate(*response, signed_at);
+      const bool clock_was_off = state->NoteDate(*response, signed_at, sent_at);
       Reply reply;
       reply.status = response->status;
       reply.request_id = RequestIdOf(response->headers);
@@ -260,7 +272,7 @@ Task<Result<Reply>> Client::Send(Call call, Duration timeout) {
         reply.body = std::move(response->body);
         co_return reply;
       }
-      judged = state->JudgeAnswer(call, error, *response, state->skew != skew_before);
+      judged = state->JudgeAnswer(call, error, *response, clock_was_off);
     }
 
     const bool again = judged.again && attempt < attempts && !(judged.renew && renewed);

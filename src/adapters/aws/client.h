@@ -96,6 +96,8 @@ class Client {
 
   /// What is added to the machine's clock when a request is signed: learned from AWS's own Date.
   [[nodiscard]] Duration skew() const;
+  /// How far AWS's clock is ahead of this machine's, as the last answer told, at most; 0: no more than its Date could tell.
+  [[nodiscard]] Duration ahead() const;
   /// Requests sent until now, attempts counted one by one, by "service.operation".
   [[nodiscard]] const std::map<std::string, std::uint64_t>& requests() const;
 

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "adapters/aws/api_error.h"
 #include "adapters/aws/managed_database.h"
 #include "adapters/aws/managed_internal.h"
 
@@ -14,7 +13,8 @@ Duration Left(const Clock& clock, Instant began, Duration timeout) { return std:
 class ManagedAurora final : public ManagedDatabase {
  public:
   ManagedAurora(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log, Duration poll)
-      : settings_(std::move(settings)),
+      : client_(client),
+        settings_(std::move(settings)),
         clock_(clock),
         aurora_(client, GlobalDatabase{settings_.global_cluster, settings_.members}, clock, std::move(log), poll) {}
 
@@ -32,7 +32,7 @@ class ManagedAurora final : public ManagedDatabase {
     co_return ViewOf(settings_, asked, none ? nothing : *global, own);
   }
 
-  [[nodiscard]] bool SaysNothing(const Error& problem) const override { return SaysNothingOfService(problem); }
+  [[nodiscard]] Duration CloudAhead() const override { return client_.ahead(); }
 
   Task<Result<ManagedLag>> Lag(RegionName secondary, Duration timeout) override {
     auto lag = co_await aurora_.Lag(secondary, timeout);
@@ -164,6 +164,7 @@ class ManagedAurora final : public ManagedDatabase {
   }
 
  private:
+  Client& client_;
   AwsDatabaseSettings settings_;
   Clock& clock_;
   AuroraGlobal aurora_;
