@@ -43,6 +43,9 @@ struct ReseedOptions {
 /// `verb`: show, resume or abort. `attest`: with resume, a person's word in place of an external fence's proof; else empty.
 [[nodiscard]] int OneExecution(const CommonOptions& options, const std::string& verb, const std::string& id, const std::string& attest);
 
+/// Prints the trace of an execution as OTLP JSON (docs/formats/traces.md): what can be handed to a collector.
+[[nodiscard]] int PrintTrace(const CommonOptions& options, const std::string& id);
+
 [[nodiscard]] int VerifyEvidence(const CommonOptions& options);
 [[nodiscard]] int ListEvidence(const CommonOptions& options, std::uint64_t limit);
 

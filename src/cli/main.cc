@@ -76,7 +76,7 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
      "  lifeboat store reseed --holder us-east-1 --attest us-east-1=\"J. Doe: the site burns, ticket 4711\""},
     {"executions", "lifeboat executions list"},
     {"executions list", "lifeboat executions list"},
-    {"executions show", "lifeboat executions show x-20261123-065029164-f0a0"},
+    {"executions show", "lifeboat executions show x-20261123-065029164-f0a0\n  lifeboat executions show x-20261123-065029164-f0a0 --otlp"},
     {"executions resume", "lifeboat executions resume x-20261123-065029164-f0a0"},
     {"executions abort", "lifeboat executions abort x-20261123-065029164-f0a0"},
     {"evidence", "lifeboat evidence verify"},
@@ -180,6 +180,7 @@ int main(int argc, char** argv) {
   ReseedOptions reseed;
   std::string log_file = "-";
   std::string id;
+  bool otlp = false;
   std::string reason;
   std::uint64_t limit = 100;
   bool rules = false;
@@ -253,8 +254,11 @@ int main(int argc, char** argv) {
   for (const auto& [verb, text] :
        {std::pair("show", "one, with its steps (exit code 5: it waits)"), std::pair("resume", "try again now what it waits for"),
         std::pair("abort", "end it and take back what was done, before its point of no return")}) {
-    CLI::App* command = add(executions, verb, text, [&, verb = std::string(verb)] { return OneExecution(common, verb, id, order.attest); });
+    CLI::App* command = add(executions, verb, text, [&, verb = std::string(verb)] {
+      return otlp ? PrintTrace(common, id) : OneExecution(common, verb, id, order.attest);
+    });
     command->add_option("id", id, "its id")->required();
+    if (command->get_name() == "show") command->add_flag("--otlp", otlp, "its trace as OTLP JSON, for a collector, once it has ended");
     if (command->get_name() == "resume") {
       command->add_option("--attest", order.attest, "the instance whose external fence gives no proof is off, I saw to it: who and how; recorded");
     }
@@ -330,6 +334,12 @@ int main(int argc, char** argv) {
   CLI::Option* name = first->add_option("--name", init.request.name, "that name")->needs(zone);
   zone->needs(name);
   first->add_option("--bucket", init.request.buckets, "a bucket of the service; repeat it, also for its copies");
+  first->add_option("--group", init.groups, "an Auto Scaling group, as REGION=NAME; repeat it, one for each region");
+  first->add_option("--service", init.services, "an ECS service, as REGION=CLUSTER/SERVICE; repeat it");
+  first->add_option("--node-group", init.node_groups, "an EKS node group, as REGION=CLUSTER/NAME; repeat it");
+  first->add_option("--topic", init.request.topics, "ARN of an SNS topic that is to be told; repeat it");
+  first->add_option("--alarm", init.alarms, "a CloudWatch alarm, as REGION=NAME; repeat it");
+  first->add_option("--secret", init.request.secrets, "name of a secret that the service needs in every region; repeat it");
   first->add_option("--output", init.output, "the file to write; never overwritten")->capture_default_str();
   AddLabCommands(app, exit_code);
   add(&app, "version", "the program's version", [&] {

@@ -11,7 +11,9 @@
 
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "cli/version.h"
 #include "model/execution.h"
+#include "prove/otlp.h"
 
 namespace lifeboat {
 
@@ -177,6 +179,23 @@ int ListExecutions(const CommonOptions& options) {
                  TextAt(json, "requested_by")});
     }
     std::printf("%s", MemberAt(answer, "executions").empty() ? "no execution has been run yet\n" : table.Text(0).c_str());
+    return 0;
+  });
+}
+
+int PrintTrace(const CommonOptions& options, const std::string& id) {
+  CommonOptions quiet = options;
+  quiet.json = false;  // the trace is JSON by itself
+  return AskAndShow(quiet, "executions.show", Json{{"id", id}}, [&](const Json& answer, const Settings& settings) {
+    const auto execution = ExecutionFromJson(answer);
+    if (!execution.ok()) return EndWith(execution.error(), options);
+    if (!IsEnded(execution->state)) {
+      return EndWith(Refused("execution '" + id + "' is " + ToString(execution->state) + ": its trace is made when it has ended",
+                             "lifeboat executions show " + id),
+                     options);
+    }
+    const TraceResource resource{ProgramVersion(), execution->owner_agent.text, "", execution->owner};
+    std::printf("%s\n", OtlpText(OtlpRequest(TraceOf(*execution, settings.service, settings.objectives), resource)).c_str());
     return 0;
   });
 }
