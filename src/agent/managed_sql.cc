@@ -150,8 +150,11 @@ void ManagedSqlWatch::TakeCanaryRow(Instant began, Duration took, const Result<s
   const std::string leads_to = written.ok() ? *written : name_;
   const bool elsewhere = target != doors_.targets.end() && !leads_to.empty() && leads_to != target->second;
   // A name that cannot be asked, or that leads elsewhere, is no fault of the writer.
-  const bool telling = !elsewhere && (written.ok() || !written.error().not_weighed);
+  // An agent that has never got a row there may have no way to it.
+  const bool no_way = canary_.last_good.ns == 0;
+  const bool telling = !elsewhere && !no_way && (written.ok() || !written.error().not_weighed);
   std::string why = canary_.problem;
+  if (no_way) why = "no row has been written from here yet: " + why;
   if (elsewhere) why = "the name leads to '" + leads_to + "', which is not the writer";
   judge_.OnRow({began, took, written.ok(), telling, why});
 }

@@ -289,6 +289,18 @@ TEST_F(ManagedSqlTest, ANameThatCannotBeAskedOrLeadsElsewhereIsNoFaultOfTheWrite
   EXPECT_EQ(Agent(kWest).snapshot().votes.degraded, 0u) << Agent(kWest).snapshot().votes.why;
 }
 
+TEST_F(ManagedSqlTest, AnAgentThatHasNeverGotARowThereHasNoVote) {
+  world_.servers.refuses_clients.insert(kEast);
+  for (const RegionName& region : {kEast, kWest, kWitness}) {
+    KillAgent(region);
+    StartAgent(region);
+  }
+  world_.time.RunFor(2min);
+  EXPECT_EQ(Agent(kWest).snapshot().votes.degraded, 0u) << Agent(kWest).snapshot().votes.why;
+  const auto check = Ask(kWest, "check", Json::object());
+  EXPECT_THAT(check->dump(), HasSubstr("the canary cannot write"));
+}
+
 TEST_F(ManagedSqlTest, WithoutAGoodRowTheMoveEndsAllTheSameAndSaysWhy) {
   world_.servers.refuses_clients.insert(kWest);
   LoseEast();
@@ -296,6 +308,47 @@ TEST_F(ManagedSqlTest, WithoutAGoodRowTheMoveEndsAllTheSameAndSaysWhy) {
   EXPECT_EQ(Newest()->state, ExecutionState::kDone);
   EXPECT_FALSE(Newest()->facts.contains("first_good_write_ns"));
   EXPECT_THAT(TextAt(Newest()->Find("verify")->result, "outcome"), HasSubstr("No space left"));
+}
+
+TEST_F(ManagedSqlTest, ARowThatTheOldWriterTookIsNoGoodWrite) {
+  // Given an old writer that was not fenced, and a way that still leads there.
+  LoseEast();
+  world_.servers.canary_lands_in = kEast;
+  const auto routed = [&] { return Newest() && Newest()->Find("route")->state == StepState::kDone; };
+  ASSERT_TRUE(Run(routed, 10min));
+  world_.time.RunFor(30s);
+  EXPECT_FALSE(Newest()->facts.contains("first_good_write_ns"));
+  world_.servers.canary_lands_in.reset();
+  ASSERT_TRUE(Run([&] { return Ended(); }, 10min));
+  EXPECT_TRUE(Newest()->facts.contains("first_good_write_ns"));
+}
+
+TEST(ManagedSqlWatch, AnAgeThatWasToldCountsFromWhenItWasAskedFor) {
+  // Given word of a beat that was a second old when it was told, in an answer that took three seconds.
+  boost::asio::io_context io;
+  SqlFakes world;
+  FakeManagedSql sql(world.clock, world.servers, kWitness);
+  ManagedSqlWatch watch(io.get_executor(), kWitness, false, {world.clock, sql, nullptr, {}}, world.settings.policy, {}, Log());
+  WriterItem item;
+  item.epoch = {1};
+  item.writer = kEast;
+  watch.SetWriter(item);
+  world.time.RunFor(10s);
+  const Heartbeat beat{kEast, 7, {1}, world.clock.Wall(), ""};
+  Json said = {{"about", kEast.text}, {"beat", ToJson(beat)}, {"lags", {{kWest.text, {{"rpo_ns", Duration(1s).count()}, {"age_ns", Duration(1s).count()}}}}}};
+  said["beat"]["age_ns"] = Duration(1s).count();
+  watch.TakeGossip(kEast, said, world.clock.Now() - 3s);
+  watch.TakeGossip(kWest, {{"about", kEast.text}, {"seen", ToJson(beat)}}, world.clock.Now());
+  EXPECT_EQ(watch.HeartbeatAge(kWest, world.clock.Now()), Duration(4s));
+  EXPECT_EQ(watch.LastBeatsAt(world.clock.Now(), 1s)->unseen, Duration(3s));
+  // Aurora's lag of a second was measured four seconds ago: five; the heartbeat says less.
+  EXPECT_STREQ(watch.LossOf(kWest, world.clock.Now(), std::nullopt)->source, "heartbeats");
+  // Word of an agent that believes in another writer is not of this one.
+  said["about"] = kWest.text;
+  said["lags"][kWest.text]["rpo_ns"] = 0;
+  said["lags"][kWest.text]["age_ns"] = 0;
+  watch.TakeGossip(kEast, said, world.clock.Now());
+  EXPECT_EQ(MemberAt(watch.RegionStatus(kWest, world.clock.Now()), "rpo_lag_ms"), 1000);
 }
 
 TEST_F(ManagedSqlTest, MissingGrantsAreAFaultThatNamesThem) {

@@ -29,6 +29,7 @@ struct FakeSqlServers {
   std::map<RegionName, std::vector<RegionName>> writers_of_rows;  ///< who wrote beats to a region
   std::optional<Error> refuse_beats;
   std::map<RegionName, int> canary_rows;
+  std::optional<RegionName> canary_lands_in;  ///< a client's stale way: its rows are taken there, wherever the name leads
 
   [[nodiscard]] bool Silent(const RegionName& region) const { return cloud.silent.contains(region); }
   void Commit(const RegionName& writer, const Heartbeat& beat) {
@@ -95,6 +96,7 @@ class FakeManagedCanary final : public Canary {
 
   Task<Result<std::string>> Write(Duration timeout) override {
     co_await clock_.Sleep(5ms);
+    if (servers_.canary_lands_in) co_return targets_.at(*servers_.canary_lands_in);
     for (const auto& [region, target] : targets_) {
       if (!names_.up || target != names_.record.address) continue;
       if (servers_.Silent(region)) {
