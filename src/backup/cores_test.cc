@@ -232,6 +232,37 @@ TEST(Windows, FollowAPromotionAndTellABackupFromAfterTheFork) {
   EXPECT_EQ(findings[0].set, "after");
 }
 
+TEST(Windows, TheForksSegmentOfTheNewTimelineHoldsWhatABackupOfTheOldOneNeeds) {
+  // A backup of a standby ends in a segment that nobody switched; the standby is promoted, and archives that segment as timeline 2's.
+  WalCatalog catalog = Archived(1, 4);
+  for (std::uint64_t number = 5; number <= 9; ++number) catalog.Add({2, number});
+  catalog.AddHistory(2, {{1, Lsn{5 * kSeg + 4096}}});
+  const BackupSpan backup = Backup("of a standby", 3, 5);
+  EXPECT_TRUE(JudgeArchive({backup}, catalog).empty());
+  const auto windows = WindowsOf({backup}, catalog);
+  ASSERT_EQ(windows.size(), 1U);
+  EXPECT_TRUE(windows[0].consistent);
+  EXPECT_EQ(windows[0].to, Lsn{10 * kSeg});
+  // One that ended after the fork has nothing of it.
+  BackupSpan late = backup;
+  late.wal[0].end = Lsn{5 * kSeg + 8192};
+  const auto findings = JudgeArchive({late}, catalog);
+  ASSERT_FALSE(findings.empty());
+  EXPECT_EQ(findings[0].Number(), "F12");
+}
+
+TEST(Windows, WithoutABackupWhatWasCleanedAwayBeforeTheOldestWalIsNoGap) {
+  WalCatalog catalog(kSeg);
+  for (std::uint64_t number = 12; number <= 20; ++number) catalog.Add({2, number});
+  catalog.AddHistory(2, {{1, Lsn{5 * kSeg + 4096}}});
+  EXPECT_TRUE(JudgeArchive({}, catalog).empty()) << "a history file outlives the WAL of its fork";
+  // Where older WAL is there, it leads nowhere.
+  catalog.Add({1, 3});
+  const auto findings = JudgeArchive({}, catalog);
+  ASSERT_FALSE(findings.empty());
+  EXPECT_EQ(findings[0].Number(), "F13");
+}
+
 TEST(Windows, WalOfATimelineWithoutItsHistoryIsTold) {
   WalCatalog catalog = Archived(1, 7);
   catalog.Add({2, 7});

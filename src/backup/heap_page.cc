@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kRowHeader = 23;       // the least that a row has: HeapTupleHeaderData
 constexpr std::size_t kInfomask2At = 18;     // t_infomask2
-constexpr std::uint16_t kHeapOnly = 0x8000;  // HEAP_ONLY_TUPLE: a later version in a chain, which no index names
+constexpr std::uint16_t kHeapOnlyBit = 0x8000;  // HEAP_ONLY_TUPLE: a later version in a chain, which no index names
 
 enum class Item { kTarget, kUnused, kHeapOnly, kOutside };
 
@@ -25,7 +25,7 @@ Item Judge(const char* page, std::size_t size, std::uint32_t pointer) {
   }
   const std::size_t at = PointerOffset(pointer);
   if (at + kRowHeader > size || PointerLength(pointer) < kRowHeader) return Item::kOutside;
-  return (HalfAt(page, at + kInfomask2At) & kHeapOnly) != 0 ? Item::kHeapOnly : Item::kTarget;
+  return (HalfAt(page, at + kInfomask2At) & kHeapOnlyBit) != 0 ? Item::kHeapOnly : Item::kTarget;
 }
 
 bool IsHeap(const PageHeader& header, std::size_t size) { return header.Sane(size) && header.special == size; }

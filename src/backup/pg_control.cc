@@ -41,7 +41,7 @@ Result<PgControl> ParsePgControl(std::span<const char> bytes) {
   PgControl control;
   control.control_version = Field<std::uint32_t>(bytes, 8);
   if (control.control_version != 1300 && control.control_version != 1800) {
-    return Fail("pg_control is of version " + std::to_string(control.control_version) + ", which is unknown here",
+    return Refused("pg_control is of version " + std::to_string(control.control_version) + ", which is unknown here",
                 "PostgreSQL 13 to 18 of little-endian machines are read");
   }
   const std::size_t crc_at = control.control_version == 1800 ? kCrcAt18 : kCrcAt13;

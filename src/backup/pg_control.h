@@ -30,7 +30,7 @@ struct PgControl {
   bool data_checksums = false;
 };
 
-/// @error kFail: too short, of an unknown version, or its CRC is wrong
+/// @error kFail: too short, or its CRC is wrong: PostgreSQL does not start on it; kRefused: of a version that is unknown here
 /// @source PostgreSQL, src/include/catalog/pg_control.h of each release
 [[nodiscard]] Result<PgControl> ParsePgControl(std::span<const char> bytes);
 

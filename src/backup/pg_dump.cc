@@ -1,6 +1,7 @@
 #include "backup/pg_dump.h"
 
 #include <algorithm>
+#include <ctime>
 #include <optional>
 
 namespace lifeboat::backup {
@@ -95,7 +96,13 @@ Result<Head> ReadHead(Reader& reader, DumpContents& contents) {
   } else {
     contents.compression = reader.Integer() == 0 ? Compression::kNone : Compression::kGzip;
   }
-  for (int part = 0; part < 7; ++part) (void)reader.Integer();  // local time of the host that dumped, of an unknown zone
+  std::tm local{};  // of the host that dumped; its zone is not said
+  for (int* part : {&local.tm_sec, &local.tm_min, &local.tm_hour, &local.tm_mday, &local.tm_mon, &local.tm_year, &local.tm_isdst}) {
+    *part = static_cast<int>(reader.Integer());
+  }
+  local.tm_isdst = 0;
+  const bool sane = local.tm_year >= 100 && local.tm_year < 300 && local.tm_mon >= 0 && local.tm_mon < 12 && local.tm_mday >= 1 && local.tm_mday <= 31;
+  if (sane) contents.began = timegm(&local);
   contents.database = reader.Text().value_or("");
   contents.server_version = reader.Text().value_or("");
   (void)reader.Text();  // pg_dump's own version
@@ -194,6 +201,11 @@ DumpKind RecogniseDump(std::string_view first) {
   return DumpKind::kNone;
 }
 
+Moments MomentsOf(std::int64_t began) {
+  constexpr std::int64_t kHour = 3600;
+  return {began - 14 * kHour, began + 12 * kHour};
+}
+
 Result<DumpContents> ParseDumpContents(std::string_view text, bool& cut) {
   Reader reader(text);
   DumpContents contents;
@@ -209,6 +221,13 @@ Result<DumpContents> ParseDumpContents(std::string_view text, bool& cut) {
   cut = reader.cut();
   if (cut) return Fail("its table of contents is cut off, or damaged");
   return contents;
+}
+
+std::int64_t BeginOfDump(std::string_view first) {
+  Reader reader(first);
+  DumpContents contents;
+  const Result<Head> head = ReadHead(reader, contents);
+  return head ? contents.began : 0;
 }
 
 ScriptHead ParseScriptHead(std::string_view first) {

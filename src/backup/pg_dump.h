@@ -33,7 +33,7 @@ struct DumpEntry {
   bool holds_data = false;
   bool placed = false;         ///< custom: `offset` is known (written to a file, not to a pipe)
   std::uint64_t offset = 0;
-  std::string file;            ///< directory: without a compression's ending
+  std::string file;            ///< directory, tar: without a compression's ending
 };
 
 struct DumpContents {
@@ -41,6 +41,7 @@ struct DumpContents {
   int integer_bytes = 4;
   bool custom = false;
   Compression compression = Compression::kNone;  ///< of data; kGzip is zlib's own format in a custom dump
+  std::int64_t began = 0;  ///< by the clock on the wall of the host that dumped, whose zone it does not say, read as UTC; 0: not stated
   std::string database;
   std::string server_version;  ///< "15.20 (Debian …)"
   std::vector<DumpEntry> entries;
@@ -54,10 +55,20 @@ struct DumpContents {
   std::vector<std::string> privileged;  ///< entries beside extensions that only a superuser can make: "EVENT TRIGGER audit"
 };
 
+/// The earliest and the latest moment, in seconds since 1970, that DumpContents::began can be: zones lie between UTC-12 and UTC+14.
+struct Moments {
+  std::int64_t earliest = 0;
+  std::int64_t latest = 0;
+};
+[[nodiscard]] Moments MomentsOf(std::int64_t began);
+
 /// @param cut  set where `text` ends within the table: more of it is needed, or it is damaged
 /// @error kFail: `cut`; or it is no such table, or that of a later format
 /// @source PostgreSQL, pg_backup_archiver.c: ReadHead, ReadToc; pg_backup_custom.c, pg_backup_directory.c: _ReadExtraToc
 [[nodiscard]] Result<DumpContents> ParseDumpContents(std::string_view text, bool& cut);
+
+/// DumpContents::began alone, of the first 512 bytes of such a table; 0: none is there.
+[[nodiscard]] std::int64_t BeginOfDump(std::string_view first);
 
 /// What the first words of a script say of the cluster that it is to be loaded into.
 struct ScriptHead {

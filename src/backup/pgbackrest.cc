@@ -74,6 +74,7 @@ ListedBackup ListedFrom(std::string_view label, const Json& json) {
   backup.size = NumberAt(json, "backup-info-size");
   backup.stored_size = NumberAt(json, "backup-info-repo-size");
   backup.had_errors = FlagAt(json, "backup-error");
+  backup.online = FlagAt(json, "option-online", true);
   return backup;
 }
 
@@ -214,6 +215,7 @@ std::optional<RepoManifest> ParseRepoManifest(std::string_view text, ManifestErr
     return Done();
   };
   if (!ReadInfo(text, take, error)) return std::nullopt;
+  manifest.bare_bundles = FlagAt(about, "backup-bundle-raw");
   manifest.backup = ListedFrom(TextAt(about, "backup-label"), about);
   if (manifest.backup.label.empty()) {
     error = {ManifestProblem::kUnreadable, "it names no backup"};

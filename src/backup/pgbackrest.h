@@ -48,6 +48,7 @@ struct ListedBackup {
   std::uint64_t size = 0;         ///< of the restored cluster
   std::uint64_t stored_size = 0;  ///< in the repository, with what it refers to
   bool had_errors = false;        ///< bad pages were seen while it was taken
+  bool online = true;             ///< false: of a server that was shut down
 };
 
 struct BackupInfo {
@@ -70,6 +71,7 @@ struct RepoManifest {
   Manifest content;
   std::string compression;  ///< "none", "gz", "lz4", "zst", "bz2"
   bool checksum_pages = false;
+  bool bare_bundles = false;  ///< what lies in bundles has no headers of its compression and encryption (2.46 and later)
   std::string cipher_pass;  ///< for the files
 };
 [[nodiscard]] std::optional<RepoManifest> ParseRepoManifest(std::string_view text, ManifestError& error);

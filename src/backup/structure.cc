@@ -49,7 +49,16 @@ void JudgeVersions(const StructureQuestion& question, const std::optional<PgCont
   if (!question.version.empty()) differs(MajorOf(question.version), "the repository says");
 }
 
+/// Files alone are enough where the server had ended before; without a label nothing else makes them consistent.
+void JudgeOffline(const StructureQuestion& question, const SetFacts& facts, std::vector<Finding>& findings) {
+  constexpr std::uint32_t kShutDown = 1;            // DB_SHUTDOWNED
+  constexpr std::uint32_t kShutDownInRecovery = 2;  // DB_SHUTDOWNED_IN_RECOVERY
+  if (!facts.control || facts.control->state == kShutDown || facts.control->state == kShutDownInRecovery) return;
+  findings.push_back(MakeFinding(22, question.set, "backup_label", "", "the backup was taken as of a server that is shut down, and pg_control says that it ran"));
+}
+
 void JudgeLabel(const StructureQuestion& question, SetFacts& facts, std::vector<Finding>& findings) {
+  if (question.offline && !question.small.label) return JudgeOffline(question, facts, findings);
   if (!question.small.label) {
     findings.push_back(MakeFinding(22, question.set, "backup_label", "", "the backup does not hold it"));
     return;
@@ -110,6 +119,8 @@ SetFacts JudgeSet(const StructureQuestion& question, std::vector<Finding>& findi
         blind.severity = Severity::kNote;
         findings.push_back(std::move(blind));
       }
+    } else if (control.error().retry != Retry::kRefused) {
+      facts.control_problem = control.error().message;
     }
   }
   JudgeVersions(question, facts.control, findings);

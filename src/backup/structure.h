@@ -26,6 +26,7 @@ struct SmallFiles {
 /// What a backup is, after judging its structure.
 struct SetFacts {
   std::optional<PgControl> control;
+  std::string control_problem;  ///< why PostgreSQL would not take pg_control; "": it would, or it is of a release that is unknown here
   Lsn start;  ///< by backup_label: where replay begins, so what is newer on a page is replaced; 0/0: not known
   std::vector<std::string> tablespaces;  ///< oids that tablespace_map names
   std::optional<Lsn> incremental_from;   ///< start of the backup that this one needs (PostgreSQL 17)
@@ -37,6 +38,7 @@ struct StructureQuestion {
   SmallFiles small;
   std::optional<std::uint64_t> system_id;  ///< the repository's word on whose it is
   std::string version;                     ///< the repository's: "15"; "": not stated
+  bool offline = false;                    ///< taken of a server that was shut down: it has no label
 };
 
 /// F03 (another cluster), F04 (versions), F22 (label), F27 (middle segments), F30 (no checksums, as a note).

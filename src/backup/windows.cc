@@ -70,11 +70,25 @@ Span SpanOf(const WalRange& range, std::uint64_t segment_bytes) {
   return {range.start.bytes / segment_bytes, SegmentBefore(end, segment_bytes)};
 }
 
+/// The segment of a fork comes with the timeline that began there, which holds the old part as a copy: a backup that ended in it, on a
+/// standby that was promoted soon after, has it from there. @return that copy's place; nothing: there is none
+std::optional<WalPlace> CopyOfForkSegment(const WalRange& range, std::uint64_t number, const WalCatalog& catalog) {
+  for (const auto& [timeline, history] : catalog.histories()) {
+    const std::optional<Lsn> left = Path(history, timeline).Left(range.timeline);
+    if (!left || *left < range.end || left->bytes / catalog.segment_bytes() != number) continue;
+    const WalPlace copy{Path(history, timeline).At(number, catalog.segment_bytes()), number};
+    if (catalog.Has(copy)) return copy;
+  }
+  return std::nullopt;
+}
+
 bool OwnWalWhole(const BackupSpan& backup, const WalCatalog& catalog) {
   for (const WalRange& range : backup.wal) {
     const Span span = SpanOf(range, catalog.segment_bytes());
     for (std::uint64_t number = span.first; number <= span.last; ++number) {
-      if (!catalog.IsUsable({range.timeline, number})) return false;
+      WalPlace place{range.timeline, number};
+      if (!catalog.Has(place)) place = CopyOfForkSegment(range, number, catalog).value_or(place);
+      if (!catalog.IsUsable(place)) return false;
     }
   }
   return !backup.wal.empty();
@@ -133,7 +147,7 @@ std::vector<Hole> MissingOf(const BackupSpan& backup, const WalCatalog& catalog)
   for (const WalRange& range : backup.wal) {
     const Span span = SpanOf(range, catalog.segment_bytes());
     for (std::uint64_t number = span.first; number <= span.last; ++number) {
-      if (!catalog.Has({range.timeline, number})) Extend(missing, {range.timeline, number}, true);
+      if (!catalog.Has({range.timeline, number}) && !CopyOfForkSegment(range, number, catalog)) Extend(missing, {range.timeline, number}, true);
     }
   }
   return missing;
@@ -188,6 +202,10 @@ void JudgeGaps(const std::vector<BackupSpan>& backups, const WalCatalog& catalog
     if (backup.wal.empty()) continue;
     const std::uint64_t first = backup.wal.front().start.bytes / segment_bytes;
     oldest = std::min(oldest.value_or(first), first);
+  }
+  // Without a backup nobody needs what was cleaned away before the oldest WAL that is there, a timeline's beginning among it.
+  for (const auto& [timeline, numbers] : catalog.present()) {
+    if (backups.empty() && !numbers.empty()) oldest = std::min(oldest.value_or(*numbers.begin()), *numbers.begin());
   }
   const auto tell = [&](Timeline timeline, std::uint64_t first, std::uint64_t last) {
     first = std::max(first, oldest.value_or(0));

@@ -23,6 +23,11 @@ class WalCatalog {
   explicit WalCatalog(std::uint64_t segment_bytes) : segment_bytes_(segment_bytes) {}
 
   void Add(WalPlace place) { present_[place.timeline].insert(place.number); }
+  /// It is there no more.
+  void Remove(WalPlace place) {
+    present_[place.timeline].erase(place.number);
+    bad_.erase(place);
+  }
   /// A segment that is there and cannot be replayed.
   void MarkBad(WalPlace place) { bad_.insert(place); }
   void AddHistory(Timeline timeline, History history) { histories_[timeline] = std::move(history); }

@@ -70,6 +70,7 @@ Result<std::unique_ptr<backup::Source>> Open(const BackupOptions& options) {
     case BackupKind::kBaseBackup: return backup::OpenBaseBackups(source);
     case BackupKind::kWal: return backup::OpenWalFolder(source);
     case BackupKind::kDump: return backup::OpenDumps(source);
+    case BackupKind::kRds: break;  // never opened: it shows no files
   }
   return backup::OpenSource(source);
 }
@@ -99,10 +100,12 @@ class ProgressLine {
     if (!shown_ || at.total == 0) return;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
     const double rate = seconds > 0 ? static_cast<double>(at.done) / seconds : 0;
+    const bool known = seconds > 1 || at.done > at.total / 50;  // the first bytes say nothing of the rest
     const double left = rate > 0 ? static_cast<double>(at.total - std::min(at.done, at.total)) / rate : 0;
-    std::fprintf(stderr, "\r\033[K%3.0f %%  %s of %s  %s/s  %s left  %s", 100.0 * static_cast<double>(at.done) / static_cast<double>(at.total),
+    const std::string wait = known ? FormatDuration(std::chrono::seconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(left)))) + " left  " : "";
+    std::fprintf(stderr, "\r\033[K%3.0f %%  %s of %s  %s/s  %s%s", 100.0 * static_cast<double>(at.done) / static_cast<double>(at.total),
                  FormatBytes({at.done}).c_str(), FormatBytes({at.total}).c_str(), FormatBytes({static_cast<std::uint64_t>(rate)}).c_str(),
-                 FormatDuration(std::chrono::seconds(static_cast<std::int64_t>(left))).c_str(), at.doing.c_str());
+                 wait.c_str(), at.doing.c_str());
   }
 
  private:
@@ -131,7 +134,8 @@ Result<backup::Verified> Run(backup::Source& source, backup::VerifyOptions run, 
   return verified;
 }
 
-/// Ctrl-C and a deadline end what goes on while it lives; what was done until then is reported, and remembered.
+/// Ctrl-C, a terminal that is closed and a deadline end what goes on while it lives; what was done until then is reported, and
+/// remembered, and a sandbox is removed.
 class Interruptible {
  public:
   explicit Interruptible(std::uint64_t deadline) {
@@ -146,7 +150,7 @@ class Interruptible {
   Interruptible& operator=(const Interruptible&) = delete;
 
  private:
-  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGALRM};
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM};
 };
 
 std::vector<const backup::Archive*> ArchivesOf(const backup::Verified& verified, const std::string& label) {
@@ -176,6 +180,31 @@ std::string LevelText(const backup::LevelResult& result) { return backup::ToStri
 
 std::string Count(std::uint64_t count, const char* one, const char* many) { return std::to_string(count) + " " + (count == 1 ? one : many); }
 
+/// What is so of many backups is said once.
+void PrintReasons(const backup::Report& report) {
+  constexpr std::size_t kNamed = 2;
+  std::vector<std::pair<std::string, std::vector<std::string>>> told;  // what, of which: in the table's order
+  const auto add = [&](const std::string& label, int level, const backup::LevelResult& each) {
+    if (each.reason.empty() || each.reason == "not asked for") return;
+    const std::string what = std::string(backup::ToString(static_cast<Level>(level))) + ": " + backup::ToString(each.verdict) + ": " + each.reason;
+    const auto known = std::find_if(told.begin(), told.end(), [&](const auto& one) { return one.first == what; });
+    if (known == told.end()) {
+      told.push_back({what, {label}});
+    } else {
+      known->second.push_back(label);
+    }
+  };
+  for (const backup::SetReport& set : report.sets) {
+    for (int level = 0; level < backup::kLevels; ++level) add(set.label, level, set.levels[static_cast<std::size_t>(level)]);
+  }
+  for (int level = 0; level <= static_cast<int>(Level::kBytes); ++level) add("WAL", level, report.wal_levels[static_cast<std::size_t>(level)]);
+  for (const auto& [what, labels] : told) {
+    std::string whose = std::to_string(labels.size()) + " backups";
+    if (labels.size() <= kNamed) whose = labels.size() == 1 ? labels[0] : labels[0] + " and " + labels[1];
+    std::printf("  %s, %s\n", whose.c_str(), what.c_str());
+  }
+}
+
 void PrintReport(const backup::Report& report) {
   std::printf("%s\n", report.source.c_str());
   Table table({"backup", "kind", "exists", "structure", "bytes", "pages", "restores", "logic", "content"});
@@ -189,18 +218,16 @@ void PrintReport(const backup::Report& report) {
   const bool wal = std::any_of(report.wal_levels.begin(), report.wal_levels.end(), [](const auto& each) { return each.verdict != Verdict::kNotChecked; });
   if (wal || report.sets.empty()) add("WAL", "", report.wal_levels);
   std::printf("%s", table.Text().c_str());
-  for (const backup::SetReport& set : report.sets) {
-    for (int level = 0; level < backup::kLevels; ++level) {
-      const backup::LevelResult& each = set.levels[static_cast<std::size_t>(level)];
-      if (!each.reason.empty() && each.reason != "not asked for") {
-        std::printf("  %s, %s: %s: %s\n", set.label.c_str(), backup::ToString(static_cast<Level>(level)), backup::ToString(each.verdict),
-                    each.reason.c_str());
-      }
-    }
-  }
+  PrintReasons(report);
   PrintFindings(report.findings);
   backup::Counts all = report.wal_counts;
   for (const backup::SetReport& set : report.sets) all.Add(set.counts);
+  if (all.files == 0 && all.bytes == 0) {
+    const std::string headers = all.wal_segments > 0 ? ", the headers of " + Count(all.wal_segments, "WAL segment", "WAL segments") : "";
+    std::printf("looked at: lists%s, in %s\n", headers.c_str(), FormatDuration(report.took).c_str());
+    if (report.cancelled) std::printf("cancelled: what was not reached is not checked\n");
+    return;
+  }
   std::string read = Count(all.files, "file", "files") + ", " + FormatBytes({all.bytes});
   if (all.pages > 0) read += ", " + Count(all.pages, "page", "pages");
   if (all.hot_pages > 0) read += " (" + std::to_string(all.hot_pages) + " replaced by WAL)";
@@ -215,8 +242,30 @@ void PrintReport(const backup::Report& report) {
 
 /// A fault weighs more than a promise that is not kept (F01).
 int CodeOf(const std::vector<Finding>& findings, bool cancelled_early, bool missed) {
-  const bool fault = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.severity == Severity::kFault && each.fault != 1; });
+  bool fault = false;
+  for (const Finding& each : findings) {
+    if (each.severity == Severity::kFault) (each.fault == 1 ? missed : fault) = true;
+  }
   return static_cast<int>(fault || cancelled_early ? Exit::kFailed : missed ? Exit::kNotMet : Exit::kDone);
+}
+
+/// SAFETY: what was asked for and could not be told must not look like a success to whoever reads the exit code alone.
+bool AnyUnknown(const backup::Report& report, int level) {
+  for (const backup::SetReport& set : report.sets) {
+    for (int at = 0; at <= std::min(level, static_cast<int>(Level::kPages)); ++at) {
+      if (set.levels[static_cast<std::size_t>(at)].verdict == Verdict::kUnknown) return true;
+    }
+  }
+  return false;
+}
+
+/// SAFETY: a place for backups that holds none is no success, promised or not.
+void TellEmpty(const backup::Source& source, const std::vector<backup::SetInfo>& sets, std::vector<Finding>& findings) {
+  const bool told = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.fault == 1; });
+  // Where a list cannot be read, that is told, and nobody knows.
+  const bool unread = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.set.empty() && each.severity == Severity::kFault; });
+  if (!source.holds_backups() || !sets.empty() || told || unread) return;
+  findings.push_back(backup::MakeFinding(1, "", source.name(), "", "there is no backup in it"));
 }
 
 /// The true windows with their holes, by position and as text.
@@ -263,13 +312,12 @@ void PrintBackupFindings(const std::vector<Finding>& findings) { PrintFindings(f
 Result<std::unique_ptr<backup::Source>> OpenBackups(const BackupOptions& options) { return Open(options); }
 
 int ListBackups(const CommonOptions& common, const BackupOptions& given) {
-  if (IsRds(given.repository)) {
-    BackupOptions options = given;
+  BackupOptions options = given;
+  if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
+  if (IsRds(options.repository)) {
     options.level = 0;
     return VerifyRds(common, options);
   }
-  BackupOptions options = given;
-  if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
   if (!source) return EndWith(source.error(), common);
   const Result<backup::Inventory> inventory = (*source)->Look();
@@ -297,6 +345,7 @@ int ListBackups(const CommonOptions& common, const BackupOptions& given) {
   const auto memory = std::filesystem::exists(options.memory, missing) ? OpenMemory(options, problem) : nullptr;
   std::vector<Finding> findings = inventory->findings;
   const Freshness fresh = JudgeSource(options, inventory->sets, nullptr, memory.get(), findings);
+  TellEmpty(**source, inventory->sets, findings);
   const int code = CodeOf(findings, false, backup::AnyMissed(fresh.lines));
   if (common.json) {
     Json archives = Json::array();
@@ -323,9 +372,11 @@ int ListBackups(const CommonOptions& common, const BackupOptions& given) {
 }
 
 int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
-  if (IsRds(given.repository)) return VerifyRds(common, given);
   BackupOptions options = given;
   if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
+  if (IsRds(options.repository)) return VerifyRds(common, options);
+  if (const Result<Unit> good = CheckRestoreFlags(options); !good) return EndWith(good.error(), common);
+  const Interruptible interruptible(options.deadline);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
   if (!source) return EndWith(source.error(), common);
   const auto lock = LockSource(options);
@@ -337,7 +388,6 @@ int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
   const backup::VerifiedMemory::RunOptions now = MemoryRunOf(options);
   if (memory) memory->Begin(now);
   run.memory = memory.get();
-  const Interruptible interruptible(options.deadline);
   const LiveAnswer live = AskSource(options.live);
   Result<backup::Verified> verified = Run(**source, run, options, common.json);
   if (!verified) return EndWith(verified.error(), common);
@@ -348,9 +398,10 @@ int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
     if (!ended) memory_problem = ended.error().Text();
   }
   Json store;
+  std::vector<backup::RestoreOutcome> restored;
   bool objectives_met = run.level == Level::kExists || report.cancelled || JudgeStore(options, **source, *verified, store);
   if (static_cast<Level>(options.level) > Level::kPages && !report.cancelled) {
-    const Result<bool> met = RestoreForReport(**source, options, common, report, cancelled);
+    const Result<bool> met = RestoreForReport(**source, options, common, report, restored, cancelled);
     if (!met) return EndWith(met.error(), common);
     objectives_met = *met && objectives_met;
   }
@@ -358,6 +409,7 @@ int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
   if (const std::optional<Error> trouble = TroubleWith(**source)) return EndWith(*trouble, common);
   if (memory) NoteVerified(*memory, *verified, now.now);
   const Freshness fresh = JudgeSource(options, verified->inventory.sets, &report, memory.get(), report.findings);
+  TellEmpty(**source, verified->inventory.sets, report.findings);
   if (common.json) {
     Json json = backup::ToJson(report);
     json["level"] = options.level;
@@ -372,18 +424,22 @@ int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
     std::printf("%s\n", json.dump(2).c_str());
   } else {
     PrintReport(report);
+    for (const backup::RestoreOutcome& each : restored) PrintBackupRestore(each);
     if (options.settings) PrintFreshness(fresh);
     if (!live.problem.empty()) std::printf("archiver and slots are not checked: %s\n", live.problem.c_str());
     PrintStore(store);
     if (!memory_problem.empty()) std::printf("everything was read: %s\n", memory_problem.c_str());
   }
-  return CodeOf(report.findings, report.cancelled, backup::AnyMissed(fresh.lines) || !objectives_met);
+  // What was asked for by name and did not answer was not looked at.
+  const bool silent = !given.live.empty() && !live.problem.empty();
+  const bool missed = backup::AnyMissed(fresh.lines) || !objectives_met || silent || AnyUnknown(report, options.level);
+  return CodeOf(report.findings, report.cancelled, missed);
 }
 
 int ShowWindows(const CommonOptions& common, const BackupOptions& given) {
-  if (IsRds(given.repository)) return EndWith(Refused("RDS shows no WAL, so there are no windows to draw", "lifeboat backup verify looks at its snapshots"), common);
   BackupOptions options = given;
   if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
+  if (IsRds(options.repository)) return EndWith(Refused("RDS shows no WAL, so there are no windows to draw", "lifeboat backup verify looks at its snapshots"), common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
   if (!source) return EndWith(source.error(), common);
   backup::VerifyOptions run;

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
+
+#include <unistd.h>
 
 #include "adapters/aws/kms.h"
 #include "adapters/aws/open.h"
@@ -14,8 +17,11 @@
 #include "adapters/system/pool_files.h"
 #include "base/spawn.h"
 #include "cli/backup.h"
+#include "cli/backup_source.h"
 #include "cli/rds_content.h"
+#include "cli/rds_promises.h"
 #include "cli/rds_report.h"
+#include "cli/rds_windows.h"
 #include "config/text.h"
 
 namespace lifeboat {
@@ -32,17 +38,24 @@ constexpr const char* kClassOfAurora = "db.t4g.medium";  // CreateDBInstance wan
 
 std::atomic<bool> cancelled = false;
 
-/// Ctrl-C ends the waiting; what was made is removed all the same.
+/// Ctrl-C and a deadline end the waiting; what was made is removed all the same, and that takes time of its own: whoever sets a
+/// deadline kills us soon after it.
 class Interruptible {
  public:
-  Interruptible() {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) (void)std::signal(signal, [](int) { cancelled = true; });
+  explicit Interruptible(std::uint64_t deadline) {
+    for (const int signal : kSignals) (void)std::signal(signal, [](int) { cancelled = true; });
+    constexpr std::uint64_t kToRemove = 30 * 60;
+    (void)alarm(static_cast<unsigned>(deadline - std::min(deadline / 2, kToRemove)));
   }
   ~Interruptible() {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) (void)std::signal(signal, SIG_DFL);
+    (void)alarm(0);
+    for (const int signal : kSignals) (void)std::signal(signal, SIG_DFL);
   }
   Interruptible(const Interruptible&) = delete;
   Interruptible& operator=(const Interruptible&) = delete;
+
+ private:
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM};
 };
 
 template <typename T>
@@ -117,29 +130,38 @@ Result<RdsFacts> Gather(Aws& aws, const BackupOptions& options, const std::vecto
     const std::optional<Duration> age = ParseDuration(options.rds.age);
     if (!age) return Fail("'" + options.rds.age + "' is no time for --rds-age", "write a number and a unit: 26h, 90min");
     facts.age = *age;
+  } else if (options.settings) {
+    facts.age = options.settings->objectives.backup_age;
   }
   LookAtKeys(aws, facts);
   DateCopies(facts);
   return facts;
 }
 
-/// Level 6 by SQL, where the instance can be reached from here.
-LevelResult CheckBySql(const aws::Restored& restored, const aws::rds::StoredSnapshot& snapshot, const BackupOptions& options, const std::string& label,
-                       backup::Report& report, Json& figures) {
+/// The questions of a file, and of the source.
+Result<std::vector<backup::SqlCheck>> QuestionsOf(const BackupOptions& options) {
   Result<std::vector<backup::SqlCheck>> questions = ReadSqlChecks(options.restore.checks);
-  if (!questions) return {Verdict::kNotChecked, questions.error().message};
+  if (!questions || !options.settings) return questions;
+  for (const BackupSqlCheck& each : options.settings->checks) questions->push_back({each.name, each.database, each.sql, each.expect});
+  return questions;
+}
+
+/// Level 6 by SQL, where the instance can be reached from here.
+RdsContent CheckBySql(const aws::Restored& restored, const aws::rds::StoredSnapshot& snapshot, const BackupOptions& options, const std::string& label) {
+  Result<std::vector<backup::SqlCheck>> questions = QuestionsOf(options);
+  if (!questions) return {{Verdict::kNotChecked, questions.error().message}, {}, {}, {}, Json::object()};
+  const std::string named = options.settings ? options.settings->rds.user : "";
   RdsContentQuestion question;
   question.place.address = restored.address;
   question.place.port = static_cast<std::uint16_t>(restored.port);
-  question.place.user = options.restore.user == "postgres" && !snapshot.user.empty() ? snapshot.user : options.restore.user;
+  question.place.user = options.restore.user;
+  if (options.restore.user == "postgres" && !snapshot.user.empty()) question.place.user = snapshot.user;
+  if (options.restore.user == "postgres" && !named.empty()) question.place.user = named;
   question.place.cancel = &cancelled;
   question.set = label;
   question.claimed = snapshot.created;
   question.checks = *std::move(questions);
-  RdsContent content = CheckRdsContent(question);
-  report.findings.insert(report.findings.end(), content.findings.begin(), content.findings.end());
-  figures["content"] = std::move(content.figures);
-  return content.level;
+  return CheckRdsContent(question);
 }
 
 LevelResult JudgeRestore(const Result<aws::Restored>& restored, const std::string& label, backup::Report& report) {
@@ -165,24 +187,43 @@ aws::rds::TemporaryShape ShapeOf(const RdsFlags& flags, const aws::rds::StoredSn
   return shape;
 }
 
+/// What a restore of this snapshot to now would lose: nobody knows of writes after it, nor after its newest heartbeat.
+std::optional<Duration> LossOf(const RdsFacts& facts, const aws::rds::StoredSnapshot& snapshot, const RdsContent& content) {
+  if (!snapshot.created && !content.heartbeat) return std::nullopt;
+  const std::int64_t newest = std::max(snapshot.created.value_or(WallTime{}).ns, content.heartbeat.value_or(WallTime{}).ns);
+  return Duration(std::max<std::int64_t>(0, facts.now.ns - newest));
+}
+
 /// Levels 4 to 6 of one snapshot. @return false: something that costs money may be left
-bool RestoreOne(Aws& aws, aws::TemporaryRestores& restores, const aws::rds::StoredSnapshot& snapshot, const BackupOptions& options,
-                backup::Report& report) {
+bool RestoreOne(Aws& aws, aws::TemporaryRestores& restores, const RdsFacts& facts, const aws::rds::StoredSnapshot& snapshot,
+                const BackupOptions& options, const RdsPromises& promises, backup::Report& report) {
   const std::string label = LabelOf(snapshot);
   const auto set = std::find_if(report.sets.begin(), report.sets.end(), [&](const backup::SetReport& each) { return each.label == label; });
   if (set == report.sets.end()) return true;
   const aws::rds::TemporaryShape shape = ShapeOf(options.rds, snapshot);
+  const auto began = std::chrono::steady_clock::now();
   const Result<aws::Restored> restored = aws.Wait(restores.Make(snapshot, shape));
-  Json figures = {{"id", shape.id}, {"region", snapshot.region}};
+  const bool there = restored.ok() && restored->available;
+  Json figures = {{"set", label}, {"kind", set->kind}, {"id", shape.id}, {"region", snapshot.region}, {"phases", Json::array()}};
   set->levels[static_cast<std::size_t>(Level::kRestores)] = JudgeRestore(restored, label, report);
   if (options.level >= static_cast<int>(Level::kLogic)) {
     set->levels[static_cast<std::size_t>(Level::kLogic)] = {Verdict::kNotChecked, "amcheck is not run on a restored instance of RDS"};
   }
+  RdsContent content;
+  content.level = {Verdict::kNotChecked, "there is nothing to ask"};
   if (options.level >= static_cast<int>(Level::kContent)) {
-    const bool there = restored.ok() && restored->available;
-    set->levels[static_cast<std::size_t>(Level::kContent)] =
-        there ? CheckBySql(*restored, snapshot, options, label, report, figures) : LevelResult{Verdict::kNotChecked, "there is nothing to ask"};
+    if (there) content = CheckBySql(*restored, snapshot, options, label);
+    set->levels[static_cast<std::size_t>(Level::kContent)] = content.level;
+    report.findings.insert(report.findings.end(), content.findings.begin(), content.findings.end());
+    figures["content"] = content.figures;
   }
+  std::optional<Duration> usable;
+  if (there && content.answered) usable = std::chrono::duration_cast<Duration>(*content.answered - began);
+  if (restored.ok()) figures["phases"].push_back({{"name", "restore"}, {"seconds", Seconds(restored->took)}});
+  if (usable) figures["phases"].push_back({{"name", "query"}, {"seconds", Seconds(std::max(Duration{0}, *usable - restored->took))}});
+  figures["rto"] = RestoreObjective(promises.rto, usable, there ? "it was not asked by SQL, so no query was answered" : "no query was answered");
+  figures["rpo"] = RestoreObjective(promises.rpo, there ? LossOf(facts, snapshot, content) : std::nullopt,
+                                    there ? "neither RDS nor a heartbeat tells how new the data is" : "it was not restored");
   if (restored.ok()) figures["took_ms"] = Millis(restored->took);
   // SAFETY: whatever happened until here: what was made is removed, also after Ctrl-C.
   const Result<Unit> removed = aws.Wait(restores.Remove(snapshot.region, shape.id, snapshot.of_cluster));
@@ -242,6 +283,7 @@ int CodeFor(const backup::Report& report, int level, bool tried, bool clean) {
   return static_cast<int>(missed || !tried || AnyUnseen(report, level) ? Exit::kNotMet : Exit::kDone);
 }
 
+/// Of the command line, else of the source, else of the environment.
 Result<std::vector<std::string>> RegionsOf(const BackupOptions& options) {
   std::vector<std::string> regions = options.rds.regions;
   const aws::Environment environment = aws::EnvironmentOfTheProcess();
@@ -250,54 +292,188 @@ Result<std::vector<std::string>> RegionsOf(const BackupOptions& options) {
   }
   if (regions.empty()) return Fail("no region is named in which snapshots should lie", "name each by --rds-region");
   if (options.repository.size() == kScheme.size()) return Fail("'rds:' names no instance or cluster", "write rds:orders");
-  if (!options.restore.to.empty() || !options.restore.rto.empty() || !options.restore.rpo.empty()) {
-    return Fail("--to, --rto and --rpo say nothing of snapshots of RDS", "leave them out; --rds-age judges their age");
-  }
+  if (!options.restore.to.empty()) return Fail("--to says nothing of snapshots of RDS: each is of one moment", "name a snapshot by --set");
   return regions;
+}
+
+Result<RdsPromises> PromisesOf(const BackupOptions& options) {
+  RdsPromises promises;
+  promises.restore_level = options.level >= static_cast<int>(Level::kRestores) && options.level < static_cast<int>(Level::kContent)
+                               ? static_cast<int>(Level::kRestores)
+                               : static_cast<int>(Level::kContent);
+  if (options.settings) {
+    const BackupObjectives& said = options.settings->objectives;
+    promises = {said.backup_age, said.verified_age, said.rto, said.rpo, options.settings->schedule.restore_level};
+  }
+  for (const auto& [name, text, into] : {std::tuple("rto", &options.restore.rto, &promises.rto), std::tuple("rpo", &options.restore.rpo, &promises.rpo)}) {
+    const Result<std::optional<Duration>> given = ParseObjective(name, *text);
+    if (!given) return given.error();
+    if (*given) *into = **given;
+  }
+  return promises;
+}
+
+/// Levels 4 to 6 of the snapshot that was asked for. @return whether one was tried, and whether nothing is left behind
+std::pair<bool, bool> TryRestore(Aws& aws, const RdsFacts& facts, const BackupOptions& options, const std::vector<std::string>& regions,
+                                 const RdsPromises& promises, backup::Report& report) {
+  aws::TemporaryOptions temporary;
+  temporary.poll = std::chrono::seconds(options.rds.poll);
+  temporary.patience = std::chrono::minutes(options.rds.patience);
+  temporary.cancel = &cancelled;
+  const auto began = std::chrono::steady_clock::now();
+  if (isatty(STDERR_FILENO) == 1) {
+    temporary.on_progress = [began](const std::string& doing) {
+      const auto gone = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - began);
+      std::fprintf(stderr, "lifeboat: %s (%s)\n", doing.c_str(), FormatDuration(gone).c_str());
+    };
+  }
+  aws::TemporaryRestores restores(aws.client(), aws.clock(), Log(), temporary);
+  const std::string region = options.rds.restore_region.empty() ? regions.back() : options.rds.restore_region;
+  std::vector<std::string> sweep = regions;
+  if (std::find(sweep.begin(), sweep.end(), region) == sweep.end()) sweep.push_back(region);
+  const bool clean = SweepAll(aws, restores, sweep);
+  const aws::rds::StoredSnapshot* chosen = ChooseSnapshot(facts, region, options.set);
+  if (chosen == nullptr) {
+    std::fprintf(stderr, "lifeboat: there is no available snapshot to restore in '%s'\n", region.c_str());
+    return {false, clean};
+  }
+  return {true, RestoreOne(aws, restores, facts, *chosen, options, promises, report) && clean};
+}
+
+/// What was restored and passed is known later, and what failed is forgotten.
+void Remember(backup::VerifiedMemory& memory, const RdsFacts& facts, const backup::Report& report, std::int64_t now) {
+  for (const backup::SetReport& set : report.sets) {
+    if (std::any_of(set.levels.begin(), set.levels.end(), [](const LevelResult& each) { return each.verdict == Verdict::kFail; })) {
+      memory.ForgetSet(set.label);
+    }
+    const int restored = RestoredTo(set);
+    for (const RdsRegion& region : facts.regions) {
+      for (const aws::rds::StoredSnapshot& each : region.snapshots) {
+        if (restored > 0 && each.created && LabelOf(each) == set.label) memory.NoteSet({set.label, each.created->ns / 1000000000, restored, now});
+      }
+    }
+  }
+}
+
+/// Whether an objective of a restore that was made is missed, or could not be measured.
+bool AnyRestoreMissed(const backup::Report& report) {
+  for (const backup::SetReport& set : report.sets) {
+    for (const char* name : {"rto", "rpo"}) {
+      const std::string verdict = TextAt(MemberAt(set.restore, name), "verdict");
+      if (verdict == "fail" || verdict == "unknown") return true;
+    }
+  }
+  return false;
+}
+
+void PrintRestores(const backup::Report& report) {
+  for (const backup::SetReport& set : report.sets) {
+    if (!set.restore.is_object()) continue;
+    std::printf("%s restored in '%s'", set.label.c_str(), TextAt(set.restore, "region").c_str());
+    for (const Json& phase : MemberAt(set.restore, "phases")) {
+      std::printf(", %s %.1f s", TextAt(phase, "name").c_str(), MemberAt(phase, "seconds").get<double>());
+    }
+    std::printf("\n");
+    for (const char* name : {"rto", "rpo"}) {
+      const Json& told = MemberAt(set.restore, name);
+      if (!MemberAt(told, "objective_seconds").is_number()) continue;
+      const Json& measured = MemberAt(told, "measured_seconds");
+      std::printf("  %s: %s (at most %.0f s): %s%s%s\n", name, measured.is_number() ? (std::to_string(measured.get<double>()) + " s").c_str() : "unknown",
+                  MemberAt(told, "objective_seconds").get<double>(), TextAt(told, "verdict").c_str(), TextAt(told, "reason").empty() ? "" : "; ",
+                  TextAt(told, "reason").c_str());
+    }
+  }
+}
+
+/// Each restore becomes a record. @return what went wrong with it
+Result<Unit> RecordRestores(const CommonOptions& common, const BackupOptions& options, const backup::Report& report) {
+  for (const backup::SetReport& set : report.sets) {
+    if (!set.restore.is_object()) continue;
+    Json what = set.restore;
+    what["source"] = report.source;
+    what["levels"] = backup::ToJson(set.levels);
+    what["findings"] = Json::array();
+    for (const backup::Finding& each : report.findings) what["findings"].push_back(backup::ToJson(each));
+    const Result<std::uint64_t> recorded = RecordDrill(common, options, what);
+    if (!recorded) return recorded.error().Within("the drill was not recorded");
+  }
+  return Done();
+}
+
+Json JsonOf(const backup::Report& report, const BackupOptions& options, const std::vector<std::string>& regions, const Freshness& fresh,
+            const std::string& memory_problem, std::int64_t now) {
+  Json json = backup::ToJson(report);
+  json["level"] = options.level;
+  json["full"] = true;  // RDS is asked anew each time
+  json["name"] = options.source;
+  json["at"] = now;
+  json["regions"] = regions;
+  json["freshness"] = ToJson(fresh);
+  json["windows"] = Json::array();
+  json["memory"] = {{"file", options.memory}, {"problem", memory_problem}};
+  return json;
 }
 
 }  // namespace
 
 bool IsRds(const std::string& repository) { return repository.starts_with(kScheme); }
 
-int VerifyRds(const CommonOptions& common, const BackupOptions& options) {
+void TakeRdsSettings(const BackupSourceSettings& source, RdsFlags& flags) {
+  const auto take = [](auto& option, const auto& value) {
+    if (option.empty()) option = value;
+  };
+  take(flags.regions, source.rds.regions);
+  take(flags.restore_region, source.rds.restore_region);
+  take(flags.instance_class, source.rds.instance_class);
+  take(flags.subnet_group, source.rds.subnet_group);
+  take(flags.parameter_group, source.rds.parameter_group);
+  take(flags.security_groups, source.rds.security_groups);
+  const auto patience = std::chrono::duration_cast<std::chrono::minutes>(source.rds.patience).count();
+  if (flags.patience == RdsFlags{}.patience && patience > 0) flags.patience = static_cast<std::uint64_t>(patience);
+}
+
+int VerifyRds(const CommonOptions& common, const BackupOptions& options, bool drill) {
   const Result<std::vector<std::string>> regions = RegionsOf(options);
   if (!regions) return EndWith(regions.error(), common);
+  const Result<RdsPromises> promises = PromisesOf(options);
+  if (!promises) return EndWith(promises.error(), common);
+  if (const Result<Unit> proven = ProveThatRdsChecksCanFail(); !proven) return EndWith(proven.error(), common);
+  const auto lock = options.level > static_cast<int>(Level::kExists) ? LockSource(options) : Result<std::optional<Descriptor>>(std::optional<Descriptor>());
+  if (!lock) return EndWith(lock.error(), common);
   Aws aws;
   if (const Result<Unit> opened = aws.Open(regions->front()); !opened) return EndWith(opened.error(), common);
-  const Interruptible interruptible;
+  std::string memory_problem;
+  const auto memory = OpenMemory(options, memory_problem);
+  const Interruptible interruptible(options.deadline);
   const Instant began = aws.clock().Now();
   const Result<RdsFacts> facts = Gather(aws, options, *regions);
   if (!facts) return EndWith(facts.error(), common);
+  const RdsWindows windows = aws.Wait(LookAtWindows(aws.client(), *regions, facts->of, kOneCall));
   backup::Report report = JudgeRds(*facts);
-  bool tried = true;
-  bool clean = true;
-  if (options.level >= static_cast<int>(Level::kRestores)) {
-    aws::TemporaryOptions temporary;
-    temporary.poll = std::chrono::seconds(options.rds.poll);
-    temporary.patience = std::chrono::minutes(options.rds.patience);
-    temporary.cancel = &cancelled;
-    aws::TemporaryRestores restores(aws.client(), aws.clock(), Log(), temporary);
-    const std::string region = options.rds.restore_region.empty() ? regions->back() : options.rds.restore_region;
-    std::vector<std::string> sweep = *regions;
-    if (std::find(sweep.begin(), sweep.end(), region) == sweep.end()) sweep.push_back(region);
-    clean = SweepAll(aws, restores, sweep);
-    const aws::rds::StoredSnapshot* chosen = ChooseSnapshot(*facts, region, options.set);
-    tried = chosen != nullptr;
-    if (!tried) std::fprintf(stderr, "lifeboat: there is no available snapshot to restore in '%s'\n", region.c_str());
-    if (tried) clean = RestoreOne(aws, restores, *chosen, options, report) && clean;
-  }
+  const bool restores = options.level >= static_cast<int>(Level::kRestores);
+  const auto [tried, clean] = restores ? TryRestore(aws, *facts, options, *regions, *promises, report) : std::pair(true, true);
   report.cancelled = cancelled;
   report.took = AgeAt(began, aws.clock().Now());
+  const std::int64_t now = facts->now.ns / 1000000000;
+  if (memory) Remember(*memory, *facts, report, now);
+  const auto known = memory ? memory->Sets() : Result<std::vector<backup::VerifiedSet>>(Fail(""));
+  const Freshness fresh = JudgeRdsAges(*facts, report, *promises, known ? std::optional(*known) : std::nullopt, restores && tried, report.findings);
   if (common.json) {
-    Json json = backup::ToJson(report);
-    json["level"] = options.level;
-    json["regions"] = *regions;
+    Json json = JsonOf(report, options, *regions, fresh, memory_problem, now);
+    json["automated"] = ToJson(windows, facts->now);
     std::printf("%s\n", json.dump(2).c_str());
   } else {
     PrintShort(report);
+    PrintRestores(report);
+    PrintWindows(windows, facts->now);
+    if (options.settings) PrintFreshness(fresh);
+    if (!memory_problem.empty()) std::printf("what was verified before is not known: %s\n", memory_problem.c_str());
   }
-  return CodeFor(report, options.level, tried, clean);
+  // A drill without its record is no evidence: it failed, whatever it found.
+  if (const Result<Unit> recorded = drill ? RecordRestores(common, options, report) : Result<Unit>(Done()); !recorded) return EndWith(recorded.error(), common);
+  const int code = CodeFor(report, options.level, tried, clean);
+  const bool missed = backup::AnyMissed(fresh.lines) || AnyRestoreMissed(report);
+  return code == static_cast<int>(Exit::kDone) && missed ? static_cast<int>(Exit::kNotMet) : code;
 }
 
 }  // namespace lifeboat

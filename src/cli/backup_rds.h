@@ -1,6 +1,6 @@
 #pragma once
 
-// lifeboat backup verify|drill|list --repo rds:NAME: snapshots of an RDS instance or an Aurora cluster as backups. Present and fresh in
+// lifeboat backup verify|drill|list --repo rds:NAME, or --source with such a path: snapshots of an RDS instance or an Aurora cluster as backups. Present and fresh in
 // every region, their keys usable there; from level 4 on one is restored into a temporary instance, which is always deleted again.
 // Thread rule: the main thread; it blocks.
 
@@ -13,6 +13,7 @@
 namespace lifeboat {
 
 struct BackupOptions;
+struct BackupSourceSettings;
 
 /// What the command line says of RDS; empty: as RDS chooses.
 struct RdsFlags {
@@ -29,8 +30,11 @@ struct RdsFlags {
 
 [[nodiscard]] bool IsRds(const std::string& repository);
 
-/// The report, on standard output. @return exit code 0, 1 (a fault, or something temporary is left), 4 (a promise is missed, or could
+/// Fills in what the command line left open.
+void TakeRdsSettings(const BackupSourceSettings& source, RdsFlags& flags);
+
+/// The report, on standard output. @param drill  it is to become a record of evidence. @return exit code 0, 1 (a fault, or something temporary is left), 4 (a promise is missed, or could
 /// not be looked at)
-[[nodiscard]] int VerifyRds(const CommonOptions& common, const BackupOptions& options);
+[[nodiscard]] int VerifyRds(const CommonOptions& common, const BackupOptions& options, bool drill = false);
 
 }  // namespace lifeboat

@@ -43,20 +43,6 @@ class Interruptible {
   Interruptible& operator=(const Interruptible&) = delete;
 };
 
-/// "15m", "90s", "2h", "500ms". @error kFail: none of them
-Result<std::optional<Duration>> ParseObjective(const std::string& name, const std::string& text) {
-  if (text.empty()) return std::optional<Duration>();
-  double number = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string unit = parsed.ec == std::errc() ? std::string(parsed.ptr, text.data() + text.size()) : "?";
-  for (const auto& [known, seconds] :
-       {std::pair("ms", 0.001), std::pair("s", 1.0), std::pair("m", 60.0), std::pair("h", 3600.0), std::pair("d", 86400.0)}) {
-    if (unit == known && number >= 0)
-      return std::optional<Duration>(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(number * seconds)));
-  }
-  return Fail("'" + text + "' is no time for --" + name, "a number and its unit: 500ms, 90s, 15m, 2h, 1d");
-}
-
 Result<Json> ReadJson(const std::string& file) {
   const Result<std::string> text = ReadSmallFile(file, kMostJson);
   if (!text) return text.error();
@@ -109,7 +95,7 @@ class RestoreLine {
         at.done > 0 ? seconds * static_cast<double>(at.total - std::min(at.done, at.total)) / static_cast<double>(at.done) : 0;
     std::fprintf(stderr, "\r\033[K%s  %3.0f %%  %s left  %s", at.phase.c_str(),
                  100.0 * static_cast<double>(at.done) / static_cast<double>(at.total),
-                 FormatDuration(std::chrono::seconds(static_cast<std::int64_t>(left))).c_str(), at.doing.c_str());
+                 FormatDuration(std::chrono::seconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(left)))).c_str(), at.doing.c_str());
   }
 
  private:
@@ -182,22 +168,6 @@ Result<Unit> KeepHistory(const RestoreFlags& flags, const RestoreOutcome& outcom
   return WriteFileDurably(flags.history, backup::ToJson(outcome.content).dump(1) + "\n");
 }
 
-/// Adds a record to the evidence chain of the region, where a configuration names one. @return the record's number; 0: there is no
-/// region
-Result<std::uint64_t> Record(const CommonOptions& common, const BackupOptions& options, const RestoreOutcome& outcome) {
-  const std::string named = !common.region.empty() ? common.region : options.settings ? options.settings->region.text : "";
-  if (named.empty()) return std::uint64_t{0};
-  const Result<Settings> settings = SettingsFor(common);
-  if (!settings) return settings.error();
-  const RegionSettings* region = settings->Find(RegionName(named));
-  if (region == nullptr) return NotFound("there is no region '" + named + "' in '" + settings->file.string() + "'");
-  Result<EvidenceLog> log = EvidenceLog::Open(region->state_directory + "/evidence.sqlite", region->name);
-  if (!log) return log.error();
-  const Result<EvidenceRow> row = log->Append("backup drill", ExecutionId(), backup::ToJson(outcome), ReadWallClock());
-  if (!row) return row.error();
-  return row->sequence;
-}
-
 std::string ObjectiveText(const backup::ObjectiveResult& result) {
   std::string text = result.measured ? FormatDuration(*result.measured) : "not measured";
   if (!result.objective) return text + ", no objective";
@@ -242,8 +212,8 @@ void PrintRestore(const RestoreOutcome& outcome) {
   }
   if (outcome.counts.heaps + outcome.counts.tables > 0) {
     std::printf(
-        "  %llu tables and %llu indexes by amcheck; %llu tables with %llu rows read, %llu of them counted by an index too; %llu "
-        "sequences, %llu questions\n",
+        "  by amcheck: %llu tables, %llu indexes; read: %llu tables with %llu rows, %llu of the tables counted by an index too; "
+        "sequences: %llu, questions: %llu\n",
         static_cast<unsigned long long>(outcome.counts.heaps), static_cast<unsigned long long>(outcome.counts.indexes),
         static_cast<unsigned long long>(outcome.counts.tables), static_cast<unsigned long long>(outcome.counts.rows),
         static_cast<unsigned long long>(outcome.counts.counted_by_index), static_cast<unsigned long long>(outcome.counts.sequences),
@@ -254,6 +224,15 @@ void PrintRestore(const RestoreOutcome& outcome) {
 }  // namespace
 
 namespace {
+
+/// SAFETY: not checked and unknown are no pass, for whoever reads the exit code alone too.
+bool WasLookedAt(const RestoreOutcome& outcome) {
+  for (int level = static_cast<int>(Level::kRestores); level <= static_cast<int>(outcome.level); ++level) {
+    const backup::Verdict verdict = outcome.levels[static_cast<std::size_t>(level)].verdict;
+    if (verdict != backup::Verdict::kPass && verdict != backup::Verdict::kFail) return false;
+  }
+  return true;
+}
 
 /// A restore that could not be tried: not checked, which is no pass.
 void SayWhyNot(const std::string& label, const RestoreOptions& restore, const Error& error, backup::Report& report) {
@@ -272,7 +251,7 @@ void SayWhyNot(const std::string& label, const RestoreOptions& restore, const Er
 }  // namespace
 
 Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& options, const CommonOptions& common,
-                              backup::Report& report, const std::atomic<bool>& cancel) {
+                              backup::Report& report, std::vector<RestoreOutcome>& restored, const std::atomic<bool>& cancel) {
   Result<RestoreOptions> restore = OptionsOf(options, static_cast<Level>(options.level));
   if (!restore) return restore.error();
   restore->cancel = &cancel;
@@ -287,6 +266,10 @@ Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& optio
   bool met = true;
   for (const std::string& label : labels) {
     restore->set = label;
+    restore->content_bytes = 0;
+    for (const backup::SetReport& set : report.sets) {
+      if (set.label == label || (label == "latest" && report.sets.size() == 1)) restore->content_bytes = set.counts.bytes;
+    }
     Result<RestoreOutcome> outcome = Fail("nothing was done");
     {
       RestoreLine line(common.json);
@@ -300,11 +283,11 @@ Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& optio
       SayWhyNot(label, *restore, outcome.error(), report);
       continue;
     }
-    met = met && outcome->MeetsObjectives();
-    if (!common.json) PrintRestore(*outcome);
+    met = met && outcome->MeetsObjectives() && WasLookedAt(*outcome);
     backup::AddToReport(*outcome, report);
     if (const Result<Unit> kept = KeepHistory(options.restore, *outcome); !kept) return kept.error();
-    if (outcome->cancelled) break;
+    restored.push_back(*std::move(outcome));
+    if (restored.back().cancelled) break;
   }
   for (backup::SetReport& set : report.sets) {
     if (!set.restore.is_null()) continue;
@@ -315,15 +298,52 @@ Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& optio
   return met;
 }
 
+Result<std::optional<Duration>> ParseObjective(const std::string& name, const std::string& text) {
+  if (text.empty()) return std::optional<Duration>();
+  double number = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string unit = parsed.ec == std::errc() ? std::string(parsed.ptr, text.data() + text.size()) : "?";
+  for (const auto& [known, seconds] :
+       {std::pair("ms", 0.001), std::pair("s", 1.0), std::pair("m", 60.0), std::pair("h", 3600.0), std::pair("d", 86400.0)}) {
+    if (unit == known && number >= 0)
+      return std::optional<Duration>(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(number * seconds)));
+  }
+  return Fail("'" + text + "' is no time for --" + name, "a number and its unit: 500ms, 90s, 15m, 2h, 1d");
+}
+
+void PrintBackupRestore(const RestoreOutcome& outcome) { PrintRestore(outcome); }
+
 Result<std::vector<backup::SqlCheck>> ReadSqlChecks(const std::string& file) {
   if (file.empty()) return std::vector<backup::SqlCheck>();
   return ReadChecks(file);
 }
 
+Result<std::uint64_t> RecordDrill(const CommonOptions& common, const BackupOptions& options, const Json& outcome) {
+  const std::string named = !common.region.empty() ? common.region : options.settings ? options.settings->region.text : "";
+  if (named.empty()) return std::uint64_t{0};
+  const Result<Settings> settings = SettingsFor(common);
+  if (!settings) return settings.error();
+  const RegionSettings* region = settings->Find(RegionName(named));
+  if (region == nullptr) return NotFound("there is no region '" + named + "' in '" + settings->file.string() + "'");
+  Result<EvidenceLog> log = EvidenceLog::Open(region->state_directory + "/evidence.sqlite", region->name);
+  if (!log) return log.error();
+  const Result<EvidenceRow> row = log->Append("backup drill", ExecutionId(), outcome, ReadWallClock());
+  if (!row) return row.error();
+  return row->sequence;
+}
+
+Result<Unit> CheckRestoreFlags(const BackupOptions& options) {
+  if (options.level < static_cast<int>(Level::kRestores)) return Done();
+  const Result<RestoreOptions> restore = OptionsOf(options, static_cast<Level>(options.level));
+  return restore ? Done() : Result<Unit>(restore.error());
+}
+
 int DrillBackup(const CommonOptions& common, const BackupOptions& given) {
-  if (IsRds(given.repository)) return VerifyRds(common, given);
   BackupOptions options = given;
   if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
+  if (IsRds(options.repository)) return VerifyRds(common, options, true);
+  const auto lock = LockSource(options);
+  if (!lock) return EndWith(lock.error(), common);
   Result<std::unique_ptr<backup::Source>> source = OpenBackups(options);
   if (!source) return EndWith(source.error(), common);
   Result<RestoreOptions> restore = OptionsOf(options, static_cast<Level>(options.level));
@@ -339,7 +359,7 @@ int DrillBackup(const CommonOptions& common, const BackupOptions& given) {
   }
   if (!outcome) return EndWith(outcome.error(), common);
   const Result<Unit> kept = KeepHistory(options.restore, *outcome);
-  const Result<std::uint64_t> recorded = Record(common, options, *outcome);
+  const Result<std::uint64_t> recorded = RecordDrill(common, options, backup::ToJson(*outcome));
   if (common.json) {
     Json json = backup::ToJson(*outcome);
     json["evidence"] = recorded && *recorded > 0 ? Json(*recorded) : Json(nullptr);
@@ -356,7 +376,7 @@ int DrillBackup(const CommonOptions& common, const BackupOptions& given) {
   if (!recorded) return EndWith(recorded.error().Within("the drill was not recorded"), common);
   if (outcome->HasFault() || outcome->cancelled) return static_cast<int>(Exit::kFailed);
   const bool unknown = outcome->levels[static_cast<std::size_t>(Level::kRestores)].verdict != backup::Verdict::kPass;
-  return static_cast<int>(unknown ? Exit::kFailed : outcome->MeetsObjectives() ? Exit::kDone : Exit::kNotMet);
+  return static_cast<int>(unknown ? Exit::kFailed : outcome->MeetsObjectives() && WasLookedAt(*outcome) ? Exit::kDone : Exit::kNotMet);
 }
 
 }  // namespace lifeboat

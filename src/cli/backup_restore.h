@@ -36,16 +36,30 @@ struct RestoreFlags {
   std::string rpo;
 };
 
+/// Whether levels 4 to 6, where they are asked for, could begin with these flags: said before anything is read. @error kFail: they could not
+[[nodiscard]] Result<Unit> CheckRestoreFlags(const BackupOptions& options);
+
 [[nodiscard]] int DrillBackup(const CommonOptions& common, const BackupOptions& options);
 
 /// Levels 4 to 6 of the newest set, of the one that --set names, or of each (--set all), into `report`.
-/// @return whether every objective is met
+/// @param restored  takes what each showed
+/// @return whether every objective is met, and every level that was asked for was looked at
 /// @error what kept it from trying
 [[nodiscard]] Result<bool> RestoreForReport(backup::Source& source, const BackupOptions& options, const CommonOptions& common,
-                                            backup::Report& report, const std::atomic<bool>& cancel);
+                                            backup::Report& report, std::vector<backup::RestoreOutcome>& restored,
+                                            const std::atomic<bool>& cancel);
+/// How a restore went, as a terminal shows it.
+void PrintBackupRestore(const backup::RestoreOutcome& outcome);
+
+/// "15m", "90s", "2h", "500ms"; "" is none. @param name  the option's, for the message. @error kFail: none of them
+[[nodiscard]] Result<std::optional<Duration>> ParseObjective(const std::string& name, const std::string& text);
 
 /// The questions in a file: a list of {"name", "database", "sql", "expect"}. "" is none. @error kFail: not such a file
 [[nodiscard]] Result<std::vector<backup::SqlCheck>> ReadSqlChecks(const std::string& file);
+
+/// Adds a drill to the evidence chain of the region, where the command line or the source names one.
+/// @return the record's number; 0: no region is named
+[[nodiscard]] Result<std::uint64_t> RecordDrill(const CommonOptions& common, const BackupOptions& options, const Json& outcome);
 
 // ---- of backup.cc ----
 void PrintBackupReport(const backup::Report& report);

@@ -78,10 +78,11 @@ Result<Unit> ApplySource(const CommonOptions& common, BackupOptions& options) {
   take(options.s3_profile, source->store.profile);
   take(options.stanza, source->stanza);
   take(options.cipher_pass_file, source->cipher_pass_file);
+  if (source->kind == BackupKind::kRds) TakeRdsSettings(*source, options.rds);
   if (options.threads == 0) options.threads = source->threads;
   if (options.read_rate == 0) options.read_rate = source->read_rate.bytes;
   const RegionSettings* region = settings->Find(source->region);
-  take(options.live, LiveConninfo(*settings, region));
+  if (source->kind != BackupKind::kRds) take(options.live, LiveConninfo(*settings, region));
   std::error_code problem;
   if (options.memory.empty() && region != nullptr && std::filesystem::is_directory(region->state_directory, problem)) {
     std::filesystem::create_directory(BackupFolder(*region), problem);  // where it cannot be made, opening the memory says so
@@ -134,7 +135,11 @@ Freshness JudgeSource(const BackupOptions& options, const std::vector<backup::Se
     return std::nullopt;
   };
   for (const backup::SetInfo& set : sets) {
-    if (set.present) TakeNewer(freshness.newest, {set.label, set.stopped});
+    // SAFETY: an error text in a dump's place is young, and no backup: it must not make the source look fresh (F02).
+    const bool none = std::any_of(findings.begin(), findings.end(), [&](const backup::Finding& each) {
+      return each.fault == 2 && each.set == set.label && each.severity == backup::Severity::kFault;
+    });
+    if (set.present && !none) TakeNewer(freshness.newest, {set.label, set.stopped});
   }
   if (report != nullptr) {
     for (const backup::SetReport& set : report->sets) {

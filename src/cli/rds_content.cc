@@ -38,6 +38,7 @@ RdsContent CheckRdsContent(const RdsContentQuestion& question) {
     content.level = {Verdict::kNotChecked, "it cannot be asked by SQL from here: " + databases.error().message};
     return content;
   }
+  content.answered = std::chrono::steady_clock::now();
   databases->erase(std::remove(databases->begin(), databases->end(), kOfAws), databases->end());
   if (!QuestionsCanFail(checks)) {
     content.findings.push_back(backup::MakeFinding(50, question.set, "", "", "a wrong answer to a question was not told"));
@@ -51,6 +52,7 @@ RdsContent CheckRdsContent(const RdsContentQuestion& question) {
   age.set = question.set;
   age.claimed = question.claimed;
   age.heartbeat = backup::NewestHeartbeat(checks.place, *databases);
+  content.heartbeat = age.heartbeat;
   for (backup::Finding& each : backup::JudgeAge(age)) {
     content.level = {Verdict::kFail, ""};
     content.findings.push_back(std::move(each));

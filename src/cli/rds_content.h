@@ -3,6 +3,7 @@
 // Level 6 of a restored instance of RDS, by SQL: rows counted by two ways, sequences, the service's own questions, heartbeats.
 // Thread rule: one call at a time; it blocks.
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ struct RdsContentQuestion {
 struct RdsContent {
   backup::LevelResult level;  ///< "not checked" where it cannot be reached: never a pass
   std::vector<backup::Finding> findings;
+  std::optional<std::chrono::steady_clock::time_point> answered;  ///< when its first query was
+  std::optional<WallTime> heartbeat;                              ///< the newest one
   Json figures = Json::object();  ///< databases, tables, rows, questions, heartbeat
 };
 

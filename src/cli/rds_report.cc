@@ -50,16 +50,10 @@ backup::SetReport JudgeSnapshot(const RdsFacts& facts, const StoredSnapshot& sna
 }
 
 /// What is promised of a region: that something is there, and how old it is.
-void JudgeRegion(const RdsFacts& facts, const RdsRegion& region, const std::vector<backup::SetReport>& sets, std::vector<backup::Finding>& findings) {
-  const StoredSnapshot* newest = nullptr;
+void JudgeRegion(const RdsFacts& facts, const RdsRegion& region, backup::Report& report) {
+  std::vector<backup::Finding>& findings = report.findings;
   bool undated = false;
-  for (const StoredSnapshot& each : region.snapshots) {
-    const auto judged = std::find_if(sets.begin(), sets.end(), [&](const backup::SetReport& set) { return set.label == LabelOf(each); });
-    const bool usable = IsAvailable(each) && judged != sets.end() && judged->levels[static_cast<std::size_t>(Level::kStructure)].verdict != Verdict::kFail;
-    if (!usable) continue;
-    undated = undated || !each.created;
-    if (each.created && (newest == nullptr || each.created->ns > newest->created->ns)) newest = &each;
-  }
+  const StoredSnapshot* newest = NewestUsable(region, report, undated);
   if (newest == nullptr) {
     const std::string what = undated ? "the age of what is in '" + region.region + "' is not known: copies whose sources were not listed"
                                      : "there is no usable snapshot of '" + facts.of + "' in '" + region.region + "'";
@@ -105,7 +99,7 @@ backup::Report JudgeRds(const RdsFacts& facts) {
     });
     for (const StoredSnapshot& each : snapshots) report.sets.push_back(JudgeSnapshot(facts, each, report.findings));
     if (region.problem.empty()) {
-      JudgeRegion(facts, region, report.sets, report.findings);
+      JudgeRegion(facts, region, report);
       continue;
     }
     backup::SetReport unseen;
@@ -115,6 +109,59 @@ backup::Report JudgeRds(const RdsFacts& facts) {
     report.sets.push_back(std::move(unseen));
   }
   return report;
+}
+
+Result<Unit> ProveThatRdsChecksCanFail() {
+  constexpr std::int64_t kHour = 3'600'000'000'000;
+  RdsFacts facts;
+  facts.of = "self-test";
+  facts.now = WallTime{1000 * kHour};
+  facts.age = std::chrono::hours(26);
+  StoredSnapshot good;
+  good.region = "one";
+  good.id = "good";
+  good.status = "available";
+  good.encrypted = true;
+  good.kms_key = "key";
+  good.created = WallTime{facts.now.ns - kHour};
+  facts.regions = {{"one", "", {good}}};
+  facts.keys["key"].state = "Enabled";
+  const auto told = [&] {
+    std::string text;
+    const backup::Report report = JudgeRds(facts);
+    for (const backup::Finding& each : report.findings) text += each.Number() + " ";
+    for (const backup::SetReport& set : report.sets) text += std::string(backup::ToString(set.levels[1].verdict)) + ";";
+    return text;
+  };
+  const std::string clean = told();
+  StoredSnapshot failed = good;
+  failed.id = "failed";
+  failed.status = "failed";
+  StoredSnapshot locked = good;
+  locked.region = "two";
+  locked.kms_key = "disabled key";
+  StoredSnapshot old = good;
+  old.region = "three";
+  old.created = WallTime{facts.now.ns - 100 * kHour};
+  facts.keys["disabled key"].state = "Disabled";
+  facts.regions = {{"one", "", {good, failed}}, {"two", "", {locked}}, {"three", "", {old}}, {"four", "", {}}};
+  const std::string bad = told();
+  if (clean == "pass;" && bad == "F02 F20 F01 F01 F01 pass;not checked;fail;pass;") return Done();
+  return Fail("the judge of snapshots did not tell what it must of its own fixtures (F50): it told '" + clean + "' and '" + bad + "'",
+              "no verdict of this program counts: install it anew, and report it");
+}
+
+const StoredSnapshot* NewestUsable(const RdsRegion& region, const backup::Report& report, bool& undated) {
+  const StoredSnapshot* newest = nullptr;
+  for (const StoredSnapshot& each : region.snapshots) {
+    const auto judged = std::find_if(report.sets.begin(), report.sets.end(), [&](const backup::SetReport& set) { return set.label == LabelOf(each); });
+    const bool usable =
+        IsAvailable(each) && judged != report.sets.end() && judged->levels[static_cast<std::size_t>(Level::kStructure)].verdict != Verdict::kFail;
+    if (!usable) continue;
+    undated = undated || !each.created;
+    if (each.created && (newest == nullptr || each.created->ns > newest->created->ns)) newest = &each;
+  }
+  return newest;
 }
 
 const StoredSnapshot* ChooseSnapshot(const RdsFacts& facts, const std::string& region, const std::string& wanted) {

@@ -44,6 +44,11 @@ Verdict VerdictOf(const backup::Report& report, const std::string& label, Level 
   return Verdict::kUnknown;
 }
 
+TEST(RdsReport, ItsOwnFixturesAreToldAsTheyMust) {
+  const Result<Unit> proven = ProveThatRdsChecksCanFail();
+  EXPECT_TRUE(proven.ok()) << proven.error().Text();
+}
+
 TEST(RdsReport, FreshSnapshotsInEveryRegionAreWholeAsFarAsRdsShows) {
   const backup::Report report = JudgeRds(TwoRegions());
   EXPECT_TRUE(report.findings.empty());

@@ -34,7 +34,8 @@ using Numbers = std::set<std::string>;
 struct World {
   PostgresLab lab;
   DatabaseSettings server;
-  fs::path dumps;  ///< shop.dump, shop.dir, bare.dump (not compressed), shop.sql.gz, shop.sql, tools.dump, cluster.sql, globals.sql
+  fs::path dumps;  ///< shop.dump, shop.dir, bare.dump (not compressed), shop.sql.gz, shop.sql, shop.tar, packed.tar.gz, tools.dump, stale.dump, cluster.sql,
+                   ///< globals.sql
 
   World() {
     dumps = lab.MakeFolder("dumps");
@@ -57,7 +58,13 @@ struct World {
         "select lo_from_bytea(0, decode(repeat('c0ffee', 1000), 'hex'))");
     Dump({"pg_dumpall", "-g", "-f", (dumps / "globals.sql").string()});
     Dump({"pg_dumpall", "-f", (dumps / "cluster.sql").string()});
+    Sql("postgres", "create database stale");
+    Sql("stale", "create schema lifeboat; create table lifeboat.heartbeat (region text primary key, at timestamptz not null);"
+                 "insert into lifeboat.heartbeat values ('here', clock_timestamp() - interval '3 days')");
+    Dump({"pg_dump", "-Fc", "-f", (dumps / "stale.dump").string(), "stale"});
     Dump({"pg_dump", "-Fc", "-f", (dumps / "tools.dump").string(), "tools"});
+    Dump({"pg_dump", "-Ft", "-f", (dumps / "shop.tar").string(), "shop"});
+    Must({"sh", "-c", "gzip -1 < '" + (dumps / "shop.tar").string() + "' > '" + (dumps / "packed.tar.gz").string() + "'"});
     Dump({"pg_dump", "-Fp", "-f", (dumps / "shop.sql").string(), "shop"});
     Dump({"pg_dump", "-Fp", "-Z1", "-f", (dumps / "shop.sql.gz").string(), "shop"});
     Dump({"pg_dump", "-Fd", "-f", (dumps / "shop.dir").string(), "shop"});
@@ -190,12 +197,21 @@ TEST_P(WholeDump, RestoresAndPassesEveryLevel) {
 INSTANTIATE_TEST_SUITE_P(Dumps, WholeDump,
                          testing::Values(Kind{"shop.dump", "pg_restore", "owner"}, Kind{"shop.dir", "pg_restore", "owner"},
                                          Kind{"tools.dump", "pg_restore", "superuser"}, Kind{"shop.sql.gz", "psql", "superuser"},
+                                         Kind{"shop.tar", "pg_restore", "owner"}, Kind{"packed.tar.gz", "pg_restore", "owner"},
                                          Kind{"cluster.sql", "psql", "superuser"}),
                          [](const auto& at) {
                            std::string name = at.param.label;
                            for (char& c : name) c = c == '.' ? '_' : c;
                            return name;
                          });
+
+TEST(BackupDumpRestore, F34TheDataOfADumpIsDaysOlderThanTheDump) {
+  const Scratch scratch;
+  RestoreOptions options = OptionsFor(scratch, "stale.dump");
+  options.tier = backup::Tier::kQuick;
+  const RestoreOutcome outcome = RestoreFrom(TheWorld().dumps, options);
+  EXPECT_EQ(FaultsOf(outcome), Numbers{"F34"}) << Told(outcome);
+}
 
 TEST(BackupDumpRestore, TheLatestIsTheNewestDumpAndNotTheFileOfRoles) {
   const Scratch scratch;

@@ -36,7 +36,7 @@ using Numbers = std::set<std::string>;
 struct DumpWorld {
   PostgresLab lab;
   DatabaseSettings server;
-  fs::path dumps;    ///< orders.dump, orders.dir, orders.sql, orders.sql.gz, piped.dump, globals.sql
+  fs::path dumps;    ///< orders.dump, orders.dir, orders.tar, orders.sql, orders.sql.gz, piped.dump, twice.dump.gz, twice.tar.gz, globals.sql
   fs::path archive;  ///< plain segments
 
   DumpWorld() {
@@ -55,6 +55,11 @@ struct DumpWorld {
     Dump({"-Fp", "-f", (dumps / "orders.sql").string()});
     Dump({"-Fp", "-Z1", "-f", (dumps / "orders.sql.gz").string()});
     const std::string connect = "' -h '" + server.socket_directory + "' -p " + std::to_string(server.address.port) + " -U postgres ";
+    Dump({"-Ft", "-f", (dumps / "orders.tar").string()});
+    for (const char* format : {"c", "t"}) {
+      const std::string name = std::string("twice.") + (*format == 'c' ? "dump" : "tar") + ".gz";
+      Must({"sh", "-c", "'" + server.bin_directory + "/pg_dump" + connect + "-F" + format + " postgres | gzip -1 > '" + (dumps / name).string() + "'"});
+    }
     Must({"sh", "-c", "'" + server.bin_directory + "/pg_dump" + connect + "-Fc postgres | cat > '" + (dumps / "piped.dump").string() + "'"});
     Must({"sh", "-c", "'" + server.bin_directory + "/pg_dumpall" + connect + "-g -f '" + (dumps / "globals.sql").string() + "'"});
     for (int more = 0; more < 6; ++more) EXPECT_TRUE(AskServer(server, "insert into nothing values (1); select pg_switch_wal()"));
@@ -87,12 +92,12 @@ const backup::SetReport& SetOf(const backup::Verified& verified, const std::stri
 TEST(BackupDumps, WholeDumpsPassAndWhatHasNoChecksumsIsSaidNotToBeChecked) {
   const backup::Verified verified = VerifyAt(TheWorld().dumps);
   EXPECT_EQ(Told(verified), "");
-  EXPECT_EQ(verified.report.sets.size(), 6U);
-  for (const char* label : {"orders.dump", "piped.dump", "orders.dir", "orders.sql.gz", "orders.sql", "globals.sql"}) {
+  EXPECT_EQ(verified.report.sets.size(), 9U);
+  for (const char* label : {"orders.dump", "piped.dump", "orders.dir", "orders.tar", "twice.dump.gz", "twice.tar.gz", "orders.sql.gz", "orders.sql", "globals.sql"}) {
     const backup::Levels& levels = SetOf(verified, label).levels;
     EXPECT_EQ(levels[0].verdict, Verdict::kPass) << label;
     EXPECT_EQ(levels[1].verdict, Verdict::kPass) << label << levels[1].reason;
-    const bool bare = std::string(label).ends_with(".sql");
+    const bool bare = std::string(label).ends_with(".sql") || std::string(label) == "orders.tar";
     EXPECT_EQ(levels[2].verdict, bare ? Verdict::kNotChecked : Verdict::kPass) << label << levels[2].reason;
     EXPECT_EQ(levels[3].verdict, Verdict::kNotChecked) << label;
   }
@@ -115,6 +120,36 @@ TEST(BackupDumps, TheTableOfContentsIsThatOfPgRestore) {
       EXPECT_NE(listed.out.find(std::to_string(each.id) + "; "), std::string::npos);
     }
   }
+}
+
+TEST(BackupDumps, AnOldDumpDoesNotBecomeYoungByBeingCopied) {
+  const BackupCopy copy(TheWorld().dumps);
+  for (const char* name : {"orders.dump", "orders.tar"}) {
+    std::string dump = Slurp(copy.folder() / name);
+    constexpr std::size_t kYearAt = 42;  // of the header's local time, low byte, behind its sign
+    const std::size_t at = dump.find("PGDMP") + kYearAt;
+    dump[at] = static_cast<char>(dump[at] - 1);
+    ReplaceFile(copy.folder() / name, dump);
+  }
+  const backup::Verified verified = VerifyAt(copy.folder(), nullptr, Level::kStructure);
+  const std::int64_t now = ReadWallClock().ns / 1000000000;
+  constexpr std::int64_t kDay = 24 * 3600;
+  for (const backup::SetInfo& set : verified.inventory.sets) {
+    const bool old = set.label == "orders.dump" || set.label == "orders.tar";
+    EXPECT_EQ(set.stopped < now - 360 * kDay, old) << set.label << " of " << set.stopped;
+    EXPECT_EQ(set.shows != 0, set.kind != "pg_dump plain" && set.kind != "pg_dumpall") << set.label;
+    EXPECT_LE(set.shows, set.stopped) << set.label;
+  }
+}
+
+/// Where the header of a table's file begins in a tar dump.
+std::size_t TableIn(const std::string& tar) {
+  for (std::size_t at = 512; at + 512 <= tar.size(); at += 512) {
+    const std::string name = tar.substr(at, tar.find('\0', at) - at);
+    if (tar.compare(at + 257, 5, "ustar") == 0 && name.ends_with(".dat")) return at;
+  }
+  ADD_FAILURE() << "it holds no table";
+  return 0;
 }
 
 struct Fault {
@@ -169,6 +204,45 @@ const std::vector<Fault>& Faults() {
       {"F09 a table's file bit flip",
        {"F09"},
        [](const fs::path& d) { FlipBit(FilesOf(d / "orders.dir", [](const std::string& path) { return path.ends_with(".dat.gz") && fs::file_size(path) > 10000; }).at(0)); }},
+      {"F06 table of contents of a tar dump cut off", {"F06"}, [](const fs::path& d) {
+         const auto made = fs::last_write_time(d / "orders.tar");
+         CutFile(d / "orders.tar", 1400);
+         fs::last_write_time(d / "orders.tar", made);
+       }},
+      {"F08 tar dump cut off in the middle", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.tar", fs::file_size(d / "orders.tar") / 2); }},
+      {"F08 tar dump without its end", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.tar", fs::file_size(d / "orders.tar") - 1024); }},
+      {"F08 compressed tar dump cut off", {"F08"}, [](const fs::path& d) { CutFile(d / "twice.tar.gz", fs::file_size(d / "twice.tar.gz") / 2); }},
+      {"F08 a table of a tar dump missing",
+       {"F08"},
+       [](const fs::path& d) {
+         // The table's file is called otherwise, and the header's sum fits: only the table of contents knows.
+         std::string tar = Slurp(d / "orders.tar");
+         const std::size_t at = TableIn(tar);
+         tar[at] = tar[at] == '9' ? '8' : static_cast<char>(tar[at] + 1);
+         std::fill_n(tar.begin() + static_cast<std::ptrdiff_t>(at) + 148, 8, ' ');
+         unsigned sum = 0;
+         for (std::size_t byte = 0; byte < 512; ++byte) sum += static_cast<unsigned char>(tar[at + byte]);
+         char digits[8];
+         std::snprintf(digits, sizeof digits, "%06o", sum);
+         std::copy_n(digits, 7, tar.begin() + static_cast<std::ptrdiff_t>(at) + 148);
+         ReplaceFile(d / "orders.tar", tar);
+       }},
+      {"F08 a large object of a tar dump missing",
+       {"F08"},
+       [](const fs::path& d) {
+         // The list of large objects names one more.
+         std::string tar = Slurp(d / "orders.tar");
+         const std::size_t at = tar.find(" blob_");
+         tar[at + 6] = tar[at + 6] == '9' ? '8' : '9';
+         ReplaceFile(d / "orders.tar", tar);
+       }},
+      {"F08 header of a tar dump damaged", {"F08"}, [](const fs::path& d) {
+         std::string tar = Slurp(d / "orders.tar");
+         tar[TableIn(tar) + 130] ^= 1;
+         ReplaceFile(d / "orders.tar", tar);
+       }},
+      {"F09 compressed tar dump bit flip", {"F09"}, [](const fs::path& d) { FlipBit(d / "twice.tar.gz"); }},
+      {"F09 custom dump that was compressed once more bit flip", {"F09"}, [](const fs::path& d) { FlipBit(d / "twice.dump.gz"); }},
       {"F37 no roles beside it", {"F37"}, [](const fs::path& d) { fs::remove(d / "globals.sql"); }},
   };
   return faults;
@@ -194,7 +268,7 @@ INSTANTIATE_TEST_SUITE_P(Dumps, FaultOfADump, testing::ValuesIn(Faults()), [](co
 
 TEST(BackupDumps, F02TheNewestDumpIsATinyOneAfterALargeOne) {
   const BackupCopy copy(TheWorld().dumps);
-  for (const char* name : {"orders.sql", "orders.sql.gz", "orders.dir", "piped.dump", "globals.sql"}) fs::remove_all(copy.folder() / name);
+  for (const char* name : {"orders.sql", "orders.sql.gz", "orders.dir", "orders.tar", "twice.dump.gz", "twice.tar.gz", "piped.dump", "globals.sql"}) fs::remove_all(copy.folder() / name);
   // A dump that is whole, of a database that lost its tables: as pg_dump writes it of an empty one.
   PostgresLab lab;
   const DatabaseSettings empty = lab.Initialise("empty");

@@ -96,6 +96,15 @@ const std::vector<Fault>& OfABackup() {
       {"F09 index bit flip in the backup", {"F09"}, "base/", [](const fs::path& b) { FlipBit(b / TheWorld().index); }},
       {"F09 one page zeroed in the backup", {"F09"}, "base/",
        [](const fs::path& b) { ReplaceFile(b / TheWorld().heap, Slurp(b / TheWorld().heap).replace(3 * kPage, kPage, std::string(kPage, '\0'))); }},
+      {"F07 pg_control gone beside a damaged page",
+       {"F07"},
+       "global/pg_control",
+       [](const fs::path& b) {
+         InTheSource(b, TheWorld().heap, Flipped(Slurp(b / TheWorld().heap), 5 * kPage + 6000));
+         fs::remove(b / "global/pg_control");
+       }},
+      {"F09 pg_control damaged in the backup", {"F09"}, "global/pg_control", [](const fs::path& b) { ReplaceFile(b / "global/pg_control", Flipped(Slurp(b / "global/pg_control"), 100)); }},
+      {"F31 pg_control damaged in the source", {"F31"}, "global/pg_control", [](const fs::path& b) { InTheSource(b, "global/pg_control", Flipped(Slurp(b / "global/pg_control"), 100)); }},
       {"F21 tablespace link absent", {"F21"}, "pg_tblspc/", [](const fs::path& b) { fs::remove(*fs::directory_iterator(b / "pg_tblspc")); }},
       {"F22 backup label missing", {"F22"}, "backup_label", [](const fs::path& b) { fs::remove(b / "backup_label"); }},
       {"F22 backup label of another backup", {"F22"}, "backup_label", [](const fs::path& b) { InTheSource(b, "backup_label", Slurp(TheWorld().both / "tuesday/backup_label")); }},
@@ -126,6 +135,24 @@ const std::vector<Fault>& OfABackup() {
        }},
   };
   return faults;
+}
+
+TEST(BackupFaults, WithoutPgControlNobodyKnowsWhatAPageIs) {
+  const BackupCopy copy(TheWorld().monday / "monday");
+  fs::remove(copy.folder() / "global/pg_control");
+  const backup::Verified verified = VerifyAt(copy.folder(), nullptr, Level::kPages, TheWorld().archive);
+  ASSERT_EQ(verified.report.sets.size(), 1U);
+  EXPECT_EQ(verified.report.sets[0].levels[3].verdict, Verdict::kUnknown) << verified.report.sets[0].levels[3].reason;
+}
+
+TEST(BackupFaults, WhatNobodyReadOfAnArchiveIsNoPass) {
+  testing_support::VerifyQuestion question;
+  question.path = TheWorld().both;
+  question.wal = TheWorld().archive;
+  question.options.set = "tuesday";
+  const backup::Verified verified = VerifyAt(question);
+  EXPECT_EQ(Told(verified), "");
+  EXPECT_EQ(verified.report.wal_levels[2].verdict, Verdict::kNotChecked) << "only what tuesday needs was read";
 }
 
 class FaultOfABackup : public testing::TestWithParam<Fault> {};

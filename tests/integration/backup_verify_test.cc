@@ -435,5 +435,52 @@ TEST(BackupVerify, WithoutPageChecksumsPagesAreNotCheckedAndThatIsSaid) {
   EXPECT_EQ(verified.report.sets[0].levels[2].verdict, Verdict::kPass);
 }
 
+/// A repository of its own, whose backups are taken without asking the server.
+struct OfflineWorld {
+  PostgresLab lab;
+  DatabaseSettings server = lab.Initialise("offline", ServerOptions{.more_settings = "fsync = off\n"});
+  fs::path repository = lab.MakeFolder("offline_repository");
+  fs::path config = lab.MakeFolder("offline_config") / "pgbackrest.conf";
+
+  OfflineWorld() {
+    std::ofstream(config) << "[global]\nrepo1-path=" << repository.string() << "\nrepo1-retention-full=9\nlog-path=" << lab.MakeFolder("offline_log").string()
+                          << "\nlock-path=" << lab.MakeFolder("offline_lock").string() << "\nlog-level-file=off\nlog-level-console=warn\n[main]\npg1-path="
+                          << server.data_directory << "\n";
+    fs::permissions(config, fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
+    Tool({"--no-online", "stanza-create"});
+  }
+  void Tool(std::vector<std::string> words) const {
+    words.insert(words.begin(), {"pgbackrest", "--config=" + config.string(), "--stanza=main"});
+    const CommandOutput done = lab.Run(words);
+    ASSERT_EQ(done.exit_code, 0) << words.back() << "\n" << done.out << done.err;
+  }
+};
+
+TEST(BackupVerify, ARepositoryWithoutAnyBackupIsEmptyAndNoSuccess) {
+  const OfflineWorld world;
+  const std::string words = std::string(LIFEBOAT_PROGRAM) + " backup verify --repo " + world.repository.string() + " >" + (world.lab.folder() / "empty").string();
+  EXPECT_EQ(WEXITSTATUS(std::system(words.c_str())), 4);
+  EXPECT_NE(Slurp(world.lab.folder() / "empty").find("F01"), std::string::npos) << Slurp(world.lab.folder() / "empty");
+}
+
+TEST(BackupVerify, ABackupOfAServerThatIsShutDownNeedsNoLabelAndNoWal) {
+  OfflineWorld world;
+  world.Tool({"--no-online", "backup"});
+  const backup::Verified verified = VerifyAt(world.repository);
+  EXPECT_EQ(Told(verified), "");
+  ASSERT_EQ(verified.report.sets.size(), 1U);
+  for (int level = 0; level <= 3; ++level) {
+    const backup::LevelResult& each = verified.report.sets[0].levels[static_cast<std::size_t>(level)];
+    EXPECT_EQ(each.verdict, Verdict::kPass) << level << ": " << each.reason;
+  }
+  // Taken of one that runs, by force, it is worth nothing, whatever its hashes say.
+  world.lab.StartByAnyone(world.server);
+  world.Tool({"--no-online", "--force", "--type=full", "backup"});
+  const backup::Verified forced = VerifyAt(world.repository);
+  EXPECT_EQ(NumbersOf(forced), std::set<std::string>{"F22"}) << Told(forced);
+  EXPECT_EQ(forced.report.sets.back().levels[1].verdict, Verdict::kFail);
+  EXPECT_EQ(forced.report.sets.front().levels[1].verdict, Verdict::kPass);
+}
+
 }  // namespace
 }  // namespace lifeboat

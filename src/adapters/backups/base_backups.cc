@@ -320,6 +320,9 @@ class BaseBackups : public FolderSource {
 
   void LookAtFolder(const fs::path& folder, SetInfo& set, Archive& own) const {
     set.stored_size = set.size;
+    if (set.stopped == 0) {  // without a manifest it may be one that is being written: that grows
+      for (const StoredFile& file : repo().ListTree(folder)) set.stored_size += file.size;
+    }
     set.version = SmallIn(repo(), folder, "PG_VERSION").value_or("");
     while (!set.version.empty() && set.version.back() == '\n') set.version.pop_back();
     if (const auto text = SmallIn(repo(), folder, "backup_label")) {

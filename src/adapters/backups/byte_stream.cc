@@ -271,7 +271,8 @@ class Bzip2Stream : public Filter {
 
 class CbcStream : public Filter {
  public:
-  CbcStream(StreamPtr inner, const Secret& pass) : Filter(std::move(inner)), pass_(pass.Clone()), context_(EVP_CIPHER_CTX_new()) {
+  CbcStream(StreamPtr inner, const Secret& pass, bool bare)
+      : Filter(std::move(inner)), pass_(pass.Clone()), context_(EVP_CIPHER_CTX_new()), header_(bare ? kMagic : "") {
     LIFEBOAT_CHECK(context_ != nullptr, "OpenSSL does not start");
   }
   ~CbcStream() override { EVP_CIPHER_CTX_free(context_); }
@@ -321,7 +322,7 @@ class CbcStream : public Filter {
     header_.append(Input(), take);
     Used(take);
     if (header_.size() < 16) return true;
-    if (!header_.starts_with("Salted__")) {
+    if (!header_.starts_with(kMagic)) {
       (void)Fail(ReadProblem::kKey, "it is not encrypted as the repository says");
       return false;
     }
@@ -336,6 +337,7 @@ class CbcStream : public Filter {
     return true;
   }
 
+  static constexpr const char* kMagic = "Salted__";
   Secret pass_;
   EVP_CIPHER_CTX* context_;
   std::string header_;
@@ -368,7 +370,7 @@ StreamPtr Decompress(StreamPtr inner, Compression compression, bool hashed) {
   return inner;
 }
 
-StreamPtr DecryptCbc(StreamPtr inner, const Secret& pass) { return std::make_unique<CbcStream>(std::move(inner), pass); }
+StreamPtr DecryptCbc(StreamPtr inner, const Secret& pass, bool bare) { return std::make_unique<CbcStream>(std::move(inner), pass, bare); }
 
 std::optional<std::string> ReadAll(ByteStream& stream, std::size_t limit, ReadError& error) {
   std::string all;

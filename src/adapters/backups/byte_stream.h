@@ -65,7 +65,8 @@ using StreamPtr = std::unique_ptr<ByteStream>;
 
 /// Undoes pgBackRest's aes-256-cbc: "Salted__", eight bytes of salt, key and IV from pass and salt by one round of SHA-1.
 /// @source pgBackRest, src/common/crypto/cipherBlock.c; EVP_BytesToKey(3)
-[[nodiscard]] StreamPtr DecryptCbc(StreamPtr inner, const Secret& pass);
+/// @param bare  without the first eight bytes, as files in bundles and blocks of files are (2.46 and later)
+[[nodiscard]] StreamPtr DecryptCbc(StreamPtr inner, const Secret& pass, bool bare = false);
 
 /// All of it, at most `limit` bytes. Nothing: failed, `error` says why.
 [[nodiscard]] std::optional<std::string> ReadAll(ByteStream& stream, std::size_t limit, ReadError& error);

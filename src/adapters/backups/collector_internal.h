@@ -4,6 +4,8 @@
 // must not take the memory of the machine that looks at it.
 // Thread rule: any thread.
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -40,18 +42,28 @@ class Collector {
   }
   [[nodiscard]] std::vector<Finding> Take() {
     const std::lock_guard lock(mutex_);
+    std::erase_if(findings_, &Dropped);
     return std::move(findings_);
+  }
+  /// Takes back what turned out to be none.
+  void Drop(const std::function<bool(const Finding&)>& which) {
+    const std::lock_guard lock(mutex_);
+    for (Finding& each : findings_) {
+      if (!Dropped(each) && which(each)) each.fault = 0;
+    }
+  }
+  [[nodiscard]] bool Has(const std::function<bool(const Finding&)>& which) const {
+    const std::lock_guard lock(mutex_);
+    return std::any_of(findings_.begin(), findings_.end(), [&](const Finding& each) { return !Dropped(each) && which(each); });
   }
   /// A fault of `level` in `set`.
   [[nodiscard]] bool HasFault(const std::string& set, Level level) const {
-    const std::lock_guard lock(mutex_);
-    for (const Finding& each : findings_) {
-      if (each.set == set && each.level == level && each.severity == Severity::kFault) return true;
-    }
-    return false;
+    return Has([&](const Finding& each) { return each.set == set && each.level == level && each.severity == Severity::kFault; });
   }
 
  private:
+  static bool Dropped(const Finding& each) { return each.fault == 0; }  // in place: `rest_` holds indexes
+
   static constexpr std::size_t kMost = 20;
   mutable std::mutex mutex_;
   std::vector<Finding> findings_;

@@ -1,4 +1,4 @@
-// Dumps of pg_dump in one folder, here or in a store: custom files, directories, plain scripts (compressed or not), and pg_dumpall's. They hold no hash
+// Dumps of pg_dump in one folder, here or in a store: custom and tar files, directories, plain scripts (compressed or not), and pg_dumpall's. They hold no hash
 // of their bytes: what is compressed carries its compression's checksum, what is not can only be seen to be whole.
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <set>
 
 #include "adapters/backups/source_internal.h"
+#include "adapters/backups/tar.h"
 #include "backup/pg_dump.h"
 
 namespace lifeboat::backup {
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kHead = 512;
 constexpr std::size_t kTail = 1024;
 constexpr std::size_t kMostContents = 512U << 20;
+constexpr std::int64_t kLongestDump = 24 * 3600;  // seconds that a dump may have taken: its header says when it began
 constexpr std::uint64_t kTinyShare = 10;         // a dump of less than a tenth of the one before it
 constexpr std::uint64_t kTinyFrom = 64U << 10;  // where that one was at least so large
 
@@ -40,16 +42,30 @@ std::optional<std::string> ReadFirst(ByteStream& stream, std::size_t limit) {
   return text;
 }
 
-/// The table of contents at a file's begin; what it takes is read, not more than twice that.
-Result<DumpContents> ReadContents(const Folder& in, const fs::path& file) {
+/// The table of contents at a file's begin (of a tar file: in its first entry); what it takes is read, not more than four times that.
+Result<DumpContents> ReadContents(const Folder& in, const fs::path& file, std::size_t header = 0) {
   for (std::size_t limit = 256U << 10;; limit *= 4) {
-    const StreamPtr stream = in.Open(file);
+    const StreamPtr stream = Decompress(in.Open(file), CompressionOf(file));
     const std::optional<std::string> text = ReadFirst(*stream, limit);
     if (!text) return Fail(stream->error().message);
+    std::string_view table = *text;
+    if (header > 0) {
+      const Result<TarEntry> entry = ParseTarHeader(table);
+      if (!entry) return entry.error();
+      table = table.substr(header, entry->size);
+    }
     bool cut = false;
-    Result<DumpContents> contents = ParseDumpContents(*text, cut);
-    if (contents || !cut || text->size() < limit || limit >= kMostContents) return contents;
+    Result<DumpContents> contents = ParseDumpContents(table, cut);
+    const bool all = text->size() < limit || (header > 0 && table.size() + header < text->size());
+    if (contents || !cut || all || limit >= kMostContents) return contents;
   }
+}
+
+/// When the dump began, as its header says; the first bytes are enough. 0: it says nothing.
+std::int64_t BeganAt(const Folder& in, const fs::path& file, std::size_t header) {
+  const StreamPtr stream = Decompress(in.Open(file), CompressionOf(file));
+  const std::optional<std::string> text = ReadFirst(*stream, header + kHead);
+  return text && text->size() > header ? BeginOfDump(std::string_view(*text).substr(header)) : 0;
 }
 
 bool HasDumpEnding(const fs::path& file) {
@@ -69,6 +85,7 @@ struct Dump {
   DumpKind kind = DumpKind::kNone;
   std::uint64_t stored = 0;
   std::int64_t changed = 0;
+  std::int64_t began = 0;  ///< DumpContents::began
 };
 
 DumpKind KindOf(const Folder& in, const fs::path& file) {
@@ -90,11 +107,13 @@ Dump LookAt(const Folder& in, const fs::path& path) {
     dump.kind = DumpKind::kDirectory;
     for (const StoredFile& file : in.ListTree(path)) dump.stored += file.size;
     dump.changed = in.ChangedAt(in.Exists(path / "toc.dat") ? path / "toc.dat" : path);
+    if (in.Exists(path / "toc.dat")) dump.began = BeganAt(in, path / "toc.dat", 0);
     return dump;
   }
   dump.kind = KindOf(in, path);
   dump.stored = in.SizeOf(path).value_or(0);
   dump.changed = in.ChangedAt(path);
+  if (dump.kind == DumpKind::kCustom || dump.kind == DumpKind::kTar) dump.began = BeganAt(in, path, dump.kind == DumpKind::kTar ? kTarBlock : 0);
   return dump;
 }
 
@@ -294,6 +313,84 @@ class CustomReader : public SetReader {
   std::map<std::int64_t, std::string> expected_;
 };
 
+/// A list of large objects names their files: "16391 blob_16391.dat".
+void TakeLargeObjects(std::string_view list, std::set<std::string>& files) {
+  for (std::size_t at = 0; at < list.size();) {
+    const std::size_t end = std::min(list.find('\n', at), list.size());
+    const std::size_t space = list.find(' ', at);
+    if (space < end) files.insert(std::string(list.substr(space + 1, end - space - 1)));
+    at = end + 1;
+  }
+}
+
+/// The entries of a tar dump against its table of contents, and against its lists of large objects.
+class TarMembers {
+ public:
+  explicit TarMembers(std::set<std::string> expected) : expected_(std::move(expected)) {}
+
+  void Begin(const std::string& name) {
+    seen_.insert(name);
+    is_list_ = name.starts_with("blobs") && name.ends_with(".toc");
+    if (is_list_) lists_ += '\n';
+  }
+  /// What the entry holds is to be taken.
+  [[nodiscard]] bool IsList() const { return is_list_; }
+  void Take(std::string_view bytes) { lists_ += bytes; }
+  /// What is wrong when all entries were met; nothing: all is there.
+  [[nodiscard]] std::optional<std::string> Missing() const {
+    std::set<std::string> expected = expected_;
+    TakeLargeObjects(lists_, expected);
+    for (const std::string& each : expected) {
+      if (seen_.count(each) == 0) return "it does not hold '" + each + "', which its table of contents lists";
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::set<std::string> expected_;
+  std::set<std::string> seen_;
+  std::string lists_;
+  bool is_list_ = false;
+};
+
+/// Walks a tar dump from its first entry to its end mark.
+class TarDumpReader : public SetReader {
+ public:
+  /// @param expected  the files that the table of contents lists
+  TarDumpReader(std::shared_ptr<Folder> in, fs::path file, std::uint64_t stored, std::set<std::string> expected)
+      : in_(std::move(in)), file_(std::move(file)), stored_(stored), expected_(std::move(expected)) {}
+  std::size_t Units() const override { return 1; }
+  std::uint64_t StoredBytes(std::size_t) const override { return stored_; }
+  void Read(std::size_t, FileSink& sink) override {
+    TarMembers members(expected_);
+    TarReader reader(Decompress(in_->Open(file_), CompressionOf(file_)));
+    std::vector<char> block(256U << 10);
+    while (const std::optional<TarEntry> entry = reader.Next()) {
+      members.Begin(entry->name);
+      sink.Begin(entry->name);
+      std::optional<std::size_t> got = reader.Read(block);
+      for (; got && *got > 0; got = reader.Read(block)) {
+        if (members.IsList()) members.Take({block.data(), *got});
+        if (!sink.Data({block.data(), *got})) return sink.End(nullptr);
+      }
+      if (!got) break;  // told of the file as a whole
+      sink.End(nullptr);
+    }
+    ReadError error = reader.error();
+    const std::optional<std::string> missing = members.Missing();
+    if (!reader.failed() && !missing) return;
+    if (!reader.failed()) error = {ReadProblem::kTruncated, *missing};
+    sink.Begin(file_.filename().string());
+    sink.End(&error);
+  }
+
+ private:
+  std::shared_ptr<Folder> in_;
+  fs::path file_;
+  std::uint64_t stored_;
+  std::set<std::string> expected_;
+};
+
 /// Files that are decompressed one by one; of a script also the last words are looked at.
 class FilesReader : public SetReader {
  public:
@@ -359,6 +456,13 @@ class Dumps : public FolderSource {
       set.logical = true;
       set.folder = dump.path;
       set.stopped = dump.changed;
+      if (dump.began != 0) {
+        // What its own header says goes before a file's date: an old dump does not become young by being copied. Its zone is not
+        // said, so the latest moment counts that it can mean, and for the data's age the earliest.
+        const Moments began = MomentsOf(dump.began);
+        set.shows = std::min(dump.changed, began.earliest);
+        if (dump.changed - began.latest > kLongestDump) set.stopped = began.latest;
+      }
       set.size = dump.stored;
       set.stored_size = dump.stored;
       set.span.label = dump.label;
@@ -379,13 +483,7 @@ class Dumps : public FolderSource {
     switch (dump->kind) {
       case DumpKind::kCustom: return OpenCustom(*dump, findings);
       case DumpKind::kDirectory: return OpenDirectory(*dump, findings);
-      case DumpKind::kTar: {
-        SetContent content;
-        content.unread.push_back(dump->label);
-        content.not_proven = "dumps in pg_dump's tar format are not read";
-        content.reader = std::make_unique<FilesReader>(shared_repo(), std::vector<FilesReader::File>());
-        return content;
-      }
+      case DumpKind::kTar: return OpenTar(*dump, findings);
       default: return OpenScript(*dump, findings);
     }
   }
@@ -422,16 +520,72 @@ class Dumps : public FolderSource {
       findings.push_back(MakeFinding(6, dump.label, dump.label, "", contents.error().message));
       return std::nullopt;
     }
+    SetContent content;
+    if (CompressionOf(dump.path) != Compression::kNone) {
+      // Compressed once more: nothing in it can be found by its place, and all of it has the outer compression's checksum.
+      content.reader = std::make_unique<FilesReader>(shared_repo(), std::vector<FilesReader::File>{{dump.label, dump.path, dump.stored, false}});
+      return content;
+    }
     for (const DumpEntry& entry : contents->entries) {
       if (!entry.holds_data || !entry.placed || entry.offset < dump.stored) continue;
       findings.push_back(MakeFinding(8, dump.label, dump.label, entry.what, "its data should begin at " + std::to_string(entry.offset) + ", and the file has " +
                                                                                 std::to_string(dump.stored) + " bytes"));
       return std::nullopt;  // one damage, one number
     }
-    SetContent content;
     if (contents->compression == Compression::kNone) content.not_proven = "it is not compressed, and holds no checksums: it was seen to be whole, no more";
     content.reader = std::make_unique<CustomReader>(shared_repo(), dump.path, dump.stored, std::move(*contents));
     return content;
+  }
+
+  std::optional<SetContent> OpenTar(const Dump& dump, std::vector<Finding>& findings) const {
+    const Result<DumpContents> contents = ReadContents(repo(), dump.path, kTarBlock);
+    if (!contents) {
+      findings.push_back(MakeFinding(6, dump.label, dump.label, "", contents.error().message));
+      return std::nullopt;
+    }
+    std::set<std::string> listed;
+    for (const DumpEntry& entry : contents->entries) {
+      if (!entry.holds_data) continue;
+      // Large objects have files of their own, and a list of them, which is not what the entry names. @source pg_backup_tar.c
+      const bool large = entry.what.starts_with("BLOBS");
+      listed.insert(!large ? entry.file : contents->format_minor < 16 ? "blobs.toc" : "blobs_" + std::to_string(entry.id) + ".toc");
+    }
+    SetContent content;
+    if (CompressionOf(dump.path) != Compression::kNone) {
+      content.small_when_read = true;
+    } else {
+      if (const std::optional<std::string> wrong = WalkTar(dump, listed)) {
+        findings.push_back(MakeFinding(8, dump.label, dump.label, "", *wrong));
+        return std::nullopt;  // one damage, one number
+      }
+      content.not_proven = "it is not compressed, and holds no checksums: it was seen to be whole, no more";
+    }
+    content.reader = std::make_unique<TarDumpReader>(shared_repo(), dump.path, dump.stored, std::move(listed));
+    return content;
+  }
+
+  /// From header to header, without what lies between. @return what is wrong with it
+  std::optional<std::string> WalkTar(const Dump& dump, const std::set<std::string>& listed) const {
+    TarMembers members(listed);
+    for (std::uint64_t at = 0;;) {
+      if (at + kTarBlock > dump.stored) return "the tar file has no end mark";
+      const StreamPtr stream = repo().OpenPart(dump.path, at, kTarBlock);
+      const std::optional<std::string> block = ReadFirst(*stream, kTarBlock);
+      if (!block) return stream->error().message;
+      if (block->find_first_not_of('\0') == std::string::npos) break;
+      const Result<TarEntry> entry = ParseTarHeader(*block);
+      if (!entry) return entry.error().message;
+      members.Begin(entry->name);
+      if (members.IsList()) {
+        ReadError error;
+        const StreamPtr list = repo().OpenPart(dump.path, at + kTarBlock, entry->size);
+        const std::optional<std::string> text = ReadAll(*list, kMostContents, error);
+        if (!text) return error.message;
+        members.Take(*text);
+      }
+      at += kTarBlock + (entry->size + kTarBlock - 1) / kTarBlock * kTarBlock;
+    }
+    return members.Missing();
   }
 
   std::optional<SetContent> OpenDirectory(const Dump& dump, std::vector<Finding>& findings) const {
@@ -474,16 +628,9 @@ class Dumps : public FolderSource {
     return content;
   }
 
-  /// A list of large objects names their files: "16391 blob_16391.dat".
   void AddLargeObjects(const Dump& dump, const std::string& list, std::set<std::string>& listed) const {
     ReadError error;
-    const std::string text = ReadSmall(repo(), dump.path / list, error).value_or("");
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t end = std::min(text.find('\n', at), text.size());
-      const std::size_t space = text.find(' ', at);
-      if (space < end) listed.insert(text.substr(space + 1, end - space - 1));
-      at = end + 1;
-    }
+    TakeLargeObjects(ReadSmall(repo(), dump.path / list, error).value_or(""), listed);
   }
 
   std::optional<SetContent> OpenScript(const Dump& dump, std::vector<Finding>& findings) const {

@@ -1,6 +1,8 @@
 #include "adapters/backups/folder.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -46,10 +48,15 @@ class Local final : public Folder {
       std::error_code ignored;
       entries.push_back({entry.path().filename().string(), entry.is_directory(ignored), entry.is_regular_file(ignored)});
     }
+    if (problem) MayRead(folder);
     if (problem) return Fail("cannot list '" + folder.string() + "': " + problem.message());
     return entries;
   }
-  std::vector<StoredFile> ListTree(const fs::path& folder) const override { return backup::ListTree(folder); }
+  std::vector<StoredFile> ListTree(const fs::path& folder) const override {
+    return backup::ListTree(folder, [this](const fs::path& below) {
+      if (below.filename() != "lost+found") MayRead(below);  // of the file system, where the folder is the top of one
+    });
+  }
   std::vector<std::string> FoldersIn(const fs::path& folder, bool links) const override {
     std::vector<std::string> names;
     std::error_code problem;
@@ -57,12 +64,36 @@ class Local final : public Folder {
       std::error_code ignored;
       if (entry.is_directory(ignored) && (links || !entry.is_symlink(ignored))) names.push_back(entry.path().filename().string());
     }
+    if (problem) MayRead(folder);
     return names;
   }
-  StreamPtr Open(const fs::path& file) const override { return OpenFile(file); }
+  StreamPtr Open(const fs::path& file) const override {
+    MayRead(file);
+    return OpenFile(file);
+  }
   StreamPtr OpenPart(const fs::path& file, std::uint64_t offset, std::uint64_t length) const override {
+    MayRead(file);
     return OpenFilePart(file, offset, length);
   }
+  std::optional<Error> Trouble() const override {
+    const std::lock_guard lock(mutex_);
+    return trouble_;
+  }
+  void NoteTrouble(const Error& error) override {
+    const std::lock_guard lock(mutex_);
+    if (!trouble_) trouble_ = error;
+  }
+
+ private:
+  /// SAFETY: what this user may not read is no damage of the backup, and no verdict on it.
+  void MayRead(const fs::path& path) const {
+    if (faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0 || errno != EACCES) return;
+    const std::lock_guard lock(mutex_);
+    if (!trouble_) trouble_ = Fail("'" + path.string() + "' may not be read by this user", "run it as the user that the backups belong to, or let its group read them");
+  }
+
+  mutable std::mutex mutex_;
+  mutable std::optional<Error> trouble_;
 };
 
 /// What streams and folder share; streams may outlive the folder.

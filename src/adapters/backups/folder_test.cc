@@ -3,8 +3,14 @@
 #include "adapters/backups/folder.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <map>
+
+#include "base/types.h"
 
 namespace lifeboat::backup {
 namespace {
@@ -90,6 +96,50 @@ TEST_F(BlobFolderTest, WhatIsGoneOrArchivedIsAFactOfTheObjectAndNoTrouble) {
   EXPECT_EQ(Text(folder->Open("s3://bucket/repo/a"), error_), std::nullopt);
   EXPECT_NE(error_.message.find("DEEP_ARCHIVE"), std::string::npos);
   EXPECT_FALSE(folder->Trouble().has_value());
+}
+
+/// As a user who may read nothing that others keep to themselves, while it lives.
+class Nobody {
+ public:
+  Nobody() { EXPECT_TRUE(!is_root_ || seteuid(65534) == 0); }
+  ~Nobody() { EXPECT_TRUE(!is_root_ || seteuid(0) == 0); }
+  Nobody(const Nobody&) = delete;
+  Nobody& operator=(const Nobody&) = delete;
+
+ private:
+  bool is_root_ = geteuid() == 0;
+};
+
+TEST(LocalFolder, WhatThisUserMayNotReadIsTroubleAndNotAFileThatIsMissing) {
+  namespace fs = std::filesystem;
+  const fs::path top = fs::temp_directory_path() / ("lifeboat-folder-" + RandomHex(6));
+  for (const char* below : {"open", "closed", "lost+found"}) fs::create_directories(top / below);
+  for (const char* file : {"open/a", "open/b", "closed/c"}) std::ofstream(top / file) << "x";
+  chmod(top.c_str(), 0755);
+  chmod((top / "open/b").c_str(), 0);
+  chmod((top / "lost+found").c_str(), 0);
+  {
+    const Nobody nobody;
+    const std::shared_ptr<Folder> folder = LocalFolder();
+    EXPECT_EQ(folder->ListTree(top).size(), 3u);
+    EXPECT_FALSE(folder->Trouble().has_value()) << "a folder of the file system's own is nobody's backup";
+    ReadError error;
+    EXPECT_EQ(ReadAll(*folder->Open(top / "open/a"), 10, error), "x");
+    EXPECT_FALSE(ReadAll(*folder->Open(top / "open/gone"), 10, error));
+    EXPECT_FALSE(folder->Trouble().has_value()) << "what is not there is missing";
+    EXPECT_FALSE(ReadAll(*folder->Open(top / "open/b"), 10, error));
+    ASSERT_TRUE(folder->Trouble().has_value());
+    EXPECT_NE(folder->Trouble()->message.find("open/b"), std::string::npos) << folder->Trouble()->message;
+  }
+  chmod((top / "closed").c_str(), 0);
+  {
+    const Nobody nobody;
+    const std::shared_ptr<Folder> folder = LocalFolder();
+    (void)folder->ListTree(top);
+    EXPECT_TRUE(folder->Trouble().has_value());
+  }
+  for (const char* below : {"closed", "lost+found"}) chmod((top / below).c_str(), 0700);
+  fs::remove_all(top);
 }
 
 }  // namespace

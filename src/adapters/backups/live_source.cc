@@ -29,7 +29,7 @@ constexpr const char* kSlotsSql = "SELECT slot_name, active, coalesce(wal_status
 std::string OneLine(const char* text) {
   std::string line = text == nullptr ? "" : text;
   while (!line.empty() && line.back() == '\n') line.pop_back();
-  for (char& c : line) c = c == '\n' ? ' ' : c;
+  for (char& c : line) c = c == '\n' || c == '\t' ? ' ' : c;
   return line;
 }
 

@@ -24,7 +24,22 @@ struct Place {
   fs::path file;
   std::uint64_t offset = 0;
   bool part = false;
+  bool bare = false;  ///< without headers of its compression and encryption
 };
+
+/// How the bytes of a backup's files are packed.
+struct Packing {
+  Compression compression = Compression::kNone;
+  std::shared_ptr<Secret> pass;  ///< null: not encrypted
+  bool bare_bundles = false;
+};
+
+/// @param hashed  the caller compares a hash of what comes out
+StreamPtr Unpack(StreamPtr stream, const Packing& packing, const Place& place, bool hashed) {
+  if (packing.pass) stream = DecryptCbc(std::move(stream), *packing.pass, place.bare);
+  if (place.bare && packing.compression == Compression::kGzip) return InflateZlib(std::move(stream));
+  return Decompress(std::move(stream), packing.compression, hashed);
+}
 
 class RepoSetReader : public SetReader {
  public:
@@ -34,8 +49,8 @@ class RepoSetReader : public SetReader {
     std::uint64_t stored_size = 0;
     bool hashed = false;  ///< the manifest states a hash of its content
   };
-  RepoSetReader(std::shared_ptr<Folder> folder, std::vector<File> files, Compression compression, std::shared_ptr<Secret> pass)
-      : folder_(std::move(folder)), files_(std::move(files)), compression_(compression), pass_(std::move(pass)) {}
+  RepoSetReader(std::shared_ptr<Folder> folder, std::vector<File> files, Packing packing)
+      : folder_(std::move(folder)), files_(std::move(files)), packing_(std::move(packing)) {}
 
   std::size_t Units() const override { return files_.size(); }
   std::uint64_t StoredBytes(std::size_t unit) const override { return files_[unit].stored_size; }
@@ -45,9 +60,7 @@ class RepoSetReader : public SetReader {
   }
   void Read(std::size_t unit, FileSink& sink) override {
     const File& file = files_[unit];
-    StreamPtr stream = OpenStored(file);
-    if (pass_) stream = DecryptCbc(std::move(stream), *pass_);
-    stream = Decompress(std::move(stream), compression_, file.hashed);
+    const StreamPtr stream = Unpack(OpenStored(file), packing_, file.place, file.hashed);
     Pump(*stream, file.path, sink);
   }
   bool ReadStored(std::size_t unit, FileSink& sink) override {
@@ -62,8 +75,7 @@ class RepoSetReader : public SetReader {
 
   std::shared_ptr<Folder> folder_;
   std::vector<File> files_;
-  Compression compression_;
-  std::shared_ptr<Secret> pass_;
+  Packing packing_;
 };
 
 std::shared_ptr<Secret> PassOf(const std::string& text) {
@@ -117,8 +129,7 @@ class PgBackRestRepo : public FolderSource {
     SetContent content;
     content.manifest = std::move(manifest->content);
     content.manifest.wal = set.span.wal;
-    const std::shared_ptr<Secret> pass = PassOf(manifest->cipher_pass);
-    ArrangeFiles(set, content, *compression, pass, findings);
+    ArrangeFiles(set, content, {*compression, PassOf(manifest->cipher_pass), manifest->bare_bundles}, findings);
     return content;
   }
 
@@ -281,6 +292,7 @@ class PgBackRestRepo : public FolderSource {
     const std::uint64_t any_size = 1U << 20;
     const auto start = ParseSegmentName(listed.wal_start.substr(0, 16) + "00000000", any_size);
     const auto stop = ParseSegmentName(listed.wal_stop.substr(0, 16) + "00000000", any_size);
+    set.offline = !listed.online;
     if (start && stop) set.span.wal.push_back({stop->timeline, listed.start, listed.stop});
     set.folder = Backups() / listed.label;
     set.present = Exists(set.folder);
@@ -298,17 +310,17 @@ class PgBackRestRepo : public FolderSource {
     return set;
   }
 
-  Place PlaceOf(const FileEntry& file, const std::string& label, Compression compression) const {
+  Place PlaceOf(const FileEntry& file, const std::string& label, const Packing& packing) const {
     const fs::path folder = Backups() / (file.holder.empty() ? label : file.holder);
-    if (file.bundle != 0) return {folder / "bundle" / std::to_string(file.bundle), file.bundle_offset, true};
-    const std::string ending = compression == Compression::kNone ? "" : std::string(".") + ToString(compression);
+    if (file.bundle != 0) return {folder / "bundle" / std::to_string(file.bundle), file.bundle_offset, true, packing.bare_bundles};
+    const Compression compression = packing.compression;
+    const std::string ending = file.block_incremental ? ".pgbi" : compression == Compression::kNone ? "" : std::string(".") + ToString(compression);
     const bool tablespace = file.path.starts_with("pg_tblspc/");
-    return {folder / ((tablespace ? "" : "pg_data/") + file.path + ending), 0, false};
+    return {folder / ((tablespace ? "" : "pg_data/") + file.path + ending), 0, false, false};
   }
 
   /// Compares the manifest with what is stored, and prepares the reading.
-  void ArrangeFiles(const SetInfo& set, SetContent& content, Compression compression, const std::shared_ptr<Secret>& pass,
-                    std::vector<Finding>& findings) {
+  void ArrangeFiles(const SetInfo& set, SetContent& content, Packing packing, std::vector<Finding>& findings) {
     std::vector<RepoSetReader::File> files;
     std::vector<StoredFile> listed;
     std::vector<StoredFile> stored;
@@ -318,7 +330,7 @@ class PgBackRestRepo : public FolderSource {
     std::set<std::string> holders_gone;
     for (const FileEntry& file : content.manifest.files) {
       if (file.size == 0 && file.digest == DigestKind::kNone && file.bundle == 0 && file.stored_sha1.empty()) continue;  // not stored
-      const Place place = PlaceOf(file, set.label, compression);
+      const Place place = PlaceOf(file, set.label, packing);
       if (!file.holder.empty() && !Exists(Backups() / file.holder)) {
         holders_gone.insert(file.holder);
         continue;  // told as the gone parent
@@ -343,10 +355,13 @@ class PgBackRestRepo : public FolderSource {
         if (*size != file.stored_size) continue;  // told by the comparison
       }
       if (file.block_incremental) {
-        content.unread.push_back(file.path);
+        // Its stored bytes can be held against their hash; what they unpack to is a map and changed blocks.
+        if (file.stored_sha1.empty()) content.unread.push_back(file.path);
+        if (!file.stored_sha1.empty()) files.push_back({file.path, place, file.stored_size, false});
+        content.changed_blocks += 1;
         continue;
       }
-      TakeSmall(file, place, compression, pass, content.small);
+      TakeSmall(file, place, packing, content.small);
       if (file.size == 0) continue;  // nothing in it could be damaged
       files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone});
     }
@@ -358,7 +373,7 @@ class PgBackRestRepo : public FolderSource {
     AddStray(set.label, own, stored);
     std::sort(stored.begin(), stored.end(), [](const StoredFile& a, const StoredFile& b) { return a.path < b.path; });
     CompareListing(set.label, listed, stored, findings);
-    content.reader = std::make_unique<RepoSetReader>(shared_repo(), std::move(files), compression, pass);
+    content.reader = std::make_unique<RepoSetReader>(shared_repo(), std::move(files), std::move(packing));
   }
 
   /// Files in the backup's own folder that its manifest does not know.
@@ -372,8 +387,7 @@ class PgBackRestRepo : public FolderSource {
     }
   }
 
-  void TakeSmall(const FileEntry& file, const Place& place, Compression compression, const std::shared_ptr<Secret>& pass,
-                 SmallFiles& small) const {
+  void TakeSmall(const FileEntry& file, const Place& place, const Packing& packing, SmallFiles& small) const {
     std::optional<std::string>* wanted = file.path == "PG_VERSION"          ? &small.version
                                          : file.path == "global/pg_control" ? &small.control
                                          : file.path == "backup_label"      ? &small.label
@@ -381,8 +395,7 @@ class PgBackRestRepo : public FolderSource {
                                                                             : nullptr;
     if (wanted == nullptr) return;
     StreamPtr stream = place.part ? repo().OpenPart(place.file, place.offset, file.stored_size) : repo().Open(place.file);
-    if (pass) stream = DecryptCbc(std::move(stream), *pass);
-    stream = Decompress(std::move(stream), compression);
+    stream = Unpack(std::move(stream), packing, place, false);
     ReadError error;
     *wanted = ReadAll(*stream, 1U << 20, error);
   }
@@ -415,6 +428,7 @@ Result<std::unique_ptr<Source>> OpenPgBackRestIn(std::shared_ptr<Folder> folder,
   for (const std::string& each : stanzas) known += (known.empty() ? "'" : ", '") + each + "'";
   std::string stanza = options.stanza;
   if (stanza.empty() && stanzas.size() == 1) stanza = stanzas[0];
+  if (const std::optional<Error> trouble = folder->Trouble(); trouble && stanzas.empty()) return *trouble;
   if (stanzas.empty()) return Fail("the repository '" + options.path.string() + "' holds no stanza", "is it the repository's own folder (repo1-path)?");
   if (stanza.empty()) return Fail("the repository '" + options.path.string() + "' holds several stanzas", "name one of them: " + known);
   if (std::find(stanzas.begin(), stanzas.end(), stanza) == stanzas.end()) {

@@ -46,7 +46,7 @@ struct Shared {
 /// Takes one file after the other on one thread.
 class FileCheck : public FileSink {
  public:
-  /// @param stored  the bytes come as they are stored
+  /// @param stored  the bytes come as they are stored, and are no pages
   FileCheck(Shared& shared, std::optional<StoredIdentity> identity, bool stored)
       : shared_(shared), stored_(stored), identity_(std::move(identity)) {}
   ~FileCheck() override {
@@ -66,7 +66,7 @@ class FileCheck : public FileSink {
     entry_ = at != files.end() && at->path == path ? &*at : nullptr;
     index_ = static_cast<std::size_t>(at - files.begin());
     digest_.emplace(stored_ ? DigestKind::kSha1 : entry_ != nullptr ? entry_->digest : DigestKind::kNone);
-    relation_ = shared_.options.level >= Level::kPages && entry_ != nullptr ? ParseRelationPath(path) : std::nullopt;
+    relation_ = shared_.options.level >= Level::kPages && entry_ != nullptr && !stored_ ? ParseRelationPath(path) : std::nullopt;
     block_ = relation_ ? relation_->segment * shared_.options.segment_blocks : 0;
     captures_ = shared_.options.content->small_when_read &&
                 (path == "PG_VERSION" || path == "global/pg_control" || path == "backup_label" || path == "tablespace_map");
@@ -138,6 +138,7 @@ class FileCheck : public FileSink {
     if (identity_) shared_.run.memory()->Forget(*identity_);
     const std::lock_guard lock(shared_.mutex);
     ++shared_.pass.damaged_files;
+    shared_.pass.control_damaged = shared_.pass.control_damaged || path_ == "global/pg_control";
   }
 
   void RememberTarFile() {
@@ -200,8 +201,9 @@ bool StandsFromBefore(Shared& shared, std::size_t unit, const std::optional<Stor
 /// unpacked for it.
 void ReadUnit(Shared& shared, std::size_t unit, std::optional<StoredIdentity> identity) {
   SetReader& reader = *shared.options.content->reader;
-  const FileEntry* entry = shared.options.level == Level::kBytes ? EntryOf(*shared.options.content, reader.PathOf(unit)) : nullptr;
-  if (entry != nullptr && !entry->stored_sha1.empty()) {
+  const FileEntry* entry = EntryOf(*shared.options.content, reader.PathOf(unit));
+  const bool as_stored = entry != nullptr && (shared.options.level == Level::kBytes || entry->block_incremental);
+  if (as_stored && !entry->stored_sha1.empty()) {
     FileCheck check(shared, identity, true);
     if (reader.ReadStored(unit, check)) return;
   }

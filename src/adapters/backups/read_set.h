@@ -29,6 +29,7 @@ struct SetPass {
   std::vector<SuspectPage> suspects;
   bool suspects_left_out = false;   ///< more than are kept
   std::size_t damaged_files = 0;    ///< told as F08, F09: their pages are not judged
+  bool control_damaged = false;     ///< global/pg_control is one of them
 };
 
 struct SetPassOptions {

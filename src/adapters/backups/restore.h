@@ -65,6 +65,7 @@ struct RestoreOptions {
   double most_shrink = 0.5;
   RestoreObjectives objectives;
   std::optional<WallTime> source_now;  ///< the newest moment that the source is known to hold; nothing: the present
+  std::uint64_t content_bytes = 0;     ///< of a dump, unpacked, where a pass has read it; 0: not known
   std::vector<Finding> known;          ///< what lower levels told: not told again
 
   const std::atomic<bool>* cancel = nullptr;

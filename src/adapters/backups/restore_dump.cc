@@ -12,6 +12,7 @@
 
 #include "adapters/backups/session.h"
 #include "adapters/backups/source_internal.h"
+#include "adapters/backups/tar.h"
 #include "backup/server_words.h"
 
 namespace lifeboat::backup {
@@ -194,8 +195,9 @@ bool HoldsRolesAlone(const Folder& in, const fs::path& file) {
 
 bool DumpLoader::LookAtArchive() {
   const fs::path file = place_.kind == "pg_dump directory" ? place_.path / "toc.dat" : place_.path;
+  const std::size_t skip = place_.kind == "pg_dump tar" ? kTarBlock : 0;  // the table is its first entry, behind one header
   for (std::size_t limit = 256U << 10U;; limit *= 4) {
-    const StreamPtr stream = OpenFile(file);
+    const StreamPtr stream = Decompress(OpenFile(file), CompressionOf(file));
     std::string text(limit, '\0');
     std::size_t have = 0;
     while (have < limit) {
@@ -209,7 +211,7 @@ bool DumpLoader::LookAtArchive() {
     }
     text.resize(have);
     bool cut = false;
-    Result<DumpContents> contents = ParseDumpContents(text, cut);
+    Result<DumpContents> contents = ParseDumpContents(std::string_view(text).substr(std::min(skip, text.size())), cut);
     if (contents) {
       contents_ = std::move(*contents);
       return true;
@@ -273,6 +275,11 @@ Result<bool> DumpLoader::Prepare() {
 Result<bool> DumpLoader::MakeReadable() {
   readable_ = place_.path;
   if (!IsArchive()) return true;
+  if (CompressionOf(place_.path) != Compression::kNone) {  // what was compressed once more pg_restore does not read
+    readable_ = sandbox_.tool() / "dump";
+    const Result<Unit> copied = CopyIn(place_.path, readable_);
+    return copied ? Result<bool>(true) : copied.error();
+  }
   const Result<ToolEnd> unreadable = sandbox_.Run({"/usr/bin/find", place_.path.string(), "!", "-readable", "-print", "-quit"}, kShort);
   if (!unreadable) return unreadable.error();
   if (unreadable->exit_code == 0 && unreadable->words.empty()) return true;
@@ -292,7 +299,8 @@ Result<bool> DumpLoader::MakeReadable() {
 }
 
 Result<Unit> DumpLoader::CopyIn(const fs::path& from, const fs::path& to) {
-  const StreamPtr stream = OpenFile(from);
+  const bool unpacks = from == place_.path;  // files within a directory are packed by the format itself
+  const StreamPtr stream = unpacks ? Decompress(OpenFile(from), CompressionOf(from)) : OpenFile(from);
   std::ofstream out(to, std::ios::binary);
   std::vector<char> block(256U << 10U);
   while (true) {

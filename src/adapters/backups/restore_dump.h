@@ -1,7 +1,7 @@
 #pragma once
 
 // A dump of pg_dump or pg_dumpall, loaded into a fresh cluster of a sandbox: initdb of the dump's major version, the server, roles
-// and tablespaces (where pg_dumpall's file lies beside it), then pg_restore (custom, directory) or psql (scripts). What fails is
+// and tablespaces (where pg_dumpall's file lies beside it), then pg_restore (custom, directory, tar) or psql (scripts). What fails is
 // counted, statement by statement, and the load goes on, as it does in a real restore.
 //
 // SAFETY: SQL that somebody else wrote runs in the sandbox alone, whose server starts no program and reaches nobody. Custom and directory
@@ -69,7 +69,7 @@ class DumpLoader {
   [[nodiscard]] Json ToJson() const;
 
  private:
-  [[nodiscard]] bool IsArchive() const { return place_.kind == "pg_dump custom" || place_.kind == "pg_dump directory"; }
+  [[nodiscard]] bool IsArchive() const { return place_.kind == "pg_dump custom" || place_.kind == "pg_dump directory" || place_.kind == "pg_dump tar"; }
   [[nodiscard]] bool LookAtArchive();
   [[nodiscard]] bool LookAtScript(const std::filesystem::path& file, ScriptHead& head);
   [[nodiscard]] Result<bool> MakeReadable();

@@ -114,8 +114,9 @@ std::optional<std::string> ReadSmall(const fs::path& file, ReadError& error) {
   return ReadAll(*stream, kLargestSmallFile, error);
 }
 
-std::vector<StoredFile> ListTree(const fs::path& folder) {
+std::vector<StoredFile> ListTree(const fs::path& folder, const std::function<void(const fs::path&)>& on_folder) {
   std::vector<StoredFile> files;
+  if (on_folder) on_folder(folder);
   std::error_code problem;
   fs::recursive_directory_iterator at(folder, fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied,
                                       problem);
@@ -123,6 +124,7 @@ std::vector<StoredFile> ListTree(const fs::path& folder) {
   while (!problem && at != end) {
     std::error_code ignored;
     struct stat about {};
+    if (on_folder && at->is_directory(ignored)) on_folder(at->path());
     if (at->is_regular_file(ignored) && stat(at->path().c_str(), &about) == 0) {
       files.push_back({at->path().lexically_relative(folder).string(), static_cast<std::uint64_t>(about.st_size)});
     }

@@ -50,6 +50,7 @@ struct SetInfo {
   std::string prior;
   std::int64_t started = 0;  ///< seconds since 1970; 0: not known
   std::int64_t stopped = 0;
+  std::int64_t shows = 0;  ///< of a dump: the moment that its data is of at the earliest; 0: not known
   std::uint64_t size = 0;
   std::uint64_t stored_size = 0;
   std::string version;  ///< "15"
@@ -58,6 +59,7 @@ struct SetInfo {
   std::size_t archive = kNowhere;  ///< index of the archive that its WAL is in
   std::size_t own = kNowhere;      ///< index of the archive that came with it
   bool present = true;          ///< false: listed, and gone
+  bool offline = false;         ///< taken of a server that was shut down: it has no label, and needs no WAL
   bool logical = false;         ///< a dump: SQL or rows, no pages; it needs no WAL
   std::filesystem::path folder;  ///< that holds it; of a dump: its file or folder; "": it lies in none
 };
@@ -111,6 +113,7 @@ struct SetContent {
   SmallFiles small;
   bool small_when_read = false;  ///< a tar file: small files and listing are known only once it was read
   std::vector<std::string> unread;  ///< files that cannot be looked into, and are not checked
+  std::uint64_t changed_blocks = 0;  ///< files that are stored as changed blocks: their bytes are judged as stored, their pages not
   std::string not_proven;  ///< why its bytes cannot be judged although they were read; "": they can
   std::unique_ptr<SetReader> reader;
 };
@@ -131,6 +134,8 @@ class Source {
   /// Nothing: the sets are files that are copied.
   [[nodiscard]] virtual std::optional<PgBackRestPlace> pgbackrest() const { return std::nullopt; }
   [[nodiscard]] virtual const std::string& name() const = 0;
+  /// False: it holds WAL alone, and is not empty without a backup.
+  [[nodiscard]] virtual bool holds_backups() const { return true; }
   /// Lists what is there; what is wrong with the lists goes to the findings. @error kFail: it cannot be looked at at all
   [[nodiscard]] virtual Result<Inventory> Look() = 0;
   /// Manifest, small files, and the comparison of what is listed with what is stored.

@@ -29,7 +29,9 @@ void Pump(ByteStream& stream, const std::string& path, FileSink& sink);
 [[nodiscard]] std::optional<std::string> ReadSmall(const std::filesystem::path& file, ReadError& error);
 
 /// Regular files below `folder`, links followed, as paths relative to it, sorted. Vanished ones are left out.
-[[nodiscard]] std::vector<StoredFile> ListTree(const std::filesystem::path& folder);
+/// @param on_folder  is told of each folder, that one among them; may be empty
+[[nodiscard]] std::vector<StoredFile> ListTree(const std::filesystem::path& folder,
+                                               const std::function<void(const std::filesystem::path&)>& on_folder = {});
 
 /// What lies there is, or holds, a base backup; a dump.
 [[nodiscard]] bool LooksLikeBaseBackups(const Folder& in, const std::filesystem::path& folder);

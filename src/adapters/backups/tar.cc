@@ -8,7 +8,7 @@ namespace lifeboat::backup {
 
 namespace {
 
-constexpr std::size_t kBlock = 512;
+constexpr std::size_t kBlock = kTarBlock;
 
 /// Octal digits, or with the top bit set a big-endian number. @source POSIX ustar; GNU tar, "Basic Tar Format"
 std::optional<std::uint64_t> TarNumber(const char* at, std::size_t size) {
@@ -36,6 +36,22 @@ bool ChecksumHolds(const char* block) {
 }
 
 }  // namespace
+
+Result<TarEntry> ParseTarHeader(std::span<const char> block) {
+  const char* at = block.data();
+  if (block.size() < kBlock || !ChecksumHolds(at)) return Fail("a header of the tar file is damaged");
+  const auto size = TarNumber(at + 124, 12);
+  if (!size) return Fail("a size in the tar file cannot be read");
+  TarEntry entry;
+  entry.name = TarText(at, 100);
+  if (std::memcmp(at + 257, "ustar", 5) == 0 && at[345] != '\0') entry.name = TarText(at + 345, 155) + "/" + entry.name;
+  entry.type = at[156] == '\0' ? '0' : at[156];
+  entry.target = TarText(at + 157, 100);
+  entry.size = entry.type == '0' ? *size : 0;
+  if (entry.name.starts_with("./")) entry.name.erase(0, 2);
+  while (entry.name.ends_with('/')) entry.name.pop_back();
+  return entry;
+}
 
 std::nullopt_t TarReader::Stop(ReadError error) {
   failed_ = true;
@@ -93,20 +109,11 @@ std::optional<TarEntry> TarReader::Next() {
       if (*got == 0) return std::nullopt;
     }
   }
-  if (!ChecksumHolds(block)) return Stop({ReadProblem::kDamaged, "a header of the tar file is damaged"});
-  const auto size = TarNumber(block + 124, 12);
-  if (!size) return Stop({ReadProblem::kDamaged, "a size in the tar file cannot be read"});
-  TarEntry entry;
-  entry.name = TarText(block, 100);
-  if (std::memcmp(block + 257, "ustar", 5) == 0 && block[345] != '\0') entry.name = TarText(block + 345, 155) + "/" + entry.name;
-  entry.type = block[156] == '\0' ? '0' : block[156];
-  entry.target = TarText(block + 157, 100);
-  entry.size = entry.type == '0' ? *size : 0;
-  if (entry.name.starts_with("./")) entry.name.erase(0, 2);
-  while (entry.name.ends_with('/')) entry.name.pop_back();
-  left_ = entry.size;
-  padding_ = (kBlock - entry.size % kBlock) % kBlock;
-  return entry;
+  Result<TarEntry> entry = ParseTarHeader(block);
+  if (!entry) return Stop({ReadProblem::kDamaged, entry.error().message});
+  left_ = entry->size;
+  padding_ = (kBlock - entry->size % kBlock) % kBlock;
+  return *std::move(entry);
 }
 
 std::optional<std::size_t> TarReader::Read(std::span<char> into) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// A tar archive as pg_basebackup writes it (ustar), read forwards in one pass.
+// A tar archive as pg_basebackup and pg_dump write it (ustar), read forwards in one pass.
 // Thread rule: one owner. It blocks.
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <string>
 
 #include "adapters/backups/byte_stream.h"
+#include "base/result.h"
 
 namespace lifeboat::backup {
 
@@ -17,6 +18,11 @@ struct TarEntry {
   char type = '0';  ///< '0' file, '5' folder, '2' symbolic link
   std::string target;
 };
+
+inline constexpr std::size_t kTarBlock = 512;
+/// One header block; contents and entries begin at multiples of it. An empty block, which ends a tar archive, is none.
+/// @error kFail: it is damaged
+[[nodiscard]] Result<TarEntry> ParseTarHeader(std::span<const char> block);
 
 class TarReader {
  public:

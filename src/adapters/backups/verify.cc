@@ -7,6 +7,7 @@
 #include "adapters/backups/misplaced.h"
 #include "adapters/backups/read_set.h"
 #include "adapters/backups/read_wal.h"
+#include "adapters/backups/settle.h"
 
 namespace lifeboat::backup {
 
@@ -42,10 +43,12 @@ class Verification {
     JudgeClocks();
     for (const std::size_t at : chosen_) OpenSet(at);
     for (std::size_t archive = 0; archive < catalogs_.size(); ++archive) ReadArchive(archive);
+    if (options_.level >= Level::kStructure && !run_.Cancelled()) settler_.Archives();
     JudgeArchives();
     if (options_.scope == Scope::kAll && options_.level >= Level::kBytes) {
       for (OpenedSet& opened : opened_) ReadFiles(opened);
     }
+    if (!run_.Cancelled()) settler_.Sets();
     for (OpenedSet& opened : opened_) Conclude(opened);
     ConcludeWal();
     MakeWindows();
@@ -125,6 +128,7 @@ class Verification {
     question.small = small;
     question.system_id = info.system_id;
     question.version = info.version;
+    question.offline = info.offline;
     return JudgeSet(question, findings);
   }
 
@@ -132,7 +136,7 @@ class Verification {
   [[nodiscard]] std::vector<BackupSpan> SpansOf(std::size_t archive) const {
     std::vector<BackupSpan> spans;
     for (const SetInfo& set : verified_.inventory.sets) {
-      if (set.archive == archive || set.own == archive) spans.push_back(set.span);
+      if ((set.archive == archive || set.own == archive) && settler_.MovedText(set.label).empty()) spans.push_back(set.span);
     }
     return spans;
   }
@@ -192,6 +196,7 @@ class Verification {
     // Needs are judged set by set, since a set may have brought its own WAL; gaps and histories once an archive.
     for (const std::size_t at : chosen_) {
       const SetInfo& set = verified_.inventory.sets[at];
+      if (!settler_.MovedText(set.label).empty()) continue;
       for (Finding& finding : JudgeArchive({set.span}, CatalogFor(set))) {
         if (finding.fault == 12) collector_.Add(std::move(finding));
       }
@@ -206,13 +211,14 @@ class Verification {
   }
 
   void ReadFiles(OpenedSet& opened) {
-    if (!opened.content || run_.Cancelled()) return;
+    if (!opened.content || run_.Cancelled() || !settler_.MovedText(InfoOf(opened).label).empty()) return;
     const SetInfo& info = InfoOf(opened);
     SetPassOptions pass;
     pass.set = &info;
     pass.content = &*opened.content;
     pass.start = info.span.wal.empty() ? opened.facts.start : info.span.wal.front().start;
-    const bool blind = opened.facts.control && !opened.facts.control->data_checksums;
+    // Without a pg_control that can be read nobody knows of what size pages are, nor whether they have checksums.
+    const bool blind = opened.content->small_when_read ? false : !opened.facts.control || !opened.facts.control->data_checksums;
     pass.level = blind ? std::min(options_.level, Level::kBytes) : options_.level;
     if (opened.facts.control) {
       pass.page_bytes = opened.facts.control->block_bytes;
@@ -238,9 +244,9 @@ class Verification {
     if (opened.pass.damaged_files == 0) CompareListing(InfoOf(opened).label, listed, opened.pass.seen, findings);
     collector_.Add(std::move(findings));
     JudgeChain(opened);
-    const bool blind = opened.facts.control && !opened.facts.control->data_checksums;
+    const bool blind = !opened.facts.control || !opened.facts.control->data_checksums;
     if (blind) opened.pass.suspects.clear();
-    if (!blind && opened.facts.control && opened.facts.control->block_bytes != 8192) {
+    if (!blind && opened.facts.control->block_bytes != 8192) {
       opened.pass.suspects.clear();
       opened.pages_unknown = "pages of " + std::to_string(opened.facts.control->block_bytes) + " bytes in a tar file are not judged";
     }
@@ -261,7 +267,8 @@ class Verification {
     if (info.own != kNowhere) archives.push_back(&verified_.inventory.archives[info.own]);
     if (info.archive != kNowhere) archives.push_back(&verified_.inventory.archives[info.archive]);
     const std::size_t looked_bad = pages.size();
-    const bool asked = TakeReplayed(source_, archives, info.span.wal, pages);
+    // No WAL replaces anything in a backup of a server that was shut down.
+    const bool asked = info.offline || TakeReplayed(source_, archives, info.span.wal, pages);
     opened.pass.counts.hot_pages += looked_bad - pages.size();
     if (!asked && !pages.empty()) {
       // SAFETY: without the WAL a page that looks bad may be one that replay replaces: neither damage nor a pass.
@@ -298,8 +305,23 @@ class Verification {
     report.kind = info.kind;
     report.counts = opened.pass.counts;
     Levels& levels = report.levels;
-    At(levels, Level::kExists).verdict = info.present ? Verdict::kPass : Verdict::kFail;
+    if (const std::string moved = settler_.MovedText(info.label); !moved.empty()) {
+      for (int level = 0; level < kLevels; ++level) {
+        const auto each = static_cast<Level>(level);
+        NotChecked(levels, each, each > options_.level ? "not asked for" : moved);
+      }
+      verified_.report.sets.push_back(std::move(report));
+      return;
+    }
+    const bool none = !info.present || collector_.HasFault(info.label, Level::kExists);
+    At(levels, Level::kExists).verdict = none ? Verdict::kFail : Verdict::kPass;
     if (!info.present) At(levels, Level::kExists).reason = "it is listed, and not stored";
+    // What was damaged in the backup is told as that; this is so in the source.
+    if (!opened.facts.control_problem.empty() && !opened.pass.control_damaged) {
+      Finding finding = MakeFinding(31, info.label, "global/pg_control", "", opened.facts.control_problem);
+      finding.level = Level::kStructure;
+      collector_.Add(std::move(finding));
+    }
     ConcludeStructure(opened, levels);
     ConcludeBytes(opened, levels);
     ConcludePages(opened, levels);
@@ -328,7 +350,7 @@ class Verification {
       } else {
         result.reason = opened.content->not_proven;
       }
-    } else if (info.span.wal.empty()) {
+    } else if (info.span.wal.empty() && !info.offline) {
       result = {Verdict::kUnknown, "which WAL it needs is not known"};
     } else {
       result.verdict = Verdict::kPass;
@@ -358,7 +380,7 @@ class Verification {
     } else if (!opened.content->not_proven.empty()) {
       result.reason = opened.content->not_proven;
     } else if (!opened.content->unread.empty()) {
-      result.reason = std::to_string(opened.content->unread.size()) + " files are stored as changed blocks, which are not read yet";
+      result.reason = std::to_string(opened.content->unread.size()) + " files are stored as changed blocks, without a hash of what is stored";
     } else if (HasFilesWithoutHash(*opened.content)) {
       result.reason = "the manifest states no checksums: sizes alone were compared";
     } else {
@@ -395,6 +417,8 @@ class Verification {
       result = {Verdict::kUnknown, "pages of " + std::to_string(opened.pass.damaged_files) + " damaged files were not judged"};
     } else if (HoldsChangedBlocks(*opened.content)) {
       result.reason = "it is incremental: pages in files of changed blocks are not judged";
+    } else if (opened.content->changed_blocks > 0) {
+      result.reason = std::to_string(opened.content->changed_blocks) + " files are stored as changed blocks: their pages are not judged (a restore does)";
     } else if (!opened.content->unread.empty() || opened.pass.suspects_left_out) {
       result.reason = "not all pages could be looked at";
     } else {
@@ -416,8 +440,14 @@ class Verification {
         result.reason = "not asked for";
       } else if (run_.Cancelled() || !any) {
         result.reason = run_.Cancelled() ? "cancelled" : "there is no WAL";
+      } else if (level == Level::kBytes && !options_.set.empty()) {
+        // SAFETY: what was not read is no pass, though all that was is good.
+        result.reason = "only what '" + options_.set + "' needs was read, and is good";
       } else {
         result = {Verdict::kPass, level == Level::kBytes ? StandingText(verified_.report.wal_counts) : ""};
+        if (level == Level::kBytes && settler_.came() > 0) {
+          result = {Verdict::kNotChecked, std::to_string(settler_.came()) + " segments came while it was looked at; all others are good"};
+        }
       }
     }
     for (int level = static_cast<int>(Level::kPages); level < kLevels; ++level) {
@@ -428,6 +458,7 @@ class Verification {
   void MakeWindows() {
     for (const std::size_t at : chosen_) {
       const SetInfo& set = verified_.inventory.sets[at];
+      if (!settler_.MovedText(set.label).empty()) continue;
       const WalCatalog catalog = CatalogFor(set);
       for (Window& window : WindowsOf({set.span}, catalog)) {
         // A backup that cannot be opened restores to nowhere.
@@ -447,6 +478,7 @@ class Verification {
   std::vector<std::size_t> chosen_;
   std::vector<WalCatalog> catalogs_;  ///< one an archive
   std::vector<OpenedSet> opened_;
+  Settler settler_{source_, verified_.inventory, catalogs_, collector_};
 };
 
 }  // namespace

@@ -16,6 +16,7 @@ class WalFolder : public FolderSource {
       : FolderSource(std::move(in)), folder_(std::move(folder)), name_(folder_.string()) {}
 
   const std::string& name() const override { return name_; }
+  bool holds_backups() const override { return false; }
 
   Result<Inventory> Look() override {
     Inventory inventory;
