@@ -205,8 +205,9 @@ class Losses(World):
         self.ask("PUT", "/return", {"region": ONE})
         self.await_reader(ONE)
         eventually(lambda: self.rows(ONE) == [1, 4], lambda: str(self.rows(ONE)))
+        self.assertTrue(self.write(TWO, 6))
         self.move("switchover_global_cluster", ONE)
-        self.assertEqual(self.rows(ONE), [1, 4])
+        self.assertEqual(self.rows(ONE), [1, 4, 6], "what is on its way is waited for")
 
 
 class Ends(World):
