@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Aurora's data plane behind an emulator's global cluster, which moves a writer and runs no database: real PostgreSQL servers, one a region,
-that stream to one another and do what AWS says of switchover, failover, fencing and return.
+"""Aurora's data plane behind an emulator's global cluster, which moves a writer and runs no database: real PostgreSQL servers, one a
+region, that stream to one another and do what AWS says of switchover, failover, fencing and return.
 
   aurora_plane.py --aws URL --global ID --region WRITER --region READER [--delay 0.3] [--report-lag 20] [--recording FILE]…
                   [--name NAME]… [--log FILE]
@@ -9,23 +9,25 @@ The first line of standard output is the port of its control, and the one port o
 
 Every 200 ms the emulator is asked for its global cluster. When the writer has moved:
   switchover         writes end in the old region, which stops when the new one has everything; promotion; the old one follows
-  failover           the new one is promoted with what it has. The old one, if it is alive, is stopped at once (AWS's fencing), or goes on
-                     taking writes where fencing times out (PUT /fencing); it comes back on a new volume, the old one is kept beside it
+  failover           the new one is promoted with what it has. The old one, if it is alive, is stopped at once (AWS's fencing), or goes
+                     on taking writes where fencing times out (PUT /fencing); it comes back on a new volume, the old one is kept
   member detached    it is promoted with what it has and stands apart; nobody is stopped
-Which of the first two: the request in the recording of the road (tests/aws/proxy.py) that asked for it; where none did, a region that is
-lost was failed over from, and one that is there was switched over from.
+Which of the first two: the request in the recording of the road (tests/aws/proxy.py) that asked for it; where none did, a region that
+is lost was failed over from, and one that is there was switched over from.
 
-Endpoints, by addresses: writer 127.79.0.1, .2, … in the order of --region, reader 127.79.0.11, .12, …; TLS, made out to them and --name. A
-writer endpoint ends every connection while the region is a reader; those of a lost region take connections and say nothing.
+Endpoints, by addresses: writer 127.79.0.1, .2, … in the order of --region, reader 127.79.0.11, .12, …; TLS, made out to them and --name.
+A writer endpoint ends every connection while the region is a reader; those of a lost region take connections and say nothing.
 --delay holds what the writer sends its reader: that much is on its way, and lost with a region.
---log: of the servers; else it goes with them. --report-lag puts what was measured into the emulator's CloudWatch as AuroraGlobalDBRPOLag and AuroraGlobalDBReplicationLag, in seconds.
+--report-lag puts what was measured into the emulator's CloudWatch as AuroraGlobalDBRPOLag and AuroraGlobalDBReplicationLag, every so
+many seconds. --log: of the servers; else it goes with them.
 
 Control (JSON over HTTP; answers when it is done):
-  GET /state                              {"writer", "port", "ca", "passfile", "database", "regions": {region: {"role", "writer_endpoint",
-                                          "reader_endpoint", "lost", "lag_msec"}}, "moves": [{"kind", "from", "to", "began_ns", "ended_ns"}], "problem"}
-  PUT /lose   {"region", "how"}           "kill" or "freeze" all of the region at one instant: {"processes", "at_ns", "monotonic_ns"}
-  PUT /return {"region"}                  a reader returns on a new volume; who is still the writer goes on with what it has
-  PUT /fencing {"works": bool}            whether a failover stops an old writer that is alive; true stops one that was left
+  GET /state                      {"writer", "port", "ca", "passfile", "database", "problem",
+                                  "regions": {region: {"role", "writer_endpoint", "reader_endpoint", "lost", "lag_msec", "data"}},
+                                  "moves": [{"kind", "from", "to", "began_ns", "ended_ns"}]}
+  PUT /lose   {"region", "how"}   "kill" or "freeze" all of the region at one instant: {"processes", "at_ns", "monotonic_ns"}
+  PUT /return {"region"}          a reader returns on a new volume; who is still the writer goes on with what it has
+  PUT /fencing {"works": bool}    whether a failover stops an old writer that is alive; true stops one that was left
 roles: writer, reader, apart (detached), unfenced (an old writer that was left), gone (failed over from while it was lost)
 """
 import argparse
@@ -40,8 +42,8 @@ import threading
 import time
 import urllib.parse
 
-from aurora_servers import (DATABASE, NOTE, Problem, Relay, Server, end_all, end_with_us, free_port, make_certificates, make_passwords,
-                            signal_all, start_loop)
+from aurora_servers import (DATABASE, NOTE, Problem, Relay, Server, end_all, end_with_us, free_port, make_certificates,
+                            make_passwords, signal_all, start_loop)
 
 POLL = 0.2
 NOTE_EVERY = 1.0
@@ -104,8 +106,9 @@ class Plane:
         from botocore.config import Config
 
         self.options = options
-        self.client = lambda service, region: boto3.client(service, region_name=region, endpoint_url=options.aws, aws_access_key_id="plane",
-                                                           aws_secret_access_key="plane", config=Config(retries={"max_attempts": 1}))
+        known = {"endpoint_url": options.aws, "aws_access_key_id": "plane", "aws_secret_access_key": "plane",
+                 "config": Config(retries={"max_attempts": 1})}
+        self.client = lambda service, region: boto3.client(service, region_name=region, **known)
         self.rds, self.clouds = self.client("rds", options.region[0]), {}
         self.root = tempfile.mkdtemp(prefix="lifeboat-aurora-")
         os.chmod(self.root, 0o755)
@@ -120,8 +123,7 @@ class Plane:
     def build(self):
         for at, name in enumerate(self.options.region):
             self.regions[name] = Region(self, name, at)
-        addresses = [region.writer_address for region in self.regions.values()] + [region.reader_address for region in self.regions.values()]
-        self.port = free_port(addresses)
+        self.port = free_port([address for region in self.regions.values() for address in (region.writer_address, region.reader_address)])
         files = make_certificates(self.root, {name: [region.writer_address, region.reader_address, *self.options.name]
                                               for name, region in self.regions.items()})
         for name, region in self.regions.items():
@@ -180,7 +182,8 @@ class Plane:
     def switch_over(self, old, new):
         """Loses nothing: the promotion waits for everything that was ever acknowledged."""
         old.writer.set("closed")
-        old.server.await_true(f"SELECT EXISTS (SELECT FROM pg_stat_replication WHERE application_name = '{new.name}' AND state = 'streaming')")
+        old.server.await_true("SELECT EXISTS (SELECT FROM pg_stat_replication "
+                              f"WHERE application_name = '{new.name}' AND state = 'streaming')")
         old.server.stop(signal.SIGINT)
         try:
             last = old.server.checkpoint_position()
@@ -251,8 +254,9 @@ class Plane:
     def report(self, name, lag):
         cloud = self.clouds.setdefault(name, self.client("cloudwatch", name))
         dimensions = [{"Name": "DBClusterIdentifier", "Value": self.clusters[name]}]
-        cloud.put_metric_data(Namespace="AWS/RDS", MetricData=[{"MetricName": metric, "Dimensions": dimensions, "Value": lag, "Unit": "Milliseconds"}
-                                                               for metric in ("AuroraGlobalDBRPOLag", "AuroraGlobalDBReplicationLag")])
+        data = [{"MetricName": metric, "Dimensions": dimensions, "Value": lag, "Unit": "Milliseconds"}
+                for metric in ("AuroraGlobalDBRPOLag", "AuroraGlobalDBReplicationLag")]
+        cloud.put_metric_data(Namespace="AWS/RDS", MetricData=data)
 
     # ---- what is told ----
 
@@ -287,10 +291,10 @@ class Plane:
 
     def state(self):
         writer = self.writer()
-        return {"writer": writer.name if writer else None, "port": self.port, "ca": os.path.join(self.root, "ca.pem"), "passfile": self.clients,
-                "database": DATABASE, "moves": list(self.moves), "problem": self.problem,
-                "regions": {name: {"role": region.role, "lost": region.lost, "lag_msec": region.lag, "writer_endpoint": region.writer_address,
-                                   "reader_endpoint": region.reader_address, "data": region.server.data}
+        return {"writer": writer.name if writer else None, "port": self.port, "ca": os.path.join(self.root, "ca.pem"),
+                "passfile": self.clients, "database": DATABASE, "moves": list(self.moves), "problem": self.problem,
+                "regions": {name: {"role": region.role, "lost": region.lost, "lag_msec": region.lag, "data": region.server.data,
+                                   "writer_endpoint": region.writer_address, "reader_endpoint": region.reader_address}
                             for name, region in self.regions.items()}}
 
     def obey(self, path, given):

@@ -55,8 +55,8 @@ class Program:
 
     def __init__(self, *arguments):
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([sys.executable, "-B", os.path.join(HERE, arguments[0]), *arguments[1:]], stdout=subprocess.PIPE,
-                                        stderr=self.log, text=True)
+        self.process = subprocess.Popen([sys.executable, "-B", os.path.join(HERE, arguments[0]), *arguments[1:]],
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.ports = [int(word) for word in self.process.stdout.readline().split()]
         if not self.ports:
             self.log.seek(0)
@@ -78,7 +78,7 @@ def eventually(condition, why):
 
 
 class World(unittest.TestCase):
-    """An emulator, a road, and a global database with PostgreSQL behind it, for all tests of a class; each leaves the writer in ONE."""
+    """An emulator, a road, and a global database with PostgreSQL behind it, for a class of tests; each leaves the writer in ONE."""
 
     DELAY = "0"
 
@@ -93,22 +93,23 @@ class World(unittest.TestCase):
         cls.road = Program("proxy.py", upstream, cls.recording)
         cls.addClassCleanup(cls.road.end)
         cls.make_database()
-        cls.plane = Program("aurora_plane.py", "--aws", upstream, "--global", "orders", "--region", ONE, "--region", TWO, "--recording", cls.recording,
-                            "--delay", cls.DELAY, "--report-lag", "1")
+        cls.plane = Program("aurora_plane.py", "--aws", upstream, "--global", "orders", "--region", ONE, "--region", TWO,
+                            "--recording", cls.recording, "--delay", cls.DELAY, "--report-lag", "1")
         cls.addClassCleanup(lambda: cls.plane.end())
         eventually(lambda: cls.state()["regions"][TWO]["lag_msec"] is not None, lambda: str(cls.state()))
 
     @classmethod
     def rds(cls, region, service="rds"):
-        return boto3.client(service, region_name=region, endpoint_url=f"http://127.0.0.1:{cls.road.ports[0]}", aws_access_key_id="test",
-                            aws_secret_access_key="test", config=Config(retries={"max_attempts": 1}))
+        return boto3.client(service, region_name=region, endpoint_url=f"http://127.0.0.1:{cls.road.ports[0]}",
+                            aws_access_key_id="test", aws_secret_access_key="test", config=Config(retries={"max_attempts": 1}))
 
     @classmethod
     def make_database(cls):
         version = {"Engine": "aurora-postgresql", "EngineVersion": "17.7"}
         cls.rds(ONE).create_global_cluster(GlobalClusterIdentifier="orders", **version)
         for region, more in ((ONE, {"MasterUsername": "ann", "MasterUserPassword": "not-a-secret-1"}), (TWO, {})):
-            cls.rds(region).create_db_cluster(DBClusterIdentifier=f"orders-{region}", GlobalClusterIdentifier="orders", **version, **more)
+            cls.rds(region).create_db_cluster(DBClusterIdentifier=f"orders-{region}", GlobalClusterIdentifier="orders", **version,
+                                              **more)
 
     @classmethod
     def ask(cls, method, path, body=None):
@@ -130,7 +131,8 @@ class World(unittest.TestCase):
         host = state["regions"][region][endpoint]
         conninfo = (f"host={host} port={state['port']} user={user} dbname={state['database']} passfile={state['passfile']} "
                     f"sslmode=verify-full sslrootcert={state['ca']} connect_timeout=2")
-        done = subprocess.run([os.path.join(programs(), "psql"), "-XAtq", "-d", conninfo, "-c", sql], text=True, capture_output=True, timeout=PATIENCE)
+        done = subprocess.run([os.path.join(programs(), "psql"), "-XAtq", "-d", conninfo, "-c", sql], text=True, capture_output=True,
+                              timeout=PATIENCE)
         return done.stdout.strip() if done.returncode == 0 else None
 
     def write(self, region, n):
@@ -140,15 +142,16 @@ class World(unittest.TestCase):
         return [int(line) for line in (self.psql(region, "SELECT n FROM ledger_rows ORDER BY n", endpoint) or "").split()]
 
     def move(self, operation, target, **more):
-        member = next(m["DBClusterArn"] for m in self.rds(target).describe_global_clusters(GlobalClusterIdentifier="orders")["GlobalClusters"][0]
-                      ["GlobalClusterMembers"] if target in m["DBClusterArn"])
+        described = self.rds(target).describe_global_clusters(GlobalClusterIdentifier="orders")["GlobalClusters"][0]
+        member = next(m["DBClusterArn"] for m in described["GlobalClusterMembers"] if target in m["DBClusterArn"])
         before = len(self.state()["moves"])
         getattr(self.rds(target), operation)(GlobalClusterIdentifier="orders", TargetDbClusterIdentifier=member, **more)
         eventually(lambda: len(self.state()["moves"]) > before, lambda: str(self.state()))
         self.assertEqual(self.state()["writer"], target)
 
     def await_reader(self, region):
-        eventually(lambda: self.role(region) == "reader" and self.state()["regions"][region]["lag_msec"] is not None, lambda: str(self.state()))
+        eventually(lambda: self.role(region) == "reader" and self.state()["regions"][region]["lag_msec"] is not None,
+                   lambda: str(self.state()))
 
 
 class Rows(World):
@@ -165,12 +168,13 @@ class Rows(World):
         self.await_reader(TWO)
 
     def test_what_aurora_says_of_lag_is_measured_on_the_writer_and_known_to_the_reader(self):
-        sql = "SELECT aws_region, rpo_lag_in_msec >= 0, last_lag_calculation_time > 'epoch' FROM aurora_global_db_status() ORDER BY 1 DESC"
+        sql = ("SELECT aws_region, rpo_lag_in_msec >= 0, last_lag_calculation_time > 'epoch' FROM aurora_global_db_status() "
+               "ORDER BY 1 DESC")
         self.assertEqual(self.psql(ONE, sql), f"{ONE}|f|f\n{TWO}|t|t")
         eventually(lambda: self.psql(TWO, sql, "reader_endpoint") == f"{ONE}|f|f\n{TWO}|t|t", "the reader does not know")
         cloud = self.rds(TWO, "cloudwatch")
-        eventually(lambda: any(metric["MetricName"] == "AuroraGlobalDBRPOLag" for metric in cloud.list_metrics(Namespace="AWS/RDS")["Metrics"]),
-                   "CloudWatch is told nothing")
+        told = lambda: [metric["MetricName"] for metric in cloud.list_metrics(Namespace="AWS/RDS")["Metrics"]]
+        eventually(lambda: "AuroraGlobalDBRPOLag" in told(), "CloudWatch is told nothing")
 
     def test_an_old_writer_whose_fencing_times_out_goes_on_taking_writes_that_are_lost(self):
         self.ask("PUT", "/fencing", {"works": False})

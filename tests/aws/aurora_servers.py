@@ -1,5 +1,5 @@
-"""Real PostgreSQL servers for aurora_plane.py: one a region, a throw-away CA, TCP endpoints that can fall silent, and the guarantee that
-nothing of it outlives the program. As root the servers run as user postgres. Settings are for servers that only processes end: no fsync.
+"""Real PostgreSQL servers for aurora_plane.py: one a region, a throw-away CA, TCP endpoints that can fall silent, and the guarantee
+that nothing of it outlives the program. As root the servers run as user postgres. Only processes end here, never the machine: no fsync.
 """
 import asyncio
 import ctypes
@@ -46,8 +46,8 @@ hostssl all all 127.0.0.0/8 scram-sha-256
 host replication replicator 127.0.0.1/32 scram-sha-256
 """
 
-# What Aurora says of a global database, by its documented columns. On the writer: measured now, of pg_stat_replication; a reader that is
-# gone keeps its last row with the time at which it was calculated. On a reader: what the writer last noted, as replicated.
+# What Aurora says of a global database, by its documented columns. On the writer: measured now, of pg_stat_replication; a reader that
+# is gone keeps its last row with the time at which it was calculated. On a reader: what the writer last noted, as replicated.
 STATUS = """
 SET allow_system_table_mods = on;
 CREATE SCHEMA aurora_plane;
@@ -65,14 +65,15 @@ CREATE FUNCTION aurora_plane.measured() RETURNS SETOF aurora_plane.noted LANGUAG
           AND flush_lsn IS NOT NULL) AS seen
 $$;
 CREATE FUNCTION pg_catalog.aurora_global_db_status(OUT aws_region text, OUT highest_lsn_written bigint,
-  OUT durability_lag_in_msec bigint, OUT rpo_lag_in_msec bigint, OUT last_lag_calculation_time timestamptz, OUT feedback_epoch bigint,
-  OUT feedback_xmin bigint) RETURNS SETOF record LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+  OUT durability_lag_in_msec bigint, OUT rpo_lag_in_msec bigint, OUT last_lag_calculation_time timestamptz,
+  OUT feedback_epoch bigint, OUT feedback_xmin bigint) RETURNS SETOF record LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
   IF pg_is_in_recovery() THEN
     RETURN QUERY SELECT * FROM aurora_plane.noted;
   ELSE
     RETURN QUERY SELECT * FROM aurora_plane.measured() UNION ALL
-      SELECT * FROM aurora_plane.noted n WHERE n.last_lag_calculation_time > 'epoch' AND n.aws_region <> current_setting('aurora.region')
+      SELECT * FROM aurora_plane.noted n
+      WHERE n.last_lag_calculation_time > 'epoch' AND n.aws_region <> current_setting('aurora.region')
         AND n.aws_region NOT IN (SELECT m.aws_region FROM aurora_plane.measured() m);
   END IF;
 END $$;
@@ -215,7 +216,8 @@ def make_certificates(folder, regions):
             out.write(sign(name(names[0]), name("a CA of a test"), key, authority,
                            [(x509.SubjectAlternativeName([alternative(text) for text in names]), False)]))
         with open(os.open(paths[1], os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
-            out.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+            out.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                        serialization.NoEncryption()))
         for path in paths:
             give(path)
         files[region] = tuple(paths)
@@ -233,8 +235,8 @@ def give(path):
 
 
 class Relay:
-    """A TCP address in front of a server. "open": passes everything on, a stream of replication after `delay` seconds; "closed": ends every
-    connection; "silent": takes connections, keeps them and says nothing, as an address of a region that is gone.
+    """A TCP address in front of a server. "open": passes everything on, a stream of replication after `delay` seconds; "closed": ends
+    every connection; "silent": takes connections, keeps them and says nothing, as an address of a region that is gone.
     Its methods but `set` belong to the event loop."""
 
     def __init__(self, loop, address, port, target, delay=0.0):
@@ -268,7 +270,8 @@ class Relay:
             far_reader, far = await asyncio.open_connection("127.0.0.1", self.target)
             self.connections.add(far)
             streams = asyncio.Event()
-            pumps = [asyncio.ensure_future(self.pump(reader, far, streams)), asyncio.ensure_future(self.pump(far_reader, writer, streams, True))]
+            pumps = [asyncio.ensure_future(pump)
+                     for pump in (self.pump(reader, far, streams), self.pump(far_reader, writer, streams, back=True))]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             while self.state == "silent":
                 await self.changed.wait()
@@ -358,16 +361,16 @@ class Server:
             give(folder)
 
     def run(self, *command, timeout=START):
-        done = subprocess.run([os.path.join(programs(), command[0]), *command[1:]], cwd=self.folder, text=True, capture_output=True, timeout=timeout,
-                              env=self.environment, **run_as())
+        done = subprocess.run([os.path.join(programs(), command[0]), *command[1:]], cwd=self.folder, text=True, capture_output=True,
+                              timeout=timeout, env=self.environment, **run_as())
         if done.returncode != 0:
             raise Problem(f"{command[0]} in {self.region}: {done.stderr.strip()[-500:]}")
         return done.stdout
 
     def sql(self, text, database=DATABASE):
         """@return what psql prints, without alignment"""
-        return self.run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.socket, "-p", str(self.port), "-U", "postgres", "-d", database,
-                        "-c", text, timeout=START).strip()
+        return self.run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.socket, "-p", str(self.port), "-U", "postgres", "-d",
+                        database, "-c", text).strip()
 
     def configure(self, certificate, key, link):
         """What is the region's own, outside of the data directory, which is copied from region to region."""
@@ -375,8 +378,8 @@ class Server:
             out.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = '{self.socket}'\n"
                       f"cluster_name = '{self.region}'\naurora.region = '{self.region}'\n"
                       f"ssl_cert_file = '{certificate}'\nssl_key_file = '{key}'\n"
-                      f"primary_conninfo = 'host=127.0.0.1 port={link} user=replicator passfile=''{self.passfile}'' sslmode=disable "
-                      f"connect_timeout=3'\n")
+                      f"primary_conninfo = 'host=127.0.0.1 port={link} user=replicator passfile=''{self.passfile}'' "
+                      f"sslmode=disable connect_timeout=3'\n")
 
     def create(self, passwords):
         self.run("initdb", "-D", self.data, "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C", "-A", "trust")
@@ -405,8 +408,8 @@ class Server:
         give(os.path.join(self.data, "standby.signal"))
 
     def start(self):
-        self.process = subprocess.Popen([os.path.join(programs(), "postgres"), "-D", self.data], cwd=self.folder, stdin=subprocess.DEVNULL,
-                                        stdout=self.log, stderr=self.log, start_new_session=True, env=self.environment, **run_as())
+        self.process = subprocess.Popen([os.path.join(programs(), "postgres"), "-D", self.data], cwd=self.folder, env=self.environment,
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True, **run_as())
         end = time.monotonic() + START
         while True:
             if self.process.poll() is not None:
