@@ -1,6 +1,7 @@
 #include "backup/pgbackrest.h"
 
 #include <charconv>
+#include <sstream>
 
 namespace lifeboat::backup::pgbackrest {
 
@@ -119,7 +120,12 @@ Result<Unit> FileFrom(std::string_view key, const Json& json, Manifest& content)
   file.stored_sha1 = TextAt(json, "rck");
   file.bundle = static_cast<std::uint32_t>(NumberAt(json, "bni"));
   file.bundle_offset = NumberAt(json, "bno");
-  file.block_incremental = json.contains("bim");
+  constexpr std::uint64_t kBlockUnit = 8192;
+  constexpr std::uint64_t kChecksumLeast = 6;
+  file.block_incremental = json.contains("bi");
+  file.block_bytes = static_cast<std::uint32_t>(NumberAt(json, "bi") * kBlockUnit);
+  file.block_map_bytes = static_cast<std::uint32_t>(NumberAt(json, "bim"));
+  file.block_checksum_bytes = static_cast<std::uint32_t>(NumberAt(json, "bic", kChecksumLeast));
   file.page_errors = json.contains("checksum-page") && !FlagAt(json, "checksum-page", true);
   content.files.push_back(std::move(file));
   return Done();
@@ -216,6 +222,10 @@ std::optional<RepoManifest> ParseRepoManifest(std::string_view text, ManifestErr
   };
   if (!ReadInfo(text, take, error)) return std::nullopt;
   manifest.bare_bundles = FlagAt(about, "backup-bundle-raw");
+  std::istringstream references(TextAt(about, "backup-reference"));
+  for (std::string label; std::getline(references, label, ',');) {
+    if (!Leaves(label)) manifest.references.push_back(std::move(label));
+  }
   manifest.backup = ListedFrom(TextAt(about, "backup-label"), about);
   if (manifest.backup.label.empty()) {
     error = {ManifestProblem::kUnreadable, "it names no backup"};

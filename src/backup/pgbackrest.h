@@ -71,6 +71,7 @@ struct RepoManifest {
   Manifest content;
   std::string compression;  ///< "none", "gz", "lz4", "zst", "bz2"
   bool checksum_pages = false;
+  std::vector<std::string> references;  ///< backups that maps of changed blocks name by their place in this list
   bool bare_bundles = false;  ///< what lies in bundles has no headers of its compression and encryption (2.46 and later)
   std::string cipher_pass;  ///< for the files
 };

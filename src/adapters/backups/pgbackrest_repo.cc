@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "adapters/backups/block_file.h"
 #include "adapters/backups/folder.h"
 #include "adapters/backups/source_internal.h"
 #include "backup/pgbackrest.h"
@@ -48,9 +49,19 @@ class RepoSetReader : public SetReader {
     Place place;
     std::uint64_t stored_size = 0;
     bool hashed = false;  ///< the manifest states a hash of its content
+    // Stored as changed blocks:
+    std::uint64_t size = 0;
+    std::uint32_t block_bytes = 0;  ///< 0: stored whole
+    std::uint32_t map_bytes = 0;
+    std::uint32_t checksum_bytes = 0;
   };
-  RepoSetReader(std::shared_ptr<Folder> folder, std::vector<File> files, Packing packing)
-      : folder_(std::move(folder)), files_(std::move(files)), packing_(std::move(packing)) {}
+  /// @param backups  the folder of all backups; `references`: their names, as maps of changed blocks number them
+  RepoSetReader(std::shared_ptr<Folder> folder, std::vector<File> files, Packing packing, fs::path backups, std::vector<std::string> references)
+      : folder_(std::move(folder)),
+        files_(std::move(files)),
+        packing_(std::move(packing)),
+        backups_(std::move(backups)),
+        references_(std::move(references)) {}
 
   std::size_t Units() const override { return files_.size(); }
   std::uint64_t StoredBytes(std::size_t unit) const override { return files_[unit].stored_size; }
@@ -60,6 +71,7 @@ class RepoSetReader : public SetReader {
   }
   void Read(std::size_t unit, FileSink& sink) override {
     const File& file = files_[unit];
+    if (file.block_bytes != 0) return ReadBlocks(file, sink);
     const StreamPtr stream = Unpack(OpenStored(file), packing_, file.place, file.hashed);
     Pump(*stream, file.path, sink);
   }
@@ -73,9 +85,36 @@ class RepoSetReader : public SetReader {
     return file.place.part ? folder_->OpenPart(file.place.file, file.place.offset, file.stored_size) : folder_->Open(file.place.file);
   }
 
+  /// The map lies behind the file's own blocks, encrypted for itself and not compressed.
+  void ReadBlocks(const File& file, FileSink& sink) const {
+    StreamPtr map = folder_->OpenPart(file.place.file, file.place.offset + file.stored_size - std::min<std::uint64_t>(file.map_bytes, file.stored_size),
+                                      file.map_bytes);
+    if (packing_.pass) map = DecryptCbc(std::move(map), *packing_.pass, true);
+    ReadError error;
+    const std::optional<std::string> text = ReadAll(*map, file.map_bytes, error);
+    Result<std::vector<MappedBlock>> blocks = std::vector<MappedBlock>();
+    if (text) blocks = ParseBlockMap(*text, file.block_bytes, file.checksum_bytes, file.size / file.block_bytes + 1);
+    if (!blocks) error = {ReadProblem::kDamaged, blocks.error().message};
+    if (!text || !blocks) {
+      sink.Begin(file.path);
+      return sink.End(&error);
+    }
+    BlockFileStream stream(*std::move(blocks), file.block_bytes, file.size, [&](const MappedBlock& block) { return OpenSuper(file, block); });
+    Pump(stream, file.path, sink);
+  }
+
+  [[nodiscard]] StreamPtr OpenSuper(const File& file, const MappedBlock& block) const {
+    const fs::path folder = backups_ / (block.reference < references_.size() ? references_[block.reference] : "no such backup");
+    const fs::path alone = folder / ((file.path.starts_with("pg_tblspc/") ? "" : "pg_data/") + file.path + ".pgbi");
+    Place place{block.bundle != 0 ? folder / "bundle" / std::to_string(block.bundle) : alone, block.offset, true, true};
+    return Unpack(folder_->OpenPart(place.file, place.offset, block.size), packing_, place, file.hashed);
+  }
+
   std::shared_ptr<Folder> folder_;
   std::vector<File> files_;
   Packing packing_;
+  fs::path backups_;
+  std::vector<std::string> references_;
 };
 
 std::shared_ptr<Secret> PassOf(const std::string& text) {
@@ -129,7 +168,7 @@ class PgBackRestRepo : public FolderSource {
     SetContent content;
     content.manifest = std::move(manifest->content);
     content.manifest.wal = set.span.wal;
-    ArrangeFiles(set, content, {*compression, PassOf(manifest->cipher_pass), manifest->bare_bundles}, findings);
+    ArrangeFiles(set, content, {*compression, PassOf(manifest->cipher_pass), manifest->bare_bundles}, std::move(manifest->references), findings);
     return content;
   }
 
@@ -320,7 +359,8 @@ class PgBackRestRepo : public FolderSource {
   }
 
   /// Compares the manifest with what is stored, and prepares the reading.
-  void ArrangeFiles(const SetInfo& set, SetContent& content, Packing packing, std::vector<Finding>& findings) {
+  void ArrangeFiles(const SetInfo& set, SetContent& content, Packing packing, std::vector<std::string> references,
+                    std::vector<Finding>& findings) {
     std::vector<RepoSetReader::File> files;
     std::vector<StoredFile> listed;
     std::vector<StoredFile> stored;
@@ -355,15 +395,17 @@ class PgBackRestRepo : public FolderSource {
         if (*size != file.stored_size) continue;  // told by the comparison
       }
       if (file.block_incremental) {
-        // Its stored bytes can be held against their hash; what they unpack to is a map and changed blocks.
-        if (file.stored_sha1.empty()) content.unread.push_back(file.path);
-        if (!file.stored_sha1.empty()) files.push_back({file.path, place, file.stored_size, false});
-        content.changed_blocks += 1;
+        const bool mapped = file.block_map_bytes > 0 && file.block_map_bytes <= file.stored_size && file.block_bytes > 0;
+        if (!mapped && file.stored_sha1.empty()) content.unread.push_back(file.path);
+        if (!mapped) content.changed_blocks += 1;  // its stored bytes alone can be held against their hash
+        files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone, file.size, mapped ? file.block_bytes : 0, file.block_map_bytes,
+                         file.block_checksum_bytes});
+        if (!mapped && file.stored_sha1.empty()) files.pop_back();
         continue;
       }
       TakeSmall(file, place, packing, content.small);
       if (file.size == 0) continue;  // nothing in it could be damaged
-      files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone});
+      files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone, file.size, 0, 0, 0});
     }
     for (const auto& [bundle, count] : bundle_files) {
       Finding finding = MakeFinding(10, set.label, bundle.lexically_relative(Backups()).string(), "",
@@ -373,7 +415,7 @@ class PgBackRestRepo : public FolderSource {
     AddStray(set.label, own, stored);
     std::sort(stored.begin(), stored.end(), [](const StoredFile& a, const StoredFile& b) { return a.path < b.path; });
     CompareListing(set.label, listed, stored, findings);
-    content.reader = std::make_unique<RepoSetReader>(shared_repo(), std::move(files), std::move(packing));
+    content.reader = std::make_unique<RepoSetReader>(shared_repo(), std::move(files), std::move(packing), Backups(), std::move(references));
   }
 
   /// Files in the backup's own folder that its manifest does not know.

@@ -202,7 +202,7 @@ bool StandsFromBefore(Shared& shared, std::size_t unit, const std::optional<Stor
 void ReadUnit(Shared& shared, std::size_t unit, std::optional<StoredIdentity> identity) {
   SetReader& reader = *shared.options.content->reader;
   const FileEntry* entry = EntryOf(*shared.options.content, reader.PathOf(unit));
-  const bool as_stored = entry != nullptr && (shared.options.level == Level::kBytes || entry->block_incremental);
+  const bool as_stored = entry != nullptr && (shared.options.level == Level::kBytes || (entry->block_incremental && entry->block_map_bytes == 0));
   if (as_stored && !entry->stored_sha1.empty()) {
     FileCheck check(shared, identity, true);
     if (reader.ReadStored(unit, check)) return;
