@@ -31,7 +31,8 @@ class EndedTest : public ::testing::Test {
 TEST_F(EndedTest, AFailoverIsSaidOnceByWhoCarriedItOutWithItsLastRecord) {
   Founded();
   sim_.KillRegion(sim_.east);
-  ASSERT_TRUE(sim_.RunUntil([&] { return sim_.LastExecution() && sim_.LastExecution()->state == ExecutionState::kDone; }, 60s)) << sim_.Picture();
+  ASSERT_TRUE(sim_.RunUntil([&] { return sim_.LastExecution() && sim_.LastExecution()->state == ExecutionState::kDone; }, 60s))
+      << sim_.Picture();
   sim_.time.RunFor(1min);
   ASSERT_EQ(heard_.size(), 1u);
   EXPECT_EQ(heard_[0].first, sim_.west);

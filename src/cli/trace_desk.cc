@@ -18,7 +18,8 @@ Result<std::string> ReadHeaders(const std::string& file) {
   struct stat status {};
   // SAFETY: what stands in it lets its bearer in.
   if (::stat(file.c_str(), &status) == 0 && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-    return Fail("the file '" + file + "' may be used by its group or by others", "chmod 600 '" + file + "', and change what stands in it");
+    return Fail("the file '" + file + "' may be used by its group or by others",
+                "chmod 600 '" + file + "', and change what stands in it");
   return ReadSmallFile(file);
 }
 
@@ -68,7 +69,8 @@ void TraceDesk::Ended(const Execution& execution) {
 
 void TraceDesk::Worked(const BackupRun& run) {
   if (!exporter_) return;
-  BackupWorkDone done{service_, resource_.region, run.source, ToString(run.work), run.level, run.began, run.ended, run.exit_code, run.problem, run.report};
+  BackupWorkDone done{service_,  resource_.region, run.source,    ToString(run.work), run.level,
+                      run.began, run.ended,        run.exit_code, run.problem,        run.report};
   exporter_->Offer([done = std::move(done), resource = resource_] { return OtlpText(OtlpRequest(TraceOf(done), resource)); });
 }
 

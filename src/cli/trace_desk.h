@@ -1,8 +1,8 @@
 #pragma once
 
-// What the agent process adds for traces: whom to tell, by file or environment, and how many were told as metrics. Where nobody is to be
-// told it does nothing; where something about it is wrong it says so in the log, and the agent begins all the same.
-// Thread rule: the agent's executor; nothing here blocks but Open.
+// What the agent process adds for traces: whom to tell, by file or environment, and how many were told as metrics. Where nobody is
+// to be told it does nothing; where something about it is wrong it says so in the log, and the agent begins all the same. Thread
+// rule: the agent's executor; nothing here blocks but Open.
 
 #include <memory>
 #include <string>

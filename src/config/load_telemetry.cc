@@ -26,7 +26,9 @@ bool IsHere(const std::string& host) { return host == "localhost" || ReachOf(hos
 
 bool IsCollectorUrl(std::string_view text) {
   const auto [origin, path] = Split(text);
-  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || std::string_view("/-._~%").find(static_cast<char>(c)) != std::string_view::npos; };
+  const auto plain = [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("/-._~%").find(static_cast<char>(c)) != std::string_view::npos;
+  };
   return IsHostUrl(origin) && std::all_of(path.begin(), path.end(), plain);
 }
 
@@ -57,8 +59,9 @@ void CheckTelemetry(const Document& document, const Settings& settings, Problems
   };
   const bool given = document.Valid("telemetry.traces.endpoint").has_value();
   if (given && !IsCollectorUrl(traces.endpoint)) {
-    complain("telemetry.traces.endpoint", "is no URL of a collector",
-             "write 'https://' and a host, its port, and the path that stands before '/v1/traces': https://collector.example.net:4318");
+    complain(
+        "telemetry.traces.endpoint", "is no URL of a collector",
+        "write 'https://' and a host, its port, and the path that stands before '/v1/traces': https://collector.example.net:4318");
   } else if (given && traces.endpoint.ends_with("/v1/traces")) {
     complain("telemetry.traces.endpoint", "ends in '/v1/traces', which is appended", "leave it out");
   } else if (given && traces.headers_file && traces.endpoint.starts_with("http://") && !IsHere(HostOfCollector(traces.endpoint))) {

@@ -39,8 +39,9 @@ TEST(TelemetryConfig, WithoutItNothingIsSent) {
 }
 
 TEST(TelemetryConfig, EveryKeyArrivesInItsPlace) {
-  const auto settings =
-      Parse("telemetry: {traces: {endpoint: \"https://otlp.example.net:4318/otlp\", headers_file: /etc/lifeboat/h, ca_file: /etc/ca.pem, timeout: 2s}}\n");
+  const auto settings = Parse(
+      "telemetry: {traces: {endpoint: \"https://otlp.example.net:4318/otlp\", headers_file: /etc/lifeboat/h, ca_file: /etc/ca.pem, "
+      "timeout: 2s}}\n");
   ASSERT_TRUE(settings.ok()) << settings.error().Text();
   ASSERT_TRUE(settings->telemetry.traces);
   const TraceSettings& traces = *settings->telemetry.traces;
@@ -55,9 +56,10 @@ TEST(TelemetryConfig, EveryKeyArrivesInItsPlace) {
 }
 
 TEST(TelemetryConfig, AnEndpointIsAUrlOfACollector) {
-  for (const char* good : {"http://localhost:4318", "https://[::1]:4318", "https://a.b/otlp/x-1", "http://127.0.0.1:4318/"}) EXPECT_TRUE(IsCollectorUrl(good)) << good;
-  for (const char* bad : {"", "localhost:4318", "grpc://a:4317", "https://user:pass@a", "https://a?x=1", "https://a/#f", "https://a b", "https://a:0",
-                          "https:///v1", "https://a\r\nX: y"}) {
+  for (const char* good : {"http://localhost:4318", "https://[::1]:4318", "https://a.b/otlp/x-1", "http://127.0.0.1:4318/"})
+    EXPECT_TRUE(IsCollectorUrl(good)) << good;
+  for (const char* bad : {"", "localhost:4318", "grpc://a:4317", "https://user:pass@a", "https://a?x=1", "https://a/#f",
+                          "https://a b", "https://a:0", "https:///v1", "https://a\r\nX: y"}) {
     EXPECT_FALSE(IsCollectorUrl(bad)) << bad;
   }
   EXPECT_EQ(HostOfCollector("https://[::1]:4318/x"), "::1");
@@ -66,13 +68,16 @@ TEST(TelemetryConfig, AnEndpointIsAUrlOfACollector) {
   EXPECT_THAT(ErrorOf("telemetry: {traces: {endpoint: \"collector:4317\"}}\n"), HasSubstr("is no URL of a collector"));
   EXPECT_THAT(ErrorOf("telemetry: {traces: {endpoint: \"https://a/v1/traces\"}}\n"), HasSubstr("which is appended"));
   EXPECT_THAT(ErrorOf("telemetry: {traces: {timeout: 1s}}\n"), HasSubstr("'telemetry.traces.endpoint' is missing"));
-  EXPECT_THAT(ErrorOf("telemetry: {traces: {endpoint: \"https://a\", timeout: 2min}}\n"), HasSubstr("must lie between 100ms and 1min"));
+  EXPECT_THAT(ErrorOf("telemetry: {traces: {endpoint: \"https://a\", timeout: 2min}}\n"),
+              HasSubstr("must lie between 100ms and 1min"));
 }
 
 /// SAFETY: the file lets its bearer in.
 TEST(TelemetryConfig, HeadersLeaveThisMachineOnlyEncrypted) {
-  EXPECT_THAT(ErrorOf("telemetry: {traces: {endpoint: \"http://10.0.0.7:4318\", headers_file: /h}}\n"), HasSubstr("would be sent without encryption to '10.0.0.7'"));
-  EXPECT_THAT(ErrorOf("telemetry: {traces: {endpoint: \"http://collector:4318\", headers_file: /h}}\n"), HasSubstr("without encryption"));
+  EXPECT_THAT(ErrorOf("telemetry: {traces: {endpoint: \"http://10.0.0.7:4318\", headers_file: /h}}\n"),
+              HasSubstr("would be sent without encryption to '10.0.0.7'"));
+  EXPECT_THAT(ErrorOf("telemetry: {traces: {endpoint: \"http://collector:4318\", headers_file: /h}}\n"),
+              HasSubstr("without encryption"));
   EXPECT_EQ(ErrorOf("telemetry: {traces: {endpoint: \"http://localhost:4318\", headers_file: /h}}\n"), "loaded");
   EXPECT_EQ(ErrorOf("telemetry: {traces: {endpoint: \"http://127.0.0.1:4318\", headers_file: /h}}\n"), "loaded");
   EXPECT_EQ(ErrorOf("telemetry: {traces: {endpoint: \"https://10.0.0.7:4318\", headers_file: /h}}\n"), "loaded");

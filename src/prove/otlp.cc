@@ -57,7 +57,8 @@ Json SpanJson(const TraceId& trace, const Span& span) {
                {"attributes", Attributes(span.attributes)}};
   if (!span.parent.empty()) json["parentSpanId"] = span.parent.text;
   for (const SpanEvent& event : span.events) {
-    json["events"].push_back({{"timeUnixNano", Nanos(event.at)}, {"name", event.name}, {"attributes", Attributes(event.attributes)}});
+    json["events"].push_back(
+        {{"timeUnixNano", Nanos(event.at)}, {"name", event.name}, {"attributes", Attributes(event.attributes)}});
   }
   if (span.events_left_out > 0) json["droppedEventsCount"] = span.events_left_out;
   if (span.status != SpanStatus::kUnset) json["status"]["code"] = StatusCode(span.status);

@@ -1,6 +1,7 @@
 #pragma once
 
-// Traces in the words of OTLP/HTTP JSON (docs/formats/traces.md): ids in hexadecimal, 64-bit numbers as texts, enumerations as numbers.
+// Traces in the words of OTLP/HTTP JSON (docs/formats/traces.md): ids in hexadecimal, 64-bit numbers as texts, enumerations as
+// numbers.
 // @source OpenTelemetry Protocol Specification 1.x, "JSON Protobuf Encoding"; proto3's JSON mapping
 // Thread rule: pure functions.
 

@@ -40,7 +40,8 @@ Trace Small() {
   return trace;
 }
 
-/// The whole, member by member, as the specification's own example has them: ids in hexadecimal, 64-bit numbers as texts, enumerations as numbers.
+/// The whole, member by member, as the specification's own example has them: ids in hexadecimal, 64-bit numbers as texts,
+/// enumerations as numbers.
 TEST(Otlp, IsWrittenAsTheSpecificationSays) {
   const Json expected = Json::parse(R"({"resourceSpans":[{
     "resource":{"attributes":[

@@ -18,7 +18,8 @@ std::string HashPrefix(std::string_view text, std::size_t bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
   unsigned int length = 0;
-  LIFEBOAT_CHECK(::EVP_Digest(text.data(), text.size(), hash.data(), &length, ::EVP_sha256(), nullptr) == 1, "OpenSSL has no SHA-256");
+  LIFEBOAT_CHECK(::EVP_Digest(text.data(), text.size(), hash.data(), &length, ::EVP_sha256(), nullptr) == 1,
+                 "OpenSSL has no SHA-256");
   std::string hex;
   for (std::size_t at = 0; at < bytes && at < length; ++at) {
     hex += kDigits[hash[at] >> 4U];
@@ -179,10 +180,12 @@ class Maker {
     a["lifeboat.attempts"] = step.attempts;
     a["lifeboat.outcome"] = step.outcome;
     if (step.ended.ns <= 0 && step.tries.empty()) a["lifeboat.end_unknown"] = true;
-    if (const std::int64_t shift = std::max(clocks_.ShiftOf(first), clocks_.ShiftOf(last)); shift > 0) a["lifeboat.clock_shift_ns"] = shift;
+    if (const std::int64_t shift = std::max(clocks_.ShiftOf(first), clocks_.ShiftOf(last)); shift > 0)
+      a["lifeboat.clock_shift_ns"] = shift;
     for (const StepTry& one : step.tries) {
       SpanEvent event{one.what, clocks_.At(one.at, one.agent)};
-      event.attributes = {{"lifeboat.attempt", one.attempt}, {"lifeboat.agent", one.agent.text}, {"lifeboat.region", one.region.text}};
+      event.attributes = {
+          {"lifeboat.attempt", one.attempt}, {"lifeboat.agent", one.agent.text}, {"lifeboat.region", one.region.text}};
       if (!one.said.empty()) event.attributes["lifeboat.said"] = one.said;
       span.events.push_back(std::move(event));
     }

@@ -58,7 +58,8 @@ Json FaultsOf(const Json& report) {
   Json numbers = Json::array();
   for (const Json& finding : MemberAt(report, "findings")) {
     const Json number = TextAt(finding, "fault");
-    if (TextAt(finding, "severity") == "fault" && std::find(numbers.begin(), numbers.end(), number) == numbers.end()) numbers.push_back(number);
+    if (TextAt(finding, "severity") == "fault" && std::find(numbers.begin(), numbers.end(), number) == numbers.end())
+      numbers.push_back(number);
   }
   return numbers;
 }
@@ -104,8 +105,8 @@ void AddRestore(Trace& trace, const Span& root, const Json& set, const Json& com
 
 Trace TraceOf(const BackupWorkDone& done) {
   Trace trace;
-  trace.id = TraceId(HashPrefix("lifeboat backup trace 1\n" + done.service + "\n" + done.region.text + "\n" + done.source + "\n" + done.work + "\n" +
-                                    std::to_string(done.began.ns),
+  trace.id = TraceId(HashPrefix("lifeboat backup trace 1\n" + done.service + "\n" + done.region.text + "\n" + done.source + "\n" +
+                                    done.work + "\n" + std::to_string(done.began.ns),
                                 16));
   const Json common = {{"lifeboat.service", done.service}, {"lifeboat.backup.source", done.source}};
   Span root;

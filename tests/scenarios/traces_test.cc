@@ -56,8 +56,8 @@ TEST_F(Traces, AFailoverAndTheRejoinAfterItArriveWholeAndAreUnderstood) {
   // then: phases and steps, each as the journal has it
   ASSERT_TRUE(Eventually([&] { return receiver.Find(trace).has_value(); })) << Json(receiver.Requests()).dump(1);
   const Json spans = *receiver.Find(trace);
-  EXPECT_THAT(NamesOf(spans), IsSupersetOf({"failover", "outage", "detect", "fence", "promote", "route", "first good write", "step freeze", "step promote",
-                                            "step route", "step verify"}));
+  EXPECT_THAT(NamesOf(spans), IsSupersetOf({"failover", "outage", "detect", "fence", "promote", "route", "first good write",
+                                            "step freeze", "step promote", "step route", "step verify"}));
   const Json& root = spans.front();
   EXPECT_EQ(TextAt(root, "name"), "failover");
   EXPECT_EQ(TextAt(root["attributes"], "lifeboat.execution"), failover->id.text);
@@ -102,7 +102,8 @@ TEST_F(Traces, AFailoverAndTheRejoinAfterItArriveWholeAndAreUnderstood) {
     EXPECT_FALSE(request.contains("wrong")) << request.dump(1);
     EXPECT_THAT(TextAt(request, "user_agent"), HasSubstr("lifeboat/"));
   }
-  EXPECT_TRUE(Eventually([&] { return MetricsOf(kWest).find("lifeboat_traces_total{outcome=\"sent\"} 1") != std::string::npos; })) << MetricsOf(kWest);
+  EXPECT_TRUE(Eventually([&] { return MetricsOf(kWest).find("lifeboat_traces_total{outcome=\"sent\"} 1") != std::string::npos; }))
+      << MetricsOf(kWest);
 }
 
 TEST_F(Traces, ACollectorThatNeverAnswersDelaysNothing) {
@@ -117,7 +118,8 @@ TEST_F(Traces, ACollectorThatNeverAnswersDelaysNothing) {
   ASSERT_EQ(SwitchOver(kWest).state, ExecutionState::kDone);
 
   // then all was carried out while the first is still waited for, and that is on show
-  ASSERT_TRUE(Eventually([&] { return MetricsOf(kWest).find("lifeboat_traces_waiting 2") != std::string::npos; })) << MetricsOf(kWest);
+  ASSERT_TRUE(Eventually([&] { return MetricsOf(kWest).find("lifeboat_traces_waiting 2") != std::string::npos; }))
+      << MetricsOf(kWest);
   EXPECT_THAT(MetricsOf(kWest), HasSubstr("lifeboat_traces_total{outcome=\"sent\"} 0"));
   EXPECT_THAT(receiver.Requests(), Contains(Json{{"held", true}}));
 }

@@ -1,8 +1,8 @@
 #pragma once
 
-// A collector of traces that judges what it gets by OpenTelemetry's own definitions (tests/otlp/receiver.py), in build/otlp-venv, which
-// scripts/otlp-venv.sh makes; without it the constructor throws and says so. It dies with the test.
-// Thread rule: the thread of the test; everything blocks.
+// A collector of traces that judges what it gets by OpenTelemetry's own definitions (tests/otlp/receiver.py), in build/otlp-venv,
+// which scripts/otlp-venv.sh makes; without it the constructor throws and says so. It dies with the test. Thread rule: the thread
+// of the test; everything blocks.
 
 #include <sys/types.h>
 

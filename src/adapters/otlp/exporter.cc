@@ -71,7 +71,8 @@ OtlpVerdict JudgeStatus(int status) {
 Duration RetryAfter(const std::string& value, WallTime now) {
   std::uint32_t seconds = 0;
   const auto [rest, problem] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-  if (problem == std::errc() && rest == value.data() + value.size()) return std::min<Duration>(std::chrono::seconds(seconds), kLongestRetryAfter);
+  if (problem == std::errc() && rest == value.data() + value.size())
+    return std::min<Duration>(std::chrono::seconds(seconds), kLongestRetryAfter);
   std::tm parts{};
   const char* end = ::strptime(value.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
   if (end == nullptr || *end != '\0') return 0ns;
@@ -176,7 +177,8 @@ struct OtlpExporter::Engine {
       if (outcome.verdict == OtlpVerdict::kTaken && !outcome.problem.empty())
         log.Warn("a trace was taken in part", {{"collector", host}, {"problem", outcome.problem}});
       const bool again = outcome.verdict == OtlpVerdict::kAgain;
-      if (again && !failing) log.Warn("traces wait: the collector does not take them", {{"collector", host}, {"problem", outcome.problem}});
+      if (again && !failing)
+        log.Warn("traces wait: the collector does not take them", {{"collector", host}, {"problem", outcome.problem}});
       if (!again && failing) log.Info("the collector takes traces again", {{"collector", host}});
       failing = again;
       Settle(*std::move(item), outcome);
@@ -245,7 +247,8 @@ struct OtlpExporter::Engine {
         co_return outcome;
       }
       outcome.verdict = JudgeStatus(response->status);
-      outcome.problem = outcome.verdict == OtlpVerdict::kTaken ? PartlyRefused(response->body) : "it answers '" + std::to_string(response->status) + "'";
+      outcome.problem = outcome.verdict == OtlpVerdict::kTaken ? PartlyRefused(response->body)
+                                                               : "it answers '" + std::to_string(response->status) + "'";
       outcome.wait = RetryAfter(HeaderOf(*response, "retry-after"), ReadWallClock());
       co_return outcome;
     }

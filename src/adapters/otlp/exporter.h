@@ -18,7 +18,7 @@ namespace lifeboat {
 
 struct OtlpOptions {
   std::size_t most_waiting = 64;
-  Duration first_pause = std::chrono::seconds(1);     ///< before a request is made again; doubles
+  Duration first_pause = std::chrono::seconds(1);  ///< before a request is made again; doubles
   Duration longest_pause = std::chrono::seconds(30);
 };
 

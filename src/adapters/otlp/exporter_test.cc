@@ -66,8 +66,9 @@ class Collector {
       const std::size_t at = text.find("Content-Length: ");
       const std::size_t length = at < size ? std::stoul(text.substr(at + 16)) : 0;
       if (text.size() < size + length) {
-        auto [cut, more] = co_await asio::async_read(socket, asio::dynamic_buffer(text), asio::transfer_exactly(size + length - text.size()),
-                                                     asio::as_tuple(asio::use_awaitable));
+        auto [cut, more] =
+            co_await asio::async_read(socket, asio::dynamic_buffer(text), asio::transfer_exactly(size + length - text.size()),
+                                      asio::as_tuple(asio::use_awaitable));
         if (cut) co_return;
       }
       const std::string words = Take(text.substr(0, size + length));
@@ -129,8 +130,9 @@ TEST(OtlpExporter, SendsWhatIsOfferedInItsOrder) {
   for (const char* body : {"first", "second", "third"}) exporter.Offer(Says(body));
   ASSERT_TRUE(Eventually([&] { return exporter.counts().sent == 3; }));
   EXPECT_THAT(collector.Bodies(), ElementsAre("first", "second", "third"));
-  EXPECT_THAT(collector.Requests()[0], testing::AllOf(HasSubstr("POST /v1/traces HTTP/1.1"), HasSubstr("Content-Type: application/json"),
-                                                      HasSubstr("Authorization: Bearer one")));
+  EXPECT_THAT(collector.Requests()[0],
+              testing::AllOf(HasSubstr("POST /v1/traces HTTP/1.1"), HasSubstr("Content-Type: application/json"),
+                             HasSubstr("Authorization: Bearer one")));
   EXPECT_EQ(exporter.counts().waiting, 0u);
 }
 
@@ -145,7 +147,8 @@ TEST(OtlpExporter, ANameIsLookedUp) {
 
 TEST(OtlpExporter, WhatTheCollectorCannotTakeNowIsOfferedAgainUntilItCan) {
   Collector collector([](std::size_t number) {
-    static constexpr const char* kBusy[] = {"429 Too Many Requests", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"};
+    static constexpr const char* kBusy[] = {"429 Too Many Requests", "502 Bad Gateway", "503 Service Unavailable",
+                                            "504 Gateway Timeout"};
     return number <= 4 ? Collector::Answer(kBusy[number - 1]) : Collector::Answer("200 OK");
   });
   OtlpExporter exporter(To(collector), Quick(), Log());
@@ -253,7 +256,8 @@ TEST(OtlpExporter, ABodyIsMadeOnItsOwnThreadAndOneThatCannotBeMadeIsDropped) {
 TEST(OtlpExporter, AnswersAreJudgedAsTheSpecificationSays) {
   for (const int status : {200, 202, 204}) EXPECT_EQ(JudgeStatus(status), OtlpVerdict::kTaken) << status;
   for (const int status : {429, 502, 503, 504}) EXPECT_EQ(JudgeStatus(status), OtlpVerdict::kAgain) << status;
-  for (const int status : {100, 301, 307, 400, 401, 403, 404, 408, 413, 415, 500, 501, 505}) EXPECT_EQ(JudgeStatus(status), OtlpVerdict::kRefused) << status;
+  for (const int status : {100, 301, 307, 400, 401, 403, 404, 408, 413, 415, 500, 501, 505})
+    EXPECT_EQ(JudgeStatus(status), OtlpVerdict::kRefused) << status;
 }
 
 TEST(OtlpExporter, RetryAfterIsReadAsSecondsOrAsADate) {

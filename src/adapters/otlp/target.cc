@@ -20,7 +20,9 @@ std::string_view Trimmed(std::string_view text) {
 
 /// @source RFC 9110, section 5.6.2, token
 bool IsHeaderName(std::string_view name) {
-  const auto good = [](unsigned char c) { return std::isalnum(c) != 0 || std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos; };
+  const auto good = [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos;
+  };
   return !name.empty() && std::all_of(name.begin(), name.end(), good);
 }
 
@@ -36,7 +38,9 @@ std::optional<std::string> PercentDecoded(std::string_view text) {
       out += text[at];
       continue;
     }
-    if (at + 2 >= text.size() || std::isxdigit(static_cast<unsigned char>(text[at + 1])) == 0 || std::isxdigit(static_cast<unsigned char>(text[at + 2])) == 0) return std::nullopt;
+    if (at + 2 >= text.size() || std::isxdigit(static_cast<unsigned char>(text[at + 1])) == 0 ||
+        std::isxdigit(static_cast<unsigned char>(text[at + 2])) == 0)
+      return std::nullopt;
     out += static_cast<char>(std::stoi(std::string(text.substr(at + 1, 2)), nullptr, 16));
     at += 2;
   }
@@ -63,7 +67,8 @@ std::optional<Variable> Find(const Environment& environment, const std::string& 
 
 bool IsSwitchedOff(const Environment& environment) {
   std::string disabled = environment("OTEL_SDK_DISABLED").value_or("");
-  std::transform(disabled.begin(), disabled.end(), disabled.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(disabled.begin(), disabled.end(), disabled.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return disabled == "true" || environment("OTEL_TRACES_EXPORTER") == "none";
 }
 
@@ -92,11 +97,13 @@ OtlpChoice FromEnvironment(const Environment& environment) {
     if (millis && *millis > 0)
       target.timeout = std::chrono::milliseconds(*millis);
     else
-      choice.warnings.push_back("'" + timeout->name + "' is no number of milliseconds: " + FormatDuration(target.timeout) + " is taken");
+      choice.warnings.push_back("'" + timeout->name + "' is no number of milliseconds: " + FormatDuration(target.timeout) +
+                                " is taken");
   }
   if (const auto certificate = Find(environment, "CERTIFICATE")) target.ca_file = certificate->value;
   if (const auto protocol = Find(environment, "PROTOCOL"); protocol && protocol->value != "http/json")
-    choice.warnings.push_back("'" + protocol->name + "' asks for '" + protocol->value + "': traces are sent as http/json all the same");
+    choice.warnings.push_back("'" + protocol->name + "' asks for '" + protocol->value +
+                              "': traces are sent as http/json all the same");
   choice.target = std::move(target);
   return choice;
 }
@@ -112,7 +119,8 @@ Result<std::vector<std::string>> ParseHeaderLines(const std::string& text) {
     const std::string_view trimmed = Trimmed(line);
     if (trimmed.empty() || trimmed.starts_with('#')) continue;
     const std::size_t colon = trimmed.find(':');
-    const bool good = colon != std::string_view::npos && IsHeaderName(trimmed.substr(0, colon)) && IsHeaderValue(trimmed.substr(colon + 1));
+    const bool good =
+        colon != std::string_view::npos && IsHeaderName(trimmed.substr(0, colon)) && IsHeaderValue(trimmed.substr(colon + 1));
     if (!good) return Fail("line " + std::to_string(number) + " is no 'Name: value'");
     headers.push_back(std::string(trimmed.substr(0, colon)) + ": " + std::string(Trimmed(trimmed.substr(colon + 1))));
   }
@@ -130,13 +138,15 @@ Result<std::vector<std::string>> ParseHeaderList(const std::string& text) {
     const std::size_t equals = trimmed.find('=');
     const std::string_view name = Trimmed(trimmed.substr(0, equals));
     const auto value = equals == std::string_view::npos ? std::nullopt : PercentDecoded(Trimmed(trimmed.substr(equals + 1)));
-    if (!value || !IsHeaderName(name) || !IsHeaderValue(*value)) return Fail("its member " + std::to_string(number) + " is no 'name=value'");
+    if (!value || !IsHeaderName(name) || !IsHeaderValue(*value))
+      return Fail("its member " + std::to_string(number) + " is no 'name=value'");
     headers.push_back(std::string(name) + ": " + *value);
   }
   return headers;
 }
 
-OtlpChoice ChooseTarget(const std::optional<TraceSettings>& settings, const std::string& headers_text, const Environment& environment) {
+OtlpChoice ChooseTarget(const std::optional<TraceSettings>& settings, const std::string& headers_text,
+                        const Environment& environment) {
   if (!settings) return FromEnvironment(environment);
   OtlpChoice choice;
   auto headers = ParseHeaderLines(headers_text);

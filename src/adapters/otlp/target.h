@@ -26,7 +26,8 @@ struct OtlpChoice {
   std::vector<std::string> warnings;  ///< what was passed over, and why
 };
 
-/// What `settings` says, else the environment. What is wrong in the environment is passed over and warned of: an agent begins all the same.
+/// What `settings` says, else the environment. What is wrong in the environment is passed over and warned of: an agent begins all
+/// the same.
 /// @param headers_text  content of settings->headers_file, where that is given
 [[nodiscard]] OtlpChoice ChooseTarget(const std::optional<TraceSettings>& settings, const std::string& headers_text,
                                       const Environment& environment);

@@ -33,9 +33,11 @@ TEST(OtlpTarget, WithoutFileAndEnvironmentNobodyIsTold) {
 
 TEST(OtlpTarget, TheFileCountsWhereItIsThere) {
   const TraceSettings settings{"https://a:4318/", std::nullopt, "/ca.pem", 2s};
-  const OtlpChoice choice = ChooseTarget(settings, "# a comment\n\nAuthorization: Bearer x y\r\n X-Scope :\n", Of({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://b"}}));
+  const OtlpChoice choice = ChooseTarget(settings, "# a comment\n\nAuthorization: Bearer x y\r\n X-Scope :\n",
+                                         Of({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://b"}}));
   EXPECT_FALSE(choice.target) << "a name with a space before its colon is no name";
-  const OtlpChoice good = ChooseTarget(settings, "# a comment\n\nAuthorization: Bearer x y\r\nX-Scope: 1\n", Of({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://b"}}));
+  const OtlpChoice good = ChooseTarget(settings, "# a comment\n\nAuthorization: Bearer x y\r\nX-Scope: 1\n",
+                                       Of({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://b"}}));
   ASSERT_TRUE(good.target);
   EXPECT_EQ(good.target->url, "https://a:4318/v1/traces");
   EXPECT_THAT(good.target->headers, ElementsAre("Authorization: Bearer x y", "X-Scope: 1"));
@@ -63,7 +65,8 @@ TEST(OtlpTarget, TheEnvironmentIsReadAsItsSpecificationSays) {
 TEST(OtlpTarget, TheEnvironmentSwitchesItOff) {
   EXPECT_FALSE(By({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"}, {"OTEL_SDK_DISABLED", "True"}}).target);
   EXPECT_FALSE(By({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"}, {"OTEL_TRACES_EXPORTER", "none"}}).target);
-  EXPECT_TRUE(By({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"}, {"OTEL_SDK_DISABLED", "false"}, {"OTEL_TRACES_EXPORTER", "otlp"}}).target);
+  EXPECT_TRUE(
+      By({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://a"}, {"OTEL_SDK_DISABLED", "false"}, {"OTEL_TRACES_EXPORTER", "otlp"}}).target);
 }
 
 TEST(OtlpTarget, WhatIsWrongInTheEnvironmentIsSaidAndTheAgentBeginsAllTheSame) {
