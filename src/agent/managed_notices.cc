@@ -1,4 +1,5 @@
-// Whom the agent tells, beside what the steps of a plan tell: that an execution ended without its goal, and that a person is needed.
+// Whom the agent tells, beside what the steps of a plan tell: that an execution ended without its goal, and that a person is
+// needed.
 
 #include "agent/managed_agent.h"
 #include "base/spawn.h"
@@ -35,18 +36,27 @@ Task<> ManagedAgent::Tell(std::string subject, Json body) {
   for (Notifier* notifier : doors_.notifiers) {
     Json copy = body;
     auto sent = co_await notifier->Tell(subject, std::move(copy), kTellPatience);
-    if (!sent.ok()) log_.Warn("a notice did not get through", {{"subject", subject}, {"to", notifier->name()}, {"problem", sent.error().message}});
+    if (!sent.ok())
+      log_.Warn("a notice did not get through",
+                {{"subject", subject}, {"to", notifier->name()}, {"problem", sent.error().message}});
   }
 }
 
 /// One that is done was told of by its last step.
 void ManagedAgent::TellEnded(const Execution& execution) {
   if (execution.state == ExecutionState::kDone || doors_.notifiers.empty()) return;
-  Json body = {{"id", execution.id.text + "/" + ToString(execution.state)}, {"execution", execution.id.text}, {"plan", ToString(execution.kind)},
-               {"state", ToString(execution.state)}, {"source", execution.source.text}, {"target", execution.target.text},
-               {"epoch", execution.epoch.number}, {"reason", execution.reason}, {"requested_by", execution.requested_by}, {"facts", execution.facts}};
-  Spawn(io_, Tell("lifeboat: " + std::string(ToString(execution.kind)) + " from " + execution.source.text + " to " + execution.target.text + " " +
-                      ToString(execution.state),
+  Json body = {{"id", execution.id.text + "/" + ToString(execution.state)},
+               {"execution", execution.id.text},
+               {"plan", ToString(execution.kind)},
+               {"state", ToString(execution.state)},
+               {"source", execution.source.text},
+               {"target", execution.target.text},
+               {"epoch", execution.epoch.number},
+               {"reason", execution.reason},
+               {"requested_by", execution.requested_by},
+               {"facts", execution.facts}};
+  Spawn(io_, Tell("lifeboat: " + std::string(ToString(execution.kind)) + " from " + execution.source.text + " to " +
+                      execution.target.text + " " + ToString(execution.state),
                   std::move(body)));
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// What runs around a database that a cloud runs, in memory: compute, hooks, receivers, alarms. They outlive the processes that ask them.
+// What runs around a database that a cloud runs, in memory: compute, hooks, receivers, alarms. They outlive the processes that ask
+// them.
 
 #include <deque>
 #include <map>
@@ -148,7 +149,9 @@ class FakeAlarms final : public Alarms {
     co_return states[region];
   }
   Task<Result<AlarmState>> State(RegionName region, std::string name, Duration) override { co_return states[region][name]; }
-  Task<Result<std::vector<Readiness>>> Check(RegionName, std::vector<std::string>, Duration) override { co_return std::vector<Readiness>(); }
+  Task<Result<std::vector<Readiness>>> Check(RegionName, std::vector<std::string>, Duration) override {
+    co_return std::vector<Readiness>();
+  }
 };
 
 }  // namespace lifeboat::testing

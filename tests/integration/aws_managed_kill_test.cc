@@ -1,5 +1,6 @@
-// The agent that acts is killed in the midst of a failover of a database that AWS runs: at every write of the journal, before it was made
-// and after, and with a request on the road. Its next run, or another agent, goes on; it ends done, and the writer is moved by one request.
+// The agent that acts is killed in the midst of a failover of a database that AWS runs: at every write of the journal, before it
+// was made and after, and with a request on the road. Its next run, or another agent, goes on; it ends done, and the writer is
+// moved by one request.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

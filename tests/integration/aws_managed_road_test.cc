@@ -1,6 +1,7 @@
-// The road between whole agents and AWS is bad: throttled, failing, reset, answers lost, credentials expired, a clock ten minutes off, a
-// region that does not answer at all. Nothing is concluded from what was not weighed, nothing is asked twice that may not be, and what has
-// begun ends done or says what it waits for. Adapters alone: aws_aurora_test.cc; the road itself: aws_road_test.cc.
+// The road between whole agents and AWS is bad: throttled, failing, reset, answers lost, credentials expired, a clock ten minutes
+// off, a region that does not answer at all. Nothing is concluded from what was not weighed, nothing is asked twice that may not
+// be, and what has begun ends done or says what it waits for. Adapters alone: aws_aurora_test.cc; the road itself:
+// aws_road_test.cc.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -74,13 +75,15 @@ TEST_F(AwsManagedRoadTest, AFailoverThatIsThrottledForAWhileIsDoneAfterwards) {
 }
 
 TEST_F(AwsManagedRoadTest, AServerErrorIsLookedAtAndAskedAgainWhileNothingHasMoved) {
-  FromTheBeginning({{{"do", "error"}, {"operation", "FailoverGlobalCluster"}, {"status", 503}, {"code", "ServiceUnavailable"}, {"times", 2}},
-                    {{"do", "error"}, {"operation", "DescribeGlobalClusters"}, {"status", 500}, {"code", "InternalFailure"}, {"times", 5}}});
+  FromTheBeginning(
+      {{{"do", "error"}, {"operation", "FailoverGlobalCluster"}, {"status", 503}, {"code", "ServiceUnavailable"}, {"times", 2}},
+       {{"do", "error"}, {"operation", "DescribeGlobalClusters"}, {"status", 500}, {"code", "InternalFailure"}, {"times", 5}}});
   EXPECT_EQ(FailOverDone(), 3u);
 }
 
 TEST_F(AwsManagedRoadTest, AResetBeforeItArrivesIsAskedExactlyOnceMore) {
-  FromTheBeginning({{{"do", "reset"}, {"operation", "FailoverGlobalCluster"}, {"times", 1}}, {{"do", "reset"}, {"region", two_.text}, {"times", 3}}});
+  FromTheBeginning({{{"do", "reset"}, {"operation", "FailoverGlobalCluster"}, {"times", 1}},
+                    {{"do", "reset"}, {"region", two_.text}, {"times", 3}}});
   EXPECT_EQ(FailOverDone(), 2u);
 }
 
@@ -103,7 +106,8 @@ TEST_F(AwsManagedRoadTest, TheRegionThatIsLostIsWaitedForByNothingOnTheWay) {
       if (!put.key.starts_with("orders/executions/") || region != two_ || !done) continue;
       const auto execution = ExecutionFromJson(*ParseJson(put.value, put.key));
       if (!held_at_beginning) held_at_beginning = agents_.road.HeldIn(one_.text);
-      if (!held_at_end && execution.ok() && execution->Find("verify")->state == StepState::kDone) held_at_end = agents_.road.HeldIn(one_.text);
+      if (!held_at_end && execution.ok() && execution->Find("verify")->state == StepState::kDone)
+        held_at_end = agents_.road.HeldIn(one_.text);
     }
     return false;
   };
@@ -149,7 +153,11 @@ TEST_F(AwsManagedRoadTest, ExpiredCredentialsAreNamedAreNoSilenceAndAreGotOver) 
   std::string key = "AKIALIFEBOATEXPIRES0";
   agents_.credentials = [&](ManagedRun&) { return std::make_shared<RenewedKeys>(key); };
   ASSERT_TRUE(Begin());
-  const Json expired = {{"do", "error"}, {"access_key", key}, {"status", 403}, {"code", "ExpiredToken"}, {"message", "The security token is expired"}};
+  const Json expired = {{"do", "error"},
+                        {"access_key", key},
+                        {"status", 403},
+                        {"code", "ExpiredToken"},
+                        {"message", "The security token is expired"}};
   agents_.Faults(Json::array({expired}));
   agents_.Kill(one_);
   ASSERT_TRUE(agents_.UntilSeen([&] { return Spoiled("error") > 30; }));

@@ -1,5 +1,5 @@
-// What runs around a database that AWS runs, in whole agents: compute, hooks, receivers, objects, alarms. A region is lost and comes back,
-// functions fail, alarms are raised. Every request is checked against the vendor's models.
+// What runs around a database that AWS runs, in whole agents: compute, hooks, receivers, objects, alarms. A region is lost and
+// comes back, functions fail, alarms are raised. Every request is checked against the vendor's models.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -31,7 +31,8 @@ class AwsManagedStoryTest : public ::testing::Test {
     return urls;
   }
   AwsSettings& aws() { return *agents_.settings.aws; }
-  /// A group of machines with a load balancer in the region that takes over, and a service of containers. The source runs more of both.
+  /// A group of machines with a load balancer in the region that takes over, and a service of containers. The source runs more of
+  /// both.
   void AddCompute() {
     AwsComputeSettings web;
     web.name = "web";
@@ -66,7 +67,8 @@ class AwsManagedStoryTest : public ::testing::Test {
     topic_ = things_.MakeTopic(two_.text, "ops-" + RandomHex(4));
     const std::string bus = "ops-" + RandomHex(4);
     things_.MakeBus(two_.text, bus);
-    aws().notify = {AwsNoticeSettings{AwsNoticeKind::kSns, two_, topic_.arn}, AwsNoticeSettings{AwsNoticeKind::kEventBridge, two_, bus}};
+    aws().notify = {AwsNoticeSettings{AwsNoticeKind::kSns, two_, topic_.arn},
+                    AwsNoticeSettings{AwsNoticeKind::kEventBridge, two_, bus}};
   }
   /// An alarm about the writer's region in each of the others.
   void AddAlarms() {
@@ -107,12 +109,14 @@ TEST_F(AwsManagedStoryTest, ALostRegionIsLeftWithAllThatRunsAroundItAndWhatWasSc
 
   // The region is lost. The writer moves while machines start; clients are sent there when the load balancer would send them on.
   agents_.Lose(one_);
-  ASSERT_TRUE(agents_.Until([&] { return agents_.Agent(two_).snapshot().execution.has_value(); })) << agents_.Agent(two_).decision().reason;
+  ASSERT_TRUE(agents_.Until([&] { return agents_.Agent(two_).snapshot().execution.has_value(); }))
+      << agents_.Agent(two_).decision().reason;
   const auto step = [&](const char* name) {
     const auto& running = agents_.Agent(two_).snapshot().execution;
     return running ? running->Find(name)->state : StepState::kDone;
   };
-  ASSERT_TRUE(agents_.UntilSeen([&] { return step("after") == StepState::kDone && things_.SizesOfGroup(two_.text, group_).desired == 4; }));
+  ASSERT_TRUE(
+      agents_.UntilSeen([&] { return step("after") == StepState::kDone && things_.SizesOfGroup(two_.text, group_).desired == 4; }));
   EXPECT_EQ(agents_.world.Writer(), two_.text);
   EXPECT_EQ(step("scale-up"), StepState::kIntended);
   EXPECT_EQ(step("route"), StepState::kPending);
@@ -121,7 +125,8 @@ TEST_F(AwsManagedStoryTest, ALostRegionIsLeftWithAllThatRunsAroundItAndWhatWasSc
   const Execution failover = agents_.Newest();
   ASSERT_EQ(failover.state, ExecutionState::kDone) << ToJson(failover).dump(1);
   EXPECT_EQ(failover.requested_by, "rule 650");
-  EXPECT_THAT(Outcome(failover, "scale-up"), AllOf(HasSubstr("'web': 4 serve, 4 were wanted"), HasSubstr("'jobs': 3 serve, 3 were wanted")));
+  EXPECT_THAT(Outcome(failover, "scale-up"),
+              AllOf(HasSubstr("'web': 4 serve, 4 were wanted"), HasSubstr("'jobs': 3 serve, 3 were wanted")));
   EXPECT_EQ(things_.SizesOfGroup(two_.text, group_), (ComputeSizes{4, 4, 4}));
   EXPECT_EQ(things_.SizesOfService(two_.text, cluster_), (ComputeSizes{3, 3, 3}));
   EXPECT_EQ(agents_.Arrived("autoscaling", "UpdateAutoScalingGroup"), 1u);
@@ -130,8 +135,9 @@ TEST_F(AwsManagedStoryTest, ALostRegionIsLeftWithAllThatRunsAroundItAndWhatWasSc
   EXPECT_EQ(Calls(), 3u);
   std::vector<std::string> heard;
   for (const Json& notice : things_.Heard(topic_)) heard.push_back(TextAt(notice, "subject") + " " + TextAt(notice, "id"));
-  EXPECT_THAT(heard, ElementsAre("lifeboat: failover from " + one_.text + " to " + two_.text + " begins " + failover.id.text + "/begins",
-                                 "lifeboat: " + two_.text + " serves after failover " + failover.id.text + "/serves"));
+  EXPECT_THAT(heard,
+              ElementsAre("lifeboat: failover from " + one_.text + " to " + two_.text + " begins " + failover.id.text + "/begins",
+                          "lifeboat: " + two_.text + " serves after failover " + failover.id.text + "/serves"));
   EXPECT_EQ(agents_.Arrived("events", "PutEvents"), 2u);
 
   // It comes back: nothing was scaled up there.
@@ -153,7 +159,8 @@ TEST_F(AwsManagedStoryTest, ALostRegionIsLeftWithAllThatRunsAroundItAndWhatWasSc
   ASSERT_TRUE(agents_.Ended(4));
   const Execution back = agents_.Newest();
   EXPECT_EQ(back.state, ExecutionState::kDone) << ToJson(back).dump(1);
-  EXPECT_THAT(Outcome(back, "put-back"), AllOf(HasSubstr("'web' is as it was"), HasSubstr("'jobs' stays"), HasSubstr("changed by somebody else")));
+  EXPECT_THAT(Outcome(back, "put-back"),
+              AllOf(HasSubstr("'web' is as it was"), HasSubstr("'jobs' stays"), HasSubstr("changed by somebody else")));
   EXPECT_EQ(things_.SizesOfGroup(two_.text, group_), (ComputeSizes{1, 1, 3}));
   EXPECT_EQ(things_.SizesOfService(two_.text, cluster_), (ComputeSizes{3, 3, 10}));
   ExpectValid();
@@ -220,7 +227,10 @@ TEST_F(AwsManagedStoryTest, CanariesArePutWhereTheWriterIsAndTellHowFarTheCopyin
   const auto puts = [&](AwsRoad& road, const RegionName& region) {
     std::size_t count = 0;
     for (const Json& request : road.Requests())
-      count += TextAt(request, "service") == "s3" && TextAt(request, "operation").starts_with("PUT") && TextAt(request, "region") == region.text ? 1U : 0U;
+      count += TextAt(request, "service") == "s3" && TextAt(request, "operation").starts_with("PUT") &&
+                       TextAt(request, "region") == region.text
+                   ? 1U
+                   : 0U;
     return count;
   };
   ASSERT_TRUE(agents_.UntilSeen([&] { return puts(agents_.others_road, one_) >= 2; }));
@@ -268,7 +278,9 @@ TEST_F(AwsManagedStoryTest, AlarmsOfTwoAgentsMoveTheServiceOnceWherePolicySaysSo
   ASSERT_TRUE(agents_.Ready());
   // One has no data, which is no vote, and one is no majority.
   things_.SetAlarm(two_.text, alarm_, "ALARM", "too many errors");
-  ASSERT_TRUE(agents_.Until([&] { return agents_.Agent(two_).snapshot().votes.degraded == 1 && agents_.Agent(agents_.witness).snapshot().votes.degraded == 1; }));
+  ASSERT_TRUE(agents_.Until([&] {
+    return agents_.Agent(two_).snapshot().votes.degraded == 1 && agents_.Agent(agents_.witness).snapshot().votes.degraded == 1;
+  }));
   EXPECT_FALSE(agents_.Agent(two_).snapshot().votes.majority_for);
   EXPECT_EQ(agents_.Agent(two_).decision().rule, 680);
   things_.SetAlarm(agents_.witness.text, alarm_, "ALARM", "too many errors");
@@ -298,8 +310,9 @@ TEST_F(AwsManagedStoryTest, AnAlarmIsToldOfWherePolicySaysNoMoreAndThePersonGets
     for (const Json& notice : things_.Heard(topic_)) heard.push_back(TextAt(notice, "subject") + ": " + TextAt(notice, "unblock"));
     return heard.size() >= 2;
   }));
-  EXPECT_THAT(heard, ElementsAre("lifeboat: orders: a degraded writer is told of: ",
-                                 "lifeboat: orders: a degraded writer is a person's matter: lifeboat switchover --to " + two_.text));
+  EXPECT_THAT(heard,
+              ElementsAre("lifeboat: orders: a degraded writer is told of: ",
+                          "lifeboat: orders: a degraded writer is a person's matter: lifeboat switchover --to " + two_.text));
   // It ends as it began.
   for (const RegionName& region : {two_, agents_.witness}) things_.SetAlarm(region.text, alarm_, "OK", "none");
   EXPECT_TRUE(agents_.Until([&] { return agents_.Agent(two_).decision().rule == 680; })) << agents_.Agent(two_).decision().rule;

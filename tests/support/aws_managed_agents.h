@@ -1,9 +1,9 @@
 #pragma once
 
-// Agents of a service whose database AWS runs, over the real doors against an emulator: two data regions and a witness. Each run of an
-// agent has a context, a client and doors of its own, and is driven by hand: one that is killed stands still where it stood, in the midst
-// of whatever it was doing, and sends nothing any more. The store and the emulator outlive all of them.
-// Thread rule: the thread of the test.
+// Agents of a service whose database AWS runs, over the real doors against an emulator: two data regions and a witness. Each run of
+// an agent has a context, a client and doors of its own, and is driven by hand: one that is killed stands still where it stood, in
+// the midst of whatever it was doing, and sends nothing any more. The store and the emulator outlive all of them. Thread rule: the
+// thread of the test.
 
 #include <gtest/gtest.h>
 
@@ -66,7 +66,11 @@ class ManagedAgents {
  public:
   /// The roads of the agent that takes over, and of the others; both lead to `world`'s emulator but for services of `others`.
   ManagedAgents(AwsEmulator emulator, const std::map<std::string, std::string>& others)
-      : world(emulator), one(world.one), two(world.two), road(SharedAws(emulator), {}, others), others_road(SharedAws(emulator), {}, others) {
+      : world(emulator),
+        one(world.one),
+        two(world.two),
+        road(SharedAws(emulator), {}, others),
+        others_road(SharedAws(emulator), {}, others) {
     folder_ = std::filesystem::temp_directory_path() / ("lifeboat-managed-" + RandomHex(6));
     std::filesystem::create_directories(folder_);
     auto opened = EmbeddedStore::Open(world.context.get_executor(), (folder_ / "store.sqlite").string());
@@ -218,13 +222,17 @@ class ManagedAgents {
     auto failure = ::testing::AssertionFailure() << all.size() << " have begun";
     if (!all.empty()) failure << "; the last: " << ToJson(all.back()).dump(1);
     for (const RegionSettings& region : settings.regions) {
-      if (Running(region.name) != nullptr) failure << "\n" << region.name.text << ": rule " << Agent(region.name).decision().rule << ", " << Agent(region.name).decision().reason;
+      if (Running(region.name) != nullptr)
+        failure << "\n"
+                << region.name.text << ": rule " << Agent(region.name).decision().rule << ", "
+                << Agent(region.name).decision().reason;
     }
     return failure;
   }
   ::testing::AssertionResult Ready(Duration limit = 60s) {
     if (emulator_reports_lag) world.ReportLag(two.text, 850);
-    const bool ready = Until([&] { return Agent(two).decision().rule == 680 && Agent(witness).keeper().item().has_value(); }, limit);
+    const bool ready =
+        Until([&] { return Agent(two).decision().rule == 680 && Agent(witness).keeper().item().has_value(); }, limit);
     if (ready) return ::testing::AssertionSuccess();
     return ::testing::AssertionFailure() << "rule " << Agent(two).decision().rule << ": " << Agent(two).decision().reason;
   }
@@ -322,7 +330,8 @@ class StoreOfRun final : public Store {
   explicit StoreOfRun(ManagedRun& run) : run_(run) {}
   Task<Result<Reading>> Read(std::string prefix, Duration timeout) override {
     auto there = run_.all.store->Read(std::move(prefix), timeout);
-    auto read = co_await Elsewhere<Result<Reading>>(run_.all.world.context.get_executor(), run_.clock, std::move(there), timeout + 1s);
+    auto read =
+        co_await Elsewhere<Result<Reading>>(run_.all.world.context.get_executor(), run_.clock, std::move(there), timeout + 1s);
     if (!read) co_return RetryLater("the store did not answer");
     co_return std::move(*read);
   }
@@ -330,14 +339,16 @@ class StoreOfRun final : public Store {
     const Transaction kept = transaction;
     if (Killed(kept, false)) co_await StandStill(run_.clock);
     auto there = run_.all.store->Commit(std::move(transaction), timeout);
-    auto done = co_await Elsewhere<Result<TransactionResult>>(run_.all.world.context.get_executor(), run_.clock, std::move(there), timeout + 1s);
+    auto done = co_await Elsewhere<Result<TransactionResult>>(run_.all.world.context.get_executor(), run_.clock, std::move(there),
+                                                              timeout + 1s);
     if (!done) co_return UnknownOutcome("the store did not answer");
     if (done->ok() && (*done)->committed && Killed(kept, true)) co_await StandStill(run_.clock);
     co_return std::move(*done);
   }
   Task<Result<Reading>> Watch(std::string prefix, Version after, Incarnation incarnation, Duration timeout) override {
     auto there = run_.all.store->Watch(std::move(prefix), after, incarnation, timeout);
-    auto read = co_await Elsewhere<Result<Reading>>(run_.all.world.context.get_executor(), run_.clock, std::move(there), timeout + 1s);
+    auto read =
+        co_await Elsewhere<Result<Reading>>(run_.all.world.context.get_executor(), run_.clock, std::move(there), timeout + 1s);
     if (!read) co_return RetryLater("the store did not answer");
     co_return std::move(*read);
   }
@@ -386,25 +397,35 @@ inline ManagedRun::ManagedRun(ManagedAgents& agents, RegionName region, int numb
     fixed.secret_key = Secret(kAwsSecretKey);
     keys = std::make_shared<aws::FixedCredentials>(std::move(fixed));
   }
-  client = std::make_shared<aws::Client>(std::move(keys), std::move(options),
-                                         aws::ClientDoors{clock, aws::OpenTransport(io.get_executor(), {}), aws::DiceOfTheSystem(), Log()});
+  client = std::make_shared<aws::Client>(
+      std::move(keys), std::move(options),
+      aws::ClientDoors{clock, aws::OpenTransport(io.get_executor(), {}), aws::DiceOfTheSystem(), Log()});
   store = std::make_unique<internal::StoreOfRun>(*this);
   peers = std::make_unique<internal::PeersOfRun>(*this);
   auto log = EvidenceLog::Open(settings.Find(self)->state_directory + "/evidence-" + std::to_string(number) + ".sqlite", self);
   if (!log.ok()) throw std::runtime_error(log.error().Text());
   evidence = std::make_unique<EvidencePool>(*std::move(log), self);
   database = aws::OpenManagedDatabase(*client, *settings.aws->database, clock, Log(), 50ms);
-  for (const AwsComputeSettings& each : settings.aws->compute) compute.push_back(std::make_unique<aws::AwsCompute>(*client, each, clock, Log(), 50ms));
-  for (const AwsObjectsSettings& each : settings.aws->objects) objects.push_back(std::make_unique<aws::AwsObjects>(*client, each, clock, Log(), 50ms));
+  for (const AwsComputeSettings& each : settings.aws->compute)
+    compute.push_back(std::make_unique<aws::AwsCompute>(*client, each, clock, Log(), 50ms));
+  for (const AwsObjectsSettings& each : settings.aws->objects)
+    objects.push_back(std::make_unique<aws::AwsObjects>(*client, each, clock, Log(), 50ms));
   hooks = aws::OpenAwsHooks(*client, settings.aws->hooks);
   notifiers = aws::OpenAwsNotifiers(*client, settings.aws->notify);
   alarms = std::make_unique<aws::AwsAlarms>(*client);
-  ManagedAgent::Doors doors{.clock = clock, .store = *store, .files = files, .peers = *peers, .evidence = *evidence, .database = *database, .alarms = alarms.get()};
+  ManagedAgent::Doors doors{.clock = clock,
+                            .store = *store,
+                            .files = files,
+                            .peers = *peers,
+                            .evidence = *evidence,
+                            .database = *database,
+                            .alarms = alarms.get()};
   for (const auto& each : compute) doors.compute.push_back(each.get());
   for (const auto& each : objects) doors.objects.push_back(each.get());
   for (const auto& each : hooks) doors.hooks.push_back(each.get());
   for (const auto& each : notifiers) doors.notifiers.push_back(each.get());
-  agent = std::make_unique<ManagedAgent>(io.get_executor(), settings, self, AgentId(RandomHex(8)), std::move(doors), all.times, Log());
+  agent =
+      std::make_unique<ManagedAgent>(io.get_executor(), settings, self, AgentId(RandomHex(8)), std::move(doors), all.times, Log());
 }
 
 }  // namespace lifeboat::testing

@@ -18,8 +18,10 @@ const std::string kBoundsTarget = "AnyScaleFrontendService.";
 
 /// hook.py, zipped: `call` answers {"warmed": execution}, `fail` raises RuntimeError("no such tenant").
 constexpr const char* kHookZip =
-    "UEsDBBQAAAAAAAAAIVwSXCbuiQAAAIkAAAAHAAAAaG9vay5weWRlZiBjYWxsKGV2ZW50LCBjb250ZXh0KToKICAgIHJldHVybiB7Indhcm1lZCI6IGV2ZW50WyJleGVjdXRpb24iXX0K"
-    "CgpkZWYgZmFpbChldmVudCwgY29udGV4dCk6CiAgICByYWlzZSBSdW50aW1lRXJyb3IoIm5vIHN1Y2ggdGVuYW50IikKUEsBAhQDFAAAAAAAAAAhXBJcJu6JAAAAiQAAAAcAAAAAAAAA"
+    "UEsDBBQAAAAAAAAAIVwSXCbuiQAAAIkAAAAHAAAAaG9vay5weWRlZiBjYWxsKGV2ZW50LCBjb250ZXh0KToKICAgIHJldHVybiB7Indhcm1lZCI6IGV2ZW50WyJleG"
+    "VjdXRpb24iXX0K"
+    "CgpkZWYgZmFpbChldmVudCwgY29udGV4dCk6CiAgICByYWlzZSBSdW50aW1lRXJyb3IoIm5vIHN1Y2ggdGVuYW50IikKUEsBAhQDFAAAAAAAAAAhXBJcJu6JAAAAiQ"
+    "AAAAcAAAAAAAAA"
     "AAAAAKQBAAAAAGhvb2sucHlQSwUGAAAAAAEAAQA1AAAArgAAAAAA";
 
 /// The text between <name> and </name>, each time that it stands there.
@@ -114,18 +116,24 @@ void AwsThings::BoundService(const std::string& region, const std::string& name,
           {"MaxCapacity", most}});
 }
 ComputeSizes AwsThings::SizesOfService(const std::string& region, const std::string& name) {
-  const Json services = JsonOf("ecs", kEcsTarget + "DescribeServices", region, {{"cluster", name}, {"services", Json::array({"web"})}});
+  const Json services =
+      JsonOf("ecs", kEcsTarget + "DescribeServices", region, {{"cluster", name}, {"services", Json::array({"web"})}});
   const Json targets = JsonOf("application-autoscaling", kBoundsTarget + "DescribeScalableTargets", region,
                               {{"ServiceNamespace", "ecs"}, {"ResourceIds", Json::array({ResourceOf(name)})}});
   const Json& bounds = targets.at("ScalableTargets").at(0);
-  return ComputeSizes{NumberAt(bounds, "MinCapacity"), NumberAt(services.at("services").at(0), "desiredCount"), NumberAt(bounds, "MaxCapacity")};
+  return ComputeSizes{NumberAt(bounds, "MinCapacity"), NumberAt(services.at("services").at(0), "desiredCount"),
+                      NumberAt(bounds, "MaxCapacity")};
 }
 
 // ---- functions, and who is told ----
 
 void AwsThings::MakeFunction(const std::string& region, const std::string& name, bool fails) {
-  const Json body = {{"FunctionName", name}, {"Runtime", "python3.11"}, {"Role", "arn:aws:iam::123456789012:role/hooks"},
-                     {"Handler", fails ? "hook.fail" : "hook.call"}, {"Timeout", 20}, {"Code", {{"ZipFile", kHookZip}}}};
+  const Json body = {{"FunctionName", name},
+                     {"Runtime", "python3.11"},
+                     {"Role", "arn:aws:iam::123456789012:role/hooks"},
+                     {"Handler", fails ? "hook.fail" : "hook.call"},
+                     {"Timeout", 20},
+                     {"Code", {{"ZipFile", kHookZip}}}};
   aws::Call call;
   call.service = "lambda";
   call.region = region;
@@ -158,7 +166,8 @@ std::vector<Json> AwsThings::Heard(const Topic& topic) {
       Json notice = *ParseJson(TextAt(envelope, "Message"), "a notice");
       notice["subject"] = TextAt(envelope, "Subject");
       heard.push_back(std::move(notice));
-      JsonOf("sqs", "AmazonSQS.DeleteMessage", topic.region, {{"QueueUrl", topic.queue}, {"ReceiptHandle", TextAt(message, "ReceiptHandle")}});
+      JsonOf("sqs", "AmazonSQS.DeleteMessage", topic.region,
+             {{"QueueUrl", topic.queue}, {"ReceiptHandle", TextAt(message, "ReceiptHandle")}});
     }
   }
 }
@@ -204,13 +213,18 @@ void AwsThings::Bucket(const std::string& region, const std::string& bucket, con
 void AwsThings::MakeBucket(const std::string& region, const std::string& name) {
   const std::string space = " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
   // us-east-1 is where a bucket is that names no place, and may not be named.
-  Bucket(region, name, "", region == "us-east-1" ? "" : "<CreateBucketConfiguration" + space + "<LocationConstraint>" + region + "</LocationConstraint></CreateBucketConfiguration>");
+  Bucket(region, name, "",
+         region == "us-east-1" ? ""
+                               : "<CreateBucketConfiguration" + space + "<LocationConstraint>" + region +
+                                     "</LocationConstraint></CreateBucketConfiguration>");
   Bucket(region, name, "versioning", "<VersioningConfiguration" + space + "<Status>Enabled</Status></VersioningConfiguration>");
 }
 void AwsThings::CopyBucket(const std::string& region, const std::string& from, const std::string& to) {
   Bucket(region, from, "replication",
-         "<ReplicationConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Role>arn:aws:iam::123456789012:role/copies</Role><Rule><ID>all</ID>"
-         "<Status>Enabled</Status><Priority>1</Priority><Filter><Prefix></Prefix></Filter><DeleteMarkerReplication><Status>Enabled</Status>"
+         "<ReplicationConfiguration "
+         "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Role>arn:aws:iam::123456789012:role/copies</Role><Rule><ID>all</ID>"
+         "<Status>Enabled</Status><Priority>1</Priority><Filter><Prefix></Prefix></"
+         "Filter><DeleteMarkerReplication><Status>Enabled</Status>"
          "</DeleteMarkerReplication><Destination><Bucket>arn:aws:s3:::" +
              to + "</Bucket></Destination></Rule></ReplicationConfiguration>");
 }

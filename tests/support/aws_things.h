@@ -1,7 +1,7 @@
 #pragma once
 
-// What runs around a service's database, made in an emulator past the road: groups of machines, ECS services, functions, topics with a
-// listener, event buses, alarms, buckets. Whatever cannot be made throws. Thread rule: the thread of the test.
+// What runs around a service's database, made in an emulator past the road: groups of machines, ECS services, functions, topics
+// with a listener, event buses, alarms, buckets. Whatever cannot be made throws. Thread rule: the thread of the test.
 
 #include <boost/asio/io_context.hpp>
 #include <map>
@@ -57,7 +57,8 @@ class AwsThings {
 
  private:
   std::string Send(aws::Call call);
-  std::string Query(const aws::QueryService& service, const std::string& region, const std::string& action, const aws::QueryParameters& parameters);
+  std::string Query(const aws::QueryService& service, const std::string& region, const std::string& action,
+                    const aws::QueryParameters& parameters);
   Json JsonOf(const std::string& service, const std::string& target, const std::string& region, const Json& body);
   void Bucket(const std::string& region, const std::string& bucket, const std::string& query, const std::string& body);
 

@@ -20,7 +20,8 @@ class ClientClockTest : public ::testing::Test {
  protected:
   ClientClockTest() {
     aws_.answer = [this](const Seen& seen) {
-      Said said = seen.Header("X-Amz-Date").starts_with("20261123T1156") ? Said{} : FakeAws::QueryError(403, "SignatureDoesNotMatch");
+      Said said =
+          seen.Header("X-Amz-Date").starts_with("20261123T1156") ? Said{} : FakeAws::QueryError(403, "SignatureDoesNotMatch");
       if (answer) said = answer(seen);
       said.headers = {{"date", date}};
       return said;
