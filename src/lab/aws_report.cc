@@ -9,10 +9,19 @@ namespace lifeboat::lab {
 
 namespace {
 
-std::optional<Duration> BoundOf(const Execution& failover) {
-  const Json& seconds = MemberAt(MemberAt(failover.facts, "loss_estimate"), "seconds");
+/// A bound among an execution's facts: "loss_estimate", on which it was decided, or "loss_measured", by the heartbeat that
+/// survived.
+std::optional<Duration> StatedIn(const Execution& failover, const char* fact) {
+  const Json& seconds = MemberAt(MemberAt(failover.facts, fact), "seconds");
   if (!seconds.is_number()) return std::nullopt;
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds.get<double>()));
+}
+
+std::optional<Duration> LowestBound(const Execution& failover) {
+  const auto estimate = StatedIn(failover, "loss_estimate");
+  const auto measured = StatedIn(failover, "loss_measured");
+  if (estimate && measured) return std::min(*estimate, *measured);
+  return estimate ? estimate : measured;
 }
 
 Json EventsOf(const Story& story) {
@@ -69,7 +78,7 @@ AwsLoss AwsLossOf(const Story& story) {
   FailoverFault fault{story.lab.Find(story.first)->address, story.fault.monotonic_ns, story.fault.wall_ns,
                       std::numeric_limits<std::uint64_t>::max()};
   loss.account = AccountForLoss(story.records, story.checks, fault);
-  loss.bound = BoundOf(story.failover);
+  loss.bound = LowestBound(story.failover);
   for (std::size_t at = 0; at < story.checks.size(); ++at) {
     ClientAccount& client = loss.account.clients[at];
     std::uint64_t beyond = 0;
@@ -87,13 +96,15 @@ Json StatedByAgents(const Story& story) {
   Execution execution = story.failover;
   execution.facts["fault_ns"] = story.fault.wall_ns;
   const PhaseReport report = ComputePhases(execution);
-  const Json& loss = MemberAt(execution.facts, "loss_estimate");
-  const auto bound = BoundOf(story.failover);
+  const auto bound = StatedIn(execution, "loss_estimate");
+  const auto measured = StatedIn(execution, "loss_measured");
   const bool known = report.rto.has_value() && !report.phases.empty();
   return {{"rto_s", known ? Json(Seconds(*report.rto)) : Json()},
           {"ends_with", known ? Json(report.phases.back().name) : Json()},
           {"loss_bound_s", bound ? Json(Seconds(*bound)) : Json()},
-          {"basis", TextAt(loss, "basis")}};
+          {"basis", TextAt(MemberAt(execution.facts, "loss_estimate"), "basis")},
+          {"loss_measured_s", measured ? Json(Seconds(*measured)) : Json()},
+          {"measured_by", TextAt(MemberAt(execution.facts, "loss_measured"), "basis")}};
 }
 
 Json BuildAwsReport(const Story& story, const Json& settings) {

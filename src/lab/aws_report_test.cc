@@ -94,6 +94,17 @@ TEST(BuildAwsReport, ARowThatIsLostBeyondWhatWasStatedIsABrokenPromise) {
   EXPECT_THAT(report["sentences"].dump(), ::testing::HasSubstr("10 rows were lost beyond what was stated"));
 }
 
+TEST(BuildAwsReport, WhatTheHeartbeatSaysAfterwardsIsHeldAgainstTheClientsToo) {
+  Story story = Told();
+  story.failover.facts["loss_measured"] = {{"state", "bounded"}, {"seconds", 0.25}, {"basis", "the beat that survived"}};
+  Lose(story, 871, 900);  // the oldest was 0.3 s old: within the estimate, and not within what was measured
+  EXPECT_EQ(AwsLossOf(story).beyond, 5U);
+  const Json report = BuildAwsReport(story, Json::object());
+  EXPECT_EQ(TextAt(report, "verdict"), "missed");
+  EXPECT_NEAR(report["runs"][0]["stated"]["loss_measured_s"].get<double>(), 0.25, 0.001);
+  EXPECT_EQ(TextAt(report["runs"][0]["stated"], "measured_by"), "the beat that survived");
+}
+
 TEST(BuildAwsReport, WhereNoBoundWasStatedNoLostRowIsWithinIt) {
   Story story = Told();
   story.failover.facts["loss_estimate"] = {{"state", "unknown"}};

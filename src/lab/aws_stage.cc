@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "adapters/aws/aurora_global.h"
+#include "adapters/aws/quotas.h"
 #include "adapters/aws/xml.h"
 #include "adapters/http/http_client.h"
 #include "adapters/system/files.h"
@@ -80,6 +81,7 @@ Result<Unit> AwsStage::Open(const Say& say, const Patience& patience) {
   if (Result<Unit> done = OpenEmulators(patience); !done) return done;
   if (Result<Unit> done = OpenRoad(patience); !done) return done;
   if (Result<Unit> done = BeginDatabases(); !done) return done;
+  WarmUp();
   if (Result<Unit> done = OpenNames(patience); !done) return done;
   return OpenDatabases(patience);
 }
@@ -131,6 +133,10 @@ Result<Unit> AwsStage::OpenRoad(const Patience& patience) {
       std::make_shared<aws::Client>(std::make_shared<aws::FixedCredentials>(std::move(keys)), std::move(options), std::move(doors));
   return Done();
 }
+
+/// The emulator stands still for seconds at its first question about quotas, which `lifeboat check` asks: better now than in a
+/// failover.
+void AwsStage::WarmUp() { (void)Wait(aws::quotas::ValueOf(*client_, options_.writer, aws::quotas::kDbClusters, kCall)); }
 
 Result<Unit> AwsStage::BeginDatabases() {
   auto begun = Begin(
@@ -403,6 +409,14 @@ std::string AwsStage::AgentSettings() const {
   out << "    markers:\n";
   for (const auto& [region, address] : writers_)
     out << "      " << region << ": " << quoted("s3://" + BucketOf(region) + "/orders-db") << "\n";
+  out << "  sql:\n    user: lifeboat\n    database: " << kDatabase
+      << "\n    password_file: " << (options_.folder / "secrets" / "pgpass").string() << "\n    root_cert: " << tls_root_
+      << "\n    sslmode: verify-full\n";
+  for (const auto& [key, addresses] : {std::pair{"writers", &writers_}, std::pair{"readers", &readers_}}) {
+    out << "    " << key << ":\n";
+    for (const auto& [region, address] : *addresses)
+      out << "      " << region << ": " << quoted(address + ":" + std::to_string(sql_port_)) << "\n";
+  }
   return out.str();
 }
 

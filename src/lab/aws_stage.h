@@ -85,6 +85,7 @@ class AwsStage {
   [[nodiscard]] Result<Unit> OpenEmulators(const Patience& patience);
   [[nodiscard]] Result<Unit> OpenRoad(const Patience& patience);
   [[nodiscard]] Result<Unit> BeginDatabases();
+  void WarmUp();
   [[nodiscard]] Result<Unit> OpenNames(const Patience& patience);
   [[nodiscard]] Result<Unit> OpenDatabases(const Patience& patience);
   [[nodiscard]] Result<Unit> MakeDatabase(const Say& say);

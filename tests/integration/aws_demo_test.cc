@@ -1,5 +1,5 @@
-// `lifeboat demo --aws` as a person runs it: the story is told to its end, what the clients lost is within what the agents stated, and
-// nothing of it is left.
+// `lifeboat demo --aws` as a person runs it: the story is told to its end, what the clients lost is within what the agents stated,
+// and nothing of it is left.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,6 +26,18 @@ Json ReadJson(const std::filesystem::path& file) {
   return json.ok() ? *json : Json();
 }
 
+/// What the processes of a story that failed said last.
+std::string LastWords(const std::filesystem::path& logs) {
+  std::string words;
+  std::error_code problem;
+  for (const auto& file : std::filesystem::directory_iterator(logs, problem)) {
+    std::ifstream in(file.path());
+    const std::string text(std::istreambuf_iterator<char>(in), {});
+    words += "\n--- " + file.path().filename().string() + "\n" + text.substr(text.size() > 1500 ? text.size() - 1500 : 0);
+  }
+  return words;
+}
+
 TEST(AwsDemo, TellsItsStoryWithinWhatTheAgentsStatedAndLeavesNothingBehind) {
   const testing_support::ScratchFolder scratch;
   const std::filesystem::path temporary = scratch.path() / "tmp";
@@ -33,12 +45,13 @@ TEST(AwsDemo, TellsItsStoryWithinWhatTheAgentsStatedAndLeavesNothingBehind) {
   std::filesystem::permissions(temporary, std::filesystem::perms(0755));
   ASSERT_EQ(::setenv("TMPDIR", temporary.c_str(), 1), 0);
 
-  const Result<std::string> told =
-      RunTool({LIFEBOAT_PROGRAM, "demo", "--aws", "--report", (scratch.path() / "report").string()}, scratch.path().string(), std::nullopt, 5min);
+  const Result<std::string> told = RunTool({LIFEBOAT_PROGRAM, "demo", "--aws", "--report", (scratch.path() / "report").string()},
+                                           scratch.path().string(), std::nullopt, 5min);
 
-  ASSERT_TRUE(told) << told.error().Text();  // exit code 0
-  for (const char* line : {"4 clients write numbered rows through the name", "all clients write again, to eu-west-1", "the agents state at most",
-                           "written afterwards, has arrived on it", "all clients write to us-east-1 again", "0 beyond what the agents stated"}) {
+  ASSERT_TRUE(told) << told.error().Text() << LastWords(scratch.path() / "report" / "logs");  // exit code 0
+  for (const char* line :
+       {"4 clients write numbered rows through the name", "all clients write again, to eu-west-1", "the agents state at most",
+        "written afterwards, has arrived on it", "all clients write to us-east-1 again", "0 beyond what the agents stated"}) {
     EXPECT_THAT(*told, HasSubstr(line));
   }
   const Json report = ReadJson(scratch.path() / "report" / "report.json");
