@@ -199,6 +199,14 @@ TEST_F(ManagedAgentTest, ALostRegionIsReplacedAndNothingIsAskedOfItOnTheWay) {
   EXPECT_LT(*phases.rto, 3min);
 }
 
+TEST_F(ManagedAgentTest, ACopyThatFollowsAnotherThanTheWriterDoesNotTakeOver) {
+  world_.cloud.copies[kWest].follows = RegionName("ca-central-1");
+  ASSERT_TRUE(world_.time.RunUntil([&] { return Agent(kWest).decision().rule == 672; }, 3min)) << Agent(kWest).decision().rule;
+  LoseEast();
+  ASSERT_TRUE(world_.time.RunUntil([&] { return Agent(kWest).decision().rule == 634; }, 3min)) << Agent(kWest).decision().rule;
+  EXPECT_THAT(world_.cloud.requests, IsEmpty());
+}
+
 TEST_F(ManagedAgentTest, AnAgentThatIsGoneAloneIsNoLostRegion) {
   KillAgent(kEast);
   world_.time.RunFor(20min);

@@ -444,6 +444,7 @@ std::map<RegionName, ManagedFacts> ManagedWorld::FactsAt(Instant now) const {
     ManagedFacts& facts = all[region.name];
     facts.kind = region.kind;
     facts.order = order++;
+    if (region.name != writer_) facts.noted_writer = writer_;
     const auto peer = peers_.find(region.name);
     const auto take = [&facts](const ManagedCopy& copy, Duration age) {
       if (facts.copy_age && *facts.copy_age <= age) return;

@@ -407,6 +407,10 @@ std::string TakeoverObjection(const ManagedFacts& facts) {
     case ManagedRole::kWriter: return "'" + copy.id + "' follows nobody: it may lack what the writer has";
     case ManagedRole::kSecondary: break;
   }
+  // SAFETY: after a promotion or a detachment other copies may go on following the old database: what the new one has taken since is lost
+  // with them, and their lag, which is of the old one, says nothing of it.
+  if (!copy.follows.empty() && !facts.noted_writer.empty() && copy.follows != facts.noted_writer)
+    return "'" + copy.id + "' follows the database in " + Quote(copy.follows) + ", not the writer in " + Quote(facts.noted_writer);
   // SAFETY: a failover to it would end in a database that nobody can connect to.
   if (copy.instances == std::size_t{0}) return "'" + copy.id + "' has no instance";
   if (!copy.Available()) return "'" + copy.id + "' is '" + copy.status + "', not available";

@@ -29,6 +29,7 @@ struct ManagedFacts {
   std::optional<Duration> copy_age;
   std::optional<LossEstimate> loss;  ///< of a failover to it at this moment
   RegionName seen_writer;            ///< where its agent sees the writer; empty: it does not say
+  RegionName noted_writer;           ///< whom its copy has to follow; empty: no writer is noted
 };
 
 struct ManagedSnapshot {

@@ -435,6 +435,19 @@ TEST(ManagedRules, TheDocumentPrintsThisTable) {
   }
 }
 
+TEST(ManagedRules, ACopyThatFollowsAnotherThanTheWriterDoesNotTakeOver) {
+  // After a promotion in north nobody has made west follow it: it goes on following east, the old database.
+  ManagedSnapshot s = Silent(60s);
+  ASSERT_EQ(Decide(s).rule, 650);
+  s.regions[kWest].noted_writer = kEast;
+  s.regions[kWest].copy->follows = kEast;
+  EXPECT_EQ(Decide(s).rule, 650);
+  s.regions[kWest].copy->follows = kNorth;
+  EXPECT_EQ(Decide(s).rule, 634);
+  EXPECT_THAT(Decide(s).reason, HasSubstr("'orders' follows the database in 'ca-central-1', not the writer in 'us-east-1'"));
+  EXPECT_TRUE(BestCandidate(s).empty());
+}
+
 TEST(ManagedVerdicts, AWriterThatIsBackedUpServesAndAReplicaThatIsBackedUpCannotBePromoted) {
   ManagedSnapshot s = Quiet();
   s.regions[kEast].copy->status = "backing-up";

@@ -68,13 +68,23 @@ bool IsLocal(const std::string& url) {
   return rest.starts_with("127.") || rest.starts_with("localhost") || rest.starts_with("[::1]");
 }
 
+bool HasLocalTable(const LabKnobs& knobs) {
+  return knobs.store == StoreKind::kDynamoDb && (knobs.store_endpoint.empty() || IsLocal(knobs.store_endpoint));
+}
+
+// Before anything is made: what cannot be.
+Result<Unit> CheckStore(const LabOptions& options) {
+  if (options.knobs.store != StoreKind::kDynamoDb && !options.knobs.store_endpoint.empty())
+    return Refused("an endpoint is given, and the store is no DynamoDB", "add --store dynamodb");
+  if (HasLocalTable(options.knobs) && options.place == LabPlace::kNamespaces)
+    return Refused("what answers for DynamoDB listens on this machine's loopback, which no network namespace has", "--network loopback");
+  return Done();
+}
+
 // Nothing: the regions share the loopback network.
 Result<std::optional<LabNetwork>> ChooseNetwork(const LabOptions& options, const std::string& subnet, const Progress& progress) {
   if (options.place == LabPlace::kLoopback) return std::optional<LabNetwork>();
-  const bool local = options.knobs.store == StoreKind::kDynamoDb && (options.knobs.store_endpoint.empty() || IsLocal(options.knobs.store_endpoint));
-  if (local && options.place == LabPlace::kNamespaces)
-    return Refused("what answers for DynamoDB listens on this machine's loopback, which no network namespace has", "--network loopback");
-  if (local) {
+  if (HasLocalTable(options.knobs)) {
     progress("the regions share the loopback network, as what answers for DynamoDB does: cuts between them cannot be shown");
     return std::optional<LabNetwork>();
   }
@@ -363,6 +373,7 @@ Result<Unit> BeginToObserve(const LabInfo& lab, const std::optional<RunAs>& owne
 
 Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const GoOn& go_on) {
   const fs::path folder = options.folder.empty() ? DefaultFolder() : fs::absolute(options.folder).lexically_normal();
+  if (auto may = CheckStore(options); !may) return may.error();
   const auto owner = OwnerFor();
   if (!owner) return owner.error();
   if (auto made = MakeRoot(folder, *owner); !made) return made.error();

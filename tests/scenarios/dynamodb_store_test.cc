@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "lab/store_table.h"
 #include "support/lab_fixture.h"
 
@@ -79,6 +81,26 @@ TEST_F(DynamoDbStoreLab, SilentInOneRegionOrInAllMovesNothingSinceTheOtherOneAnd
   EXPECT_EQ(NumberAt(MemberAt(StatusOf(kEast), "lease"), "incarnation"), 1U);
   ASSERT_NO_FATAL_FAILURE(Conclude());
   EXPECT_FALSE(NewestExecution(PlanKind::kFailover, since, kWest));
+}
+
+TEST(DynamoDbStore, WhatCannotBeIsRefusedBeforeAnythingIsMade) {
+  const auto said = [](StoreKind store, const char* endpoint, lab::LabPlace place) {
+    lab::LabOptions options;
+    options.folder = std::filesystem::temp_directory_path() / ("lifeboat-refused-" + RandomHex(4));
+    options.program = LIFEBOAT_PROGRAM;
+    options.place = place;
+    options.knobs.store = store;
+    options.knobs.store_endpoint = endpoint;
+    const auto up = lab::Up(
+        options, [](const std::string&) {}, [] { return true; });
+    EXPECT_FALSE(std::filesystem::exists(options.folder));
+    EXPECT_FALSE(up.ok());
+    if (up.ok()) return std::string("it is up");
+    EXPECT_EQ(up.error().retry, Retry::kRefused);
+    return up.error().Text();
+  };
+  EXPECT_NE(said(StoreKind::kEtcd, "http://127.0.0.1:9", lab::LabPlace::kLoopback).find("add --store dynamodb"), std::string::npos);
+  EXPECT_NE(said(StoreKind::kDynamoDb, "", lab::LabPlace::kNamespaces).find("--network loopback"), std::string::npos);
 }
 
 }  // namespace

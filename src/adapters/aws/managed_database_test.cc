@@ -81,7 +81,9 @@ TEST(ManagedView, AReplicaNamesItsSourceAndAnInstanceThatFollowsNobodyIsAWriter)
   EXPECT_EQ(view.writer, kEast);
   EXPECT_EQ(view.copies.at(kWest).role, ManagedRole::kSecondary);
   instance.replica_of = "arn:aws:rds:us-east-1:1:db:somebody-elses";
-  EXPECT_TRUE(ViewOf(settings, kWest, instance).writer.empty());
+  view = ViewOf(settings, kWest, instance);
+  EXPECT_TRUE(view.writer.empty());
+  EXPECT_EQ(view.copies.at(kWest).follows.text, instance.replica_of);  // no region of ours, so that it does not take over
   instance.replica_of.clear();
   EXPECT_EQ(ViewOf(settings, kWest, instance).writer, kWest);
 }

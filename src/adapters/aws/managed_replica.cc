@@ -205,6 +205,8 @@ ManagedView ViewOf(const AwsDatabaseSettings& settings, const RegionName& asked,
     view.copies[region].role = ManagedRole::kWriter;
     view.writer = region;
   }
+  // SAFETY: whatever else it follows is not this service's database, and a promotion of it would not be either.
+  if (own.follows.empty()) own.follows = RegionName(instance.replica_of);
   return view;
 }
 
