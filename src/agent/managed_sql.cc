@@ -42,6 +42,7 @@ void ManagedSqlWatch::SetWriter(const std::optional<WriterItem>& item) {
     // SAFETY: what was measured before the present writer is of another one.
     lags_.clear();
     seen_.clear();
+    writer_since_ = item->at;
   }
   writer_ = item->writer;
   epoch_ = item->epoch;
@@ -56,7 +57,9 @@ void ManagedSqlWatch::Note(SqlEnd end, const Result<T>& answer, const char* doin
   const bool good = answer.ok();
   if (known.ok != good) {
     if (good && known.ok) log_.Info("the database answers SQL again", {{"end", EndName(end)}});
-    if (!good) log_.Warn("the database does not answer SQL as it should", {{"end", EndName(end)}, {"doing", doing}, {"problem", answer.error().Text()}});
+    if (!good)
+      log_.Warn("the database does not answer SQL as it should",
+                {{"end", EndName(end)}, {"doing", doing}, {"problem", answer.error().Text()}});
   }
   known.ok = good;
   known.problem = good ? std::string() : answer.error().message;
@@ -66,7 +69,8 @@ void ManagedSqlWatch::Note(SqlEnd end, const Result<T>& answer, const char* doin
 
 // ---- loops ----
 
-/// One question at a time: the writer's agent writes a beat, another one reads what its copy shows; now and then Aurora's own lag is asked.
+/// One question at a time: the writer's agent writes a beat, another one reads what its copy shows; now and then Aurora's own lag
+/// is asked.
 Task<> ManagedSqlWatch::AskLoop() {
   std::optional<Instant> lags_asked;
   while (true) {
@@ -169,7 +173,8 @@ std::optional<Duration> ManagedSqlWatch::HeartbeatAge(const RegionName& region, 
   return std::max<Duration>(0ns, AgeAt(*whole, now));
 }
 
-std::optional<ManagedSqlWatch::Known> ManagedSqlWatch::LossOf(const RegionName& region, Instant now, std::optional<Duration> silent_for) const {
+std::optional<ManagedSqlWatch::Known> ManagedSqlWatch::LossOf(const RegionName& region, Instant now,
+                                                              std::optional<Duration> silent_for) const {
   std::optional<Known> best;
   if (const auto age = HeartbeatAge(region, now)) best = Known{LossByHeartbeat(*age, silent_for), *age, 0ns, kByHeartbeat};
   if (const auto found = lags_.find(region); found != lags_.end()) {
@@ -190,24 +195,29 @@ std::optional<LastBeats> ManagedSqlWatch::LastBeatsAt(Instant now, std::optional
 std::optional<WallTime> ManagedSqlWatch::LastGoodWrite() const {
   WallTime newest = canary_.last_good;
   for (const auto& [region, said] : told_) newest = std::max(newest, WallTime{SignedAt(MemberAt(said, "canary"), "last_good_ns")});
-  return newest.ns > 0 ? std::optional(newest) : std::nullopt;
+  return newest.ns > 0 && newest >= writer_since_ ? std::optional(newest) : std::nullopt;
 }
 
 // ---- gossip ----
 
 Json ManagedSqlWatch::EndJson(const End& end) const {
-  return {{"ok", end.ok ? Json(*end.ok) : Json(nullptr)}, {"problem", end.problem}, {"hint", end.hint}, {"protection", end.protection}};
+  return {
+      {"ok", end.ok ? Json(*end.ok) : Json(nullptr)}, {"problem", end.problem}, {"hint", end.hint}, {"protection", end.protection}};
 }
 
 Json ManagedSqlWatch::Gossip(Instant now) const {
   Json lags = Json::object();
   for (const auto& [region, sample] : lags_) {
-    lags[region.text] = {{"rpo_ns", sample.lag.rpo->count()}, {"age_ns", std::max<Duration>(0ns, AgeAt(sample.measured, now)).count()}};
+    lags[region.text] = {{"rpo_ns", sample.lag.rpo->count()},
+                         {"age_ns", std::max<Duration>(0ns, AgeAt(sample.measured, now)).count()}};
     if (sample.lag.durability) lags[region.text]["durability_ns"] = sample.lag.durability->count();
   }
   Json ends = Json::object();
   for (const auto& [end, state] : ends_) ends[EndName(end)] = EndJson(state);
-  Json said = {{"about", writer_.text}, {"lags", lags}, {"tells_lag", tells_lag_ ? Json(*tells_lag_) : Json(nullptr)}, {"ends", ends},
+  Json said = {{"about", writer_.text},
+               {"lags", lags},
+               {"tells_lag", tells_lag_ ? Json(*tells_lag_) : Json(nullptr)},
+               {"ends", ends},
                {"canary", CanaryStatus()}};
   if (const auto newest = book_.Newest(writer_)) {
     said["beat"] = ToJson(newest->beat);
@@ -224,7 +234,8 @@ void ManagedSqlWatch::TakeGossip(const RegionName& region, const Json& said, Ins
   if (const Json& beat = MemberAt(said, "beat"); beat.is_object()) {
     const auto known = HeartbeatFromJson(beat);
     const Json& age = MemberAt(beat, "age_ns");
-    if (known.ok() && age.is_number_integer() && SignedAt(beat, "age_ns") >= 0) book_.Note(*known, asked - Duration(SignedAt(beat, "age_ns")));
+    if (known.ok() && age.is_number_integer() && SignedAt(beat, "age_ns") >= 0)
+      book_.Note(*known, asked - Duration(SignedAt(beat, "age_ns")));
   }
   if (writer_.empty() || TextAt(said, "about") != writer_.text) return;  // it does not know of the present writer yet
   if (const auto seen = HeartbeatFromJson(MemberAt(said, "seen")); seen.ok() && seen->region == writer_) seen_[region] = *seen;
@@ -261,7 +272,8 @@ Json ManagedSqlWatch::RegionStatus(const RegionName& region, Instant now) const 
           {"heartbeat", seen == seen_.end() ? Json(nullptr) : ToJson(seen->second)},
           {"heartbeat_age_ms", age ? Json(Millis(*age)) : Json(nullptr)},
           {"rpo_lag_ms", lag == lags_.end() ? Json(nullptr) : Json(Millis(*lag->second.lag.rpo))},
-          {"durability_lag_ms", lag == lags_.end() || !lag->second.lag.durability ? Json(nullptr) : Json(Millis(*lag->second.lag.durability))}};
+          {"durability_lag_ms",
+           lag == lags_.end() || !lag->second.lag.durability ? Json(nullptr) : Json(Millis(*lag->second.lag.durability))}};
 }
 
 std::vector<Readiness> ManagedSqlWatch::Check(const std::vector<RegionName>& data_regions, Instant now) const {
@@ -283,7 +295,8 @@ std::vector<Readiness> ManagedSqlWatch::Check(const std::vector<RegionName>& dat
     Add(lines, "ok", where + " answers, " + (protection == "readable" ? "and what travels is readable" : "over " + protection));
     const auto age = HeartbeatAge(region, now);
     if (!age)
-      Add(lines, "unknown", "no heartbeat of " + Quote(writer_) + " is known in " + Quote(region), "wait a moment; the agent of the writer's region writes them");
+      Add(lines, "unknown", "no heartbeat of " + Quote(writer_) + " is known in " + Quote(region),
+          "wait a moment; the agent of the writer's region writes them");
     else if (*age > kOldBeat)
       Add(lines, "fault", "the newest heartbeat in " + Quote(region) + " is " + FormatDuration(*age) + " old",
           region == writer_ ? "see why its agent cannot write it" : "see why replication is behind");
@@ -292,7 +305,8 @@ std::vector<Readiness> ManagedSqlWatch::Check(const std::vector<RegionName>& dat
   }
   if (tells_lag_ == false) Add(lines, "ok", "the database has no aurora_global_db_status(): heartbeats alone tell the lag by SQL");
   if (doors_.canary == nullptr)
-    Add(lines, "fault", "there is no public name that a canary could write through", "configure aws.traffic, or aws.sql.global_endpoint");
+    Add(lines, "fault", "there is no public name that a canary could write through",
+        "configure aws.traffic, or aws.sql.global_endpoint");
   else if (!canary_.ok)
     Add(lines, "unknown", "the canary has not written yet", "wait a moment");
   else if (!*canary_.ok)

@@ -69,7 +69,7 @@ class ManagedSqlWatch {
   [[nodiscard]] bool HasCanary() const { return doors_.canary != nullptr; }
   [[nodiscard]] std::optional<bool> CanaryOk() const { return canary_.ok; }
   [[nodiscard]] WallTime CanaryLastGood() const { return canary_.last_good; }
-  /// The newest moment at which any agent wrote a row there, by that agent's clock; empty: none is known.
+  /// The newest moment at which any agent wrote a row, by that agent's clock; empty: none is known since the writer is where it is.
   [[nodiscard]] std::optional<WallTime> LastGoodWrite() const;
 
   /// What this agent tells the others, and what they told: `said` as Gossip wrote it, to a question asked at `asked`.
@@ -123,6 +123,7 @@ class ManagedSqlWatch {
   Log log_;
   RegionName writer_;
   Epoch epoch_;
+  WallTime writer_since_;
   std::string name_;
 
   HeartbeatBook book_;

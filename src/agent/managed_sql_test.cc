@@ -1,4 +1,5 @@
-// Whole agents of a service whose database a cloud runs and SQL is asked of, on fakes and virtual time: two data regions and a witness.
+// Whole agents of a service whose database a cloud runs and SQL is asked of, on fakes and virtual time: two data regions and a
+// witness.
 
 #include "agent/managed_sql.h"
 
@@ -85,7 +86,8 @@ struct Process {
         evidence(region, w.rows[region]),
         agent(io.get_executor(), w.settings, region, AgentId(run), Doors(), ManagedTimes(), Log()) {
     world.time.Attach(io);
-    world.hub.processes[self] = {&io, [this](std::string method, Json parameters) { return agent.Handle(std::move(method), std::move(parameters)); }};
+    world.hub.processes[self] = {
+        &io, [this](std::string method, Json parameters) { return agent.Handle(std::move(method), std::move(parameters)); }};
     agent.SetWordPatience(5s, 1s);
     agent.Start();
   }
@@ -122,7 +124,9 @@ class ManagedSqlTest : public ::testing::Test {
     ASSERT_TRUE(world_.time.RunUntil([&] { return Agent(kWest).decision().rule == 680; }, 3min)) << Agent(kWest).decision().reason;
     world_.time.RunFor(5s);
   }
-  void StartAgent(const RegionName& region) { processes_[region] = std::make_unique<Process>(world_, region, region.text + std::to_string(++runs_)); }
+  void StartAgent(const RegionName& region) {
+    processes_[region] = std::make_unique<Process>(world_, region, region.text + std::to_string(++runs_));
+  }
   void KillAgent(const RegionName& region) { processes_.erase(region); }
   ManagedAgent& Agent(const RegionName& region) { return processes_.at(region)->agent; }
   const ManagedSqlWatch& Watch(const RegionName& region) { return *Agent(region).sql(); }
@@ -335,7 +339,9 @@ TEST(ManagedSqlWatch, AnAgeThatWasToldCountsFromWhenItWasAskedFor) {
   watch.SetWriter(item);
   world.time.RunFor(10s);
   const Heartbeat beat{kEast, 7, {1}, world.clock.Wall(), ""};
-  Json said = {{"about", kEast.text}, {"beat", ToJson(beat)}, {"lags", {{kWest.text, {{"rpo_ns", Duration(1s).count()}, {"age_ns", Duration(1s).count()}}}}}};
+  Json said = {{"about", kEast.text},
+               {"beat", ToJson(beat)},
+               {"lags", {{kWest.text, {{"rpo_ns", Duration(1s).count()}, {"age_ns", Duration(1s).count()}}}}}};
   said["beat"]["age_ns"] = Duration(1s).count();
   watch.TakeGossip(kEast, said, world.clock.Now() - 3s);
   watch.TakeGossip(kWest, {{"about", kEast.text}, {"seen", ToJson(beat)}}, world.clock.Now());
@@ -349,6 +355,26 @@ TEST(ManagedSqlWatch, AnAgeThatWasToldCountsFromWhenItWasAskedFor) {
   said["lags"][kWest.text]["age_ns"] = 0;
   watch.TakeGossip(kEast, said, world.clock.Now());
   EXPECT_EQ(MemberAt(watch.RegionStatus(kWest, world.clock.Now()), "rpo_lag_ms"), 1000);
+}
+
+TEST(ManagedSqlWatch, ARowThatWasWrittenBeforeTheWriterCameThereBeginsNoOutage) {
+  boost::asio::io_context io;
+  SqlFakes world;
+  FakeManagedSql sql(world.clock, world.servers, kWitness);
+  ManagedSqlWatch watch(io.get_executor(), kWitness, false, {world.clock, sql, nullptr, {}}, world.settings.policy, {}, Log());
+  world.time.RunFor(10s);
+  WriterItem item;
+  item.epoch = {2};
+  item.writer = kWest;
+  item.at = world.clock.Wall();
+  watch.SetWriter(item);
+  const auto told = [&](std::int64_t at_ns) {
+    watch.TakeGossip(kEast, {{"canary", {{"last_good_ns", at_ns}}}}, world.clock.Now());
+  };
+  told(item.at.ns - 1);
+  EXPECT_FALSE(watch.LastGoodWrite());
+  told(item.at.ns + 1);
+  EXPECT_EQ(watch.LastGoodWrite(), (WallTime{item.at.ns + 1}));
 }
 
 TEST_F(ManagedSqlTest, MissingGrantsAreAFaultThatNamesThem) {

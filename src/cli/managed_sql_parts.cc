@@ -12,8 +12,8 @@ namespace lifeboat {
 
 namespace {
 
-/// The public name as a client hears it: from the first of the zone's name servers that answers. The one that did is asked first the next
-/// time, so that one that is silent slows no row down but the first.
+/// The public name as a client hears it: from the first of the zone's name servers that answers. The one that did is asked first
+/// the next time, so that one that is silent slows no row down but the first.
 struct PublicName {
   std::shared_ptr<NameServers> names;
   std::shared_ptr<aws::ZoneNames> zone;
@@ -37,7 +37,8 @@ Task<Result<std::string>> AskName(std::shared_ptr<PublicName> about, Duration ti
       about->first = which;
       co_return answer->values.front();
     }
-    problem = answer.ok() ? RetryLater("'" + about->name + "' has " + std::to_string(answer->values.size()) + " answers, not one") : answer.error();
+    problem = answer.ok() ? RetryLater("'" + about->name + "' has " + std::to_string(answer->values.size()) + " answers, not one")
+                          : answer.error();
   }
   co_return problem;
 }
@@ -49,7 +50,8 @@ Result<Unit> CheckFiles(const AwsSqlSettings& settings) {
       return Fail("aws.sql.password_file '" + *settings.password_file + "' cannot be read: " + std::strerror(errno));
     // libpq passes over such a file without a word, and the login would fail for want of a password.
     if ((file.st_mode & 077) != 0)
-      return Fail("aws.sql.password_file '" + *settings.password_file + "' may be read by others", "chmod 600 " + *settings.password_file);
+      return Fail("aws.sql.password_file '" + *settings.password_file + "' may be read by others",
+                  "chmod 600 " + *settings.password_file);
   }
   if (!settings.root_cert.empty() && access(settings.root_cert.c_str(), R_OK) != 0)
     return Fail("aws.sql.root_cert '" + settings.root_cert + "' cannot be read: " + std::strerror(errno));
@@ -61,8 +63,9 @@ Result<Unit> CheckFiles(const AwsSqlSettings& settings) {
 ManagedSqlParts::ManagedSqlParts(boost::asio::any_io_executor io, const RegionName& self, const AwsSqlSettings& settings)
     : resolver(io), sql(io, self, settings, resolver) {}
 
-Result<std::unique_ptr<ManagedSqlParts>> ManagedSqlParts::Open(boost::asio::any_io_executor io, const RegionName& self, const AwsSettings& aws,
-                                                               std::shared_ptr<NameServers> names, Clock& clock) {
+Result<std::unique_ptr<ManagedSqlParts>> ManagedSqlParts::Open(boost::asio::any_io_executor io, const RegionName& self,
+                                                               const AwsSettings& aws, std::shared_ptr<NameServers> names,
+                                                               Clock& clock) {
   if (!aws.sql) return std::unique_ptr<ManagedSqlParts>();
   const auto sound = CheckFiles(*aws.sql);
   if (!sound.ok()) return sound.error();

@@ -94,7 +94,8 @@ TEST(AwsSqlConfig, ACopyOfAnInstanceHasOneEndpoint) {
   std::string text = std::string(kHead) + kSql;
   text.replace(text.find("kind: aurora-global"), 19, "kind: rds-replica");
   text.replace(text.find("    global_cluster: orders\n"), 27, "");
-  for (const char* arn : {"arn:aws:rds:us-east-1:123456789012:cluster:orders-east", "arn:aws:rds:us-west-2:123456789012:cluster:orders-west"})
+  for (const char* arn :
+       {"arn:aws:rds:us-east-1:123456789012:cluster:orders-east", "arn:aws:rds:us-west-2:123456789012:cluster:orders-west"})
     text.replace(text.find(arn), std::string(arn).size(), "orders");
   text.replace(text.find("    readers:"), text.find("    global_endpoint") - text.find("    readers:"), "");
   text.replace(text.find("    global_endpoint"), std::string::npos, "    port: 6000\n");
@@ -114,24 +115,32 @@ TEST(AwsSqlConfig, AnAuroraSecondaryNeedsItsReaderEndpoint) {
   const std::string readers = R"(    readers: {us-east-1: "e.cluster-ro-x.example.com:5432", us-west-2: "10.0.2.5:5432"})";
   EXPECT_THAT(ErrorOf(readers + "\n", ""), AllOf(HasSubstr("'aws.sql.readers' is missing"), HasSubstr("reader endpoint")));
   EXPECT_THAT(ErrorOf(R"(us-west-2: "10.0.2.5:5432")", R"(mars: "10.0.2.5:5432")"),
-              AllOf(HasSubstr("lifeboat.yaml:33"), HasSubstr("names 'mars', which is no data region"), HasSubstr("lacks the data region 'us-west-2'")));
+              AllOf(HasSubstr("lifeboat.yaml:33"), HasSubstr("names 'mars', which is no data region"),
+                    HasSubstr("lacks the data region 'us-west-2'")));
 }
 
 TEST(AwsSqlConfig, WhatIsNoEndpointIsRefused) {
   for (const char* wrong : {"10.0.2.5", ":5432", "10.0.2.5:0", "10.0.2.5:70000", "a b:5432", "2001:db8::5:5432", "[name]:5432"})
-    EXPECT_THAT(ErrorOf("10.0.2.5:5432", wrong), AllOf(HasSubstr("lifeboat.yaml:33"), HasSubstr("which is no endpoint"), HasSubstr("host:port"))) << wrong;
+    EXPECT_THAT(ErrorOf("10.0.2.5:5432", wrong),
+                AllOf(HasSubstr("lifeboat.yaml:33"), HasSubstr("which is no endpoint"), HasSubstr("host:port")))
+        << wrong;
 }
 
 TEST(AwsSqlConfig, NothingTravelsReadableBeyondThisMachine) {
   EXPECT_THAT(ErrorOf("    root_cert: /etc/lifeboat/rds.pem\n", "    sslmode: disable\n"), HasSubstr("is no loopback address"));
-  EXPECT_THAT(ErrorOf("    root_cert: /etc/lifeboat/rds.pem\n", ""), AllOf(HasSubstr("'aws.sql.root_cert' is missing"), HasSubstr("bundle")));
-  EXPECT_THAT(ErrorOf("    root_cert: /etc/lifeboat/rds.pem\n", "    root_cert: /x\n    sslmode: require\n"), HasSubstr("says nothing where 'sslmode' does not verify"));
+  EXPECT_THAT(ErrorOf("    root_cert: /etc/lifeboat/rds.pem\n", ""),
+              AllOf(HasSubstr("'aws.sql.root_cert' is missing"), HasSubstr("bundle")));
+  EXPECT_THAT(ErrorOf("    root_cert: /etc/lifeboat/rds.pem\n", "    root_cert: /x\n    sslmode: require\n"),
+              HasSubstr("says nothing where 'sslmode' does not verify"));
   EXPECT_THAT(ErrorOf("    root_cert: /etc/lifeboat/rds.pem\n", "    sslmode: require\n"), HasSubstr("loaded"));
 }
 
 TEST(AwsSqlConfig, ThePublicNameIsOneOfTwo) {
-  EXPECT_THAT(ErrorOf("    global_endpoint: orders.global.example.com:6432\n", "    port: 5432\n"), HasSubstr("there is no 'aws.traffic'"));
-  const std::string traffic = "  traffic: {zone: Z1, kind: records, name: db.example.net., targets: {us-east-1: a.example.net, us-west-2: b.example.net}}\n";
+  EXPECT_THAT(ErrorOf("    global_endpoint: orders.global.example.com:6432\n", "    port: 5432\n"),
+              HasSubstr("there is no 'aws.traffic'"));
+  const std::string traffic =
+      "  traffic: {zone: Z1, kind: records, name: db.example.net., targets: {us-east-1: a.example.net, us-west-2: "
+      "b.example.net}}\n";
   const auto both = Parse(std::string(kHead) + traffic + kSql);
   ASSERT_FALSE(both.ok());
   EXPECT_THAT(both.error().Text(), HasSubstr("'aws.sql.global_endpoint' stands beside 'aws.traffic'"));

@@ -5,19 +5,25 @@
 namespace lifeboat {
 
 Json ToJson(const Heartbeat& beat) {
-  return {{"region", beat.region.text}, {"sequence", beat.sequence}, {"epoch", beat.epoch.number}, {"at_ns", beat.at.ns}, {"position", beat.position}};
+  return {{"region", beat.region.text},
+          {"sequence", beat.sequence},
+          {"epoch", beat.epoch.number},
+          {"at_ns", beat.at.ns},
+          {"position", beat.position}};
 }
 
 Result<Heartbeat> HeartbeatFromJson(const Json& json) {
-  Heartbeat beat{RegionName(TextAt(json, "region")), NumberAt(json, "sequence"), {NumberAt(json, "epoch")}, {SignedAt(json, "at_ns")},
+  Heartbeat beat{RegionName(TextAt(json, "region")),
+                 NumberAt(json, "sequence"),
+                 {NumberAt(json, "epoch")},
+                 {SignedAt(json, "at_ns")},
                  TextAt(json, "position")};
-  if (beat.region.empty() || beat.sequence == 0 || beat.at.ns <= 0) return Fail("a heartbeat cannot be read: '" + json.dump().substr(0, 200) + "'");
+  if (beat.region.empty() || beat.sequence == 0 || beat.at.ns <= 0)
+    return Fail("a heartbeat cannot be read: '" + json.dump().substr(0, 200) + "'");
   return beat;
 }
 
-bool IsNewer(const Heartbeat& a, const Heartbeat& b) {
-  return a.epoch != b.epoch ? a.epoch > b.epoch : a.sequence > b.sequence;
-}
+bool IsNewer(const Heartbeat& a, const Heartbeat& b) { return a.epoch != b.epoch ? a.epoch > b.epoch : a.sequence > b.sequence; }
 
 void HeartbeatBook::Note(const Heartbeat& beat, Instant not_before) {
   std::deque<Known>& beats = beats_[beat.region];
@@ -72,10 +78,10 @@ MeasuredLoss MeasureLoss(const std::optional<LastBeats>& known, const std::optio
   loss.time = std::max<Duration>(0ns, missing + known->unseen);
   // Numbers go on over epochs in what survived, so that the distance counts beats.
   loss.beats = IsNewer(last, *survivor) && last.sequence > survivor->sequence ? last.sequence - survivor->sequence : 0;
-  loss.basis = "the newest heartbeat that survived is " + std::to_string(survivor->sequence) + ", of " + FormatWallTime(survivor->at) +
-               "; the last that was known to be written is " + std::to_string(last.sequence) + ", of " + FormatWallTime(last.at) +
-               " by the same clock, and the region was found silent " + FormatDuration(known->unseen) +
-               " later; not bounded is what a writer that is only cut off takes after that";
+  loss.basis = "the newest heartbeat that survived is " + std::to_string(survivor->sequence) + ", of " +
+               FormatWallTime(survivor->at) + "; the last that was known to be written is " + std::to_string(last.sequence) +
+               ", of " + FormatWallTime(last.at) + " by the same clock, and the region was found silent " +
+               FormatDuration(known->unseen) + " later; not bounded is what a writer that is only cut off takes after that";
   return loss;
 }
 

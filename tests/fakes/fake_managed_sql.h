@@ -1,8 +1,8 @@
 #pragma once
 
-// The SQL side of a database that a cloud runs (fake_managed_database.h), in memory: rows that the writer takes reach each other region's copy
-// after a while, and stay behind when the writer is lost. FakeSqlServers outlives the processes; FakeManagedSql and FakeManagedCanary are one
-// agent's doors.
+// The SQL side of a database that a cloud runs (fake_managed_database.h), in memory: rows that the writer takes reach each other
+// region's copy after a while, and stay behind when the writer is lost. FakeSqlServers outlives the processes; FakeManagedSql and
+// FakeManagedCanary are one agent's doors.
 
 #include <map>
 #include <set>
@@ -21,11 +21,11 @@ struct FakeSqlServers {
 
   VirtualTime& time;
   FakeCloud& cloud;
-  Clock& clock;                                                   ///< of the databases
-  std::map<RegionName, std::map<RegionName, Heartbeat>> copies;   ///< what each region's copy shows, by whose row it is
-  std::map<RegionName, Duration> delay;                           ///< of replication to a region
-  std::set<RegionName> refuses_clients;                           ///< whose database takes no client's row
-  std::map<RegionName, std::vector<SqlLag>> aurora;               ///< what aurora_global_db_status() says there; empty: no such function
+  Clock& clock;                                                  ///< of the databases
+  std::map<RegionName, std::map<RegionName, Heartbeat>> copies;  ///< what each region's copy shows, by whose row it is
+  std::map<RegionName, Duration> delay;                          ///< of replication to a region
+  std::set<RegionName> refuses_clients;                          ///< whose database takes no client's row
+  std::map<RegionName, std::vector<SqlLag>> aurora;  ///< what aurora_global_db_status() says there; empty: no such function
   std::map<RegionName, std::vector<RegionName>> writers_of_rows;  ///< who wrote beats to a region
   std::optional<Error> refuse_beats;
   std::map<RegionName, int> canary_rows;
@@ -47,14 +47,16 @@ struct FakeSqlServers {
 
 class FakeManagedSql final : public ManagedSql {
  public:
-  FakeManagedSql(Clock& clock, FakeSqlServers& servers, RegionName self) : clock_(clock), servers_(servers), self_(std::move(self)) {}
+  FakeManagedSql(Clock& clock, FakeSqlServers& servers, RegionName self)
+      : clock_(clock), servers_(servers), self_(std::move(self)) {}
 
   Task<Result<Heartbeat>> Beat(Epoch epoch, Duration timeout) override {
     servers_.writers_of_rows[self_].push_back(self_);
     const bool answers = co_await Reach(self_, timeout);
     if (!answers) co_return RetryLater("no answer from " + self_.text);
     if (servers_.refuse_beats) co_return *servers_.refuse_beats;
-    if (servers_.cloud.Writer() != self_) co_return Refused("postgresql said 'cannot execute INSERT in a read-only transaction' (25006)");
+    if (servers_.cloud.Writer() != self_)
+      co_return Refused("postgresql said 'cannot execute INSERT in a read-only transaction' (25006)");
     Heartbeat beat = servers_.copies[self_][self_];
     if (epoch < beat.epoch) co_return Refused("a heartbeat of a later epoch stands there");
     beat = {self_, beat.sequence + 1, epoch, servers_.clock.Wall(), "0/1"};
@@ -103,7 +105,8 @@ class FakeManagedCanary final : public Canary {
         co_await clock_.Sleep(timeout);
         co_return RetryLater("no answer from '" + target + "'");
       }
-      if (servers_.refuses_clients.contains(region)) co_return RetryLater("'" + target + "': could not extend file: No space left on device");
+      if (servers_.refuses_clients.contains(region))
+        co_return RetryLater("'" + target + "': could not extend file: No space left on device");
       if (servers_.cloud.Writer() != region) co_return RetryLater("'" + target + "' is read-only");
       ++servers_.canary_rows[region];
       co_return target;

@@ -1,5 +1,6 @@
-// Heartbeats, Aurora's lag and the canary of a database that a cloud runs, against two real PostgreSQL servers, a writer and a copy that streams
-// from it: over TLS, with a password, by names that an own resolver leads to them. The cloud's function is made by hand, with its documented columns.
+// Heartbeats, Aurora's lag and the canary of a database that a cloud runs, against two real PostgreSQL servers, a writer and a copy
+// that streams from it: over TLS, with a password, by names that an own resolver leads to them. The cloud's function is made by
+// hand, with its documented columns.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -37,12 +38,14 @@ class ManagedSqlTest : public ::testing::Test {
 
   void SetUp() override {
     const std::string certificates = lab_.MakeFolder("tls").string();
-    const CommandOutput made = lab_.Run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                                         "-subj", "/CN=orders", "-addext", "subjectAltName=DNS:orders-east.test,DNS:orders-west.test",
-                                         "-keyout", certificates + "/server.key", "-out", certificates + "/server.crt"});
+    const CommandOutput made =
+        lab_.Run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                  "-subj", "/CN=orders", "-addext", "subjectAltName=DNS:orders-east.test,DNS:orders-west.test", "-keyout",
+                  certificates + "/server.key", "-out", certificates + "/server.crt"});
     ASSERT_EQ(made.exit_code, 0) << made.err;
     testing_support::ServerOptions options;
-    options.more_settings = "ssl = on\nssl_cert_file = '" + certificates + "/server.crt'\nssl_key_file = '" + certificates + "/server.key'\n";
+    options.more_settings =
+        "ssl = on\nssl_cert_file = '" + certificates + "/server.crt'\nssl_key_file = '" + certificates + "/server.key'\n";
     east_ = lab_.Initialise("east", options);
     WriteAccess(east_);
     lab_.StartByAnyone(east_);
@@ -56,14 +59,16 @@ class ManagedSqlTest : public ::testing::Test {
     settings_.writers[kEast] = settings_.readers[kEast] = {"orders-east.test", east_.address.port};
   }
   static void WriteAccess(const DatabaseSettings& server) {
-    std::ofstream(server.data_directory + "/pg_hba.conf") << "local all all trust\nhost all postgres 127.0.0.1/32 trust\n"
-                                                             "host replication all 127.0.0.1/32 trust\nhostssl all lifeboat 127.0.0.1/32 scram-sha-256\n";
+    std::ofstream(server.data_directory + "/pg_hba.conf")
+        << "local all all trust\nhost all postgres 127.0.0.1/32 trust\n"
+           "host replication all 127.0.0.1/32 trust\nhostssl all lifeboat 127.0.0.1/32 scram-sha-256\n";
   }
   /// The other region's copy.
   void AddWest() {
     west_ = lab_.Reserve("west");
-    const CommandOutput copied = lab_.Run({std::string(kBin) + "pg_basebackup", "-h", "127.0.0.1", "-p", std::to_string(east_.address.port), "-U", "postgres",
-                                           "-D", west_.data_directory, "-R", "-c", "fast", "-X", "stream"});
+    const CommandOutput copied =
+        lab_.Run({std::string(kBin) + "pg_basebackup", "-h", "127.0.0.1", "-p", std::to_string(east_.address.port), "-U",
+                  "postgres", "-D", west_.data_directory, "-R", "-c", "fast", "-X", "stream"});
     ASSERT_EQ(copied.exit_code, 0) << copied.err;
     std::ofstream(west_.data_directory + "/postgresql.conf", std::ios::app)
         << "port = " << west_.address.port << "\nunix_socket_directories = '" << west_.socket_directory << "'\n";
@@ -139,7 +144,8 @@ TEST_F(ManagedSqlTest, AurorasLagIsReadAsItsDocumentationWritesIt) {
   const auto none = Await(io_, east->GlobalLags(SqlEnd::kWriter, kPatience));
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().retry, Retry::kNotFound);
-  ASSERT_TRUE(AskServer(east_, R"(CREATE FUNCTION pg_catalog.aurora_global_db_status() RETURNS TABLE (aws_region text, highest_lsn_written bigint,
+  ASSERT_TRUE(AskServer(
+      east_, R"(CREATE FUNCTION pg_catalog.aurora_global_db_status() RETURNS TABLE (aws_region text, highest_lsn_written bigint,
       durability_lag_in_msec bigint, rpo_lag_in_msec bigint, last_lag_calculation_time timestamptz, feedback_epoch bigint, feedback_xmin bigint)
       LANGUAGE sql AS $$ VALUES
         ('us-east-1', 93763984222::bigint, -1::bigint, -1::bigint, '1970-01-01 00:00:00+00'::timestamptz, 0::bigint, 0::bigint),
@@ -157,12 +163,16 @@ TEST_F(ManagedSqlTest, ARoleThatMayNotMakeTheSchemaIsToldWhatIsMissing) {
   AskServer(east_, "REVOKE CREATE ON DATABASE postgres FROM lifeboat");
   const auto refused = Await(io_, Door(kEast)->Beat({1}, kPatience));
   ASSERT_FALSE(refused.ok());
-  EXPECT_THAT(refused.error().Text(), AllOf(HasSubstr("the schema 'lifeboat' could not be made"), HasSubstr("permission denied"), HasSubstr("docs/aws.md")));
+  EXPECT_THAT(refused.error().Text(), AllOf(HasSubstr("the schema 'lifeboat' could not be made"), HasSubstr("permission denied"),
+                                            HasSubstr("docs/aws.md")));
   // Made by hand, as the document says, it needs no such right.
-  for (const char* statement : {"CREATE SCHEMA lifeboat", "CREATE TABLE lifeboat.beat (region text PRIMARY KEY, sequence bigint NOT NULL, epoch bigint NOT NULL, "
-                                "at timestamptz NOT NULL, position text NOT NULL)",
-                                "CREATE TABLE lifeboat.canary (region text PRIMARY KEY, sequence bigint NOT NULL, epoch bigint NOT NULL, at timestamptz NOT NULL)",
-                                "GRANT USAGE ON SCHEMA lifeboat TO lifeboat", "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA lifeboat TO lifeboat"})
+  for (const char* statement :
+       {"CREATE SCHEMA lifeboat",
+        "CREATE TABLE lifeboat.beat (region text PRIMARY KEY, sequence bigint NOT NULL, epoch bigint NOT NULL, "
+        "at timestamptz NOT NULL, position text NOT NULL)",
+        "CREATE TABLE lifeboat.canary (region text PRIMARY KEY, sequence bigint NOT NULL, epoch bigint NOT NULL, at timestamptz "
+        "NOT NULL)",
+        "GRANT USAGE ON SCHEMA lifeboat TO lifeboat", "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA lifeboat TO lifeboat"})
     ASSERT_TRUE(AskServer(east_, statement)) << statement;
   const auto beat = Await(io_, Door(kEast)->Beat({1}, kPatience));
   EXPECT_TRUE(beat.ok()) << beat.error().Text();
@@ -196,7 +206,8 @@ TEST_F(ManagedSqlTest, TheCanaryGoesWhereTheNameLeadsAndSaysWhere) {
   traffic.targets = {{kEast, "Orders-East.test."}, {kWest, "orders-west.test"}};
   Result<std::string> name = std::string("orders-east.test.");
   const auto ask = [](Result<std::string>* answer) -> Task<Result<std::string>> { co_return *answer; };
-  postgres::ManagedCanary canary(io_.get_executor(), kEast, settings_, traffic, [&](Duration) { return ask(&name); }, resolver_);
+  postgres::ManagedCanary canary(
+      io_.get_executor(), kEast, settings_, traffic, [&](Duration) { return ask(&name); }, resolver_);
   ASSERT_TRUE(Await(io_, Door(kEast)->Beat({1}, kPatience)).ok()) << "it makes the tables";
   const auto written = Await(io_, canary.Write(kPatience));
   ASSERT_TRUE(written.ok()) << written.error().Text();
@@ -226,7 +237,8 @@ TEST_F(ManagedSqlTest, AnAddressRecordIsProvenByTheWritersCertificate) {
   traffic.type = "A";
   traffic.targets = {{kEast, "127.0.0.1"}};
   const auto ask = []() -> Task<Result<std::string>> { co_return std::string("127.0.0.1"); };
-  postgres::ManagedCanary canary(io_.get_executor(), kWest, settings_, traffic, [&](Duration) { return ask(); }, resolver_);
+  postgres::ManagedCanary canary(
+      io_.get_executor(), kWest, settings_, traffic, [&](Duration) { return ask(); }, resolver_);
   const auto written = Await(io_, canary.Write(kPatience));
   ASSERT_TRUE(written.ok()) << written.error().Text();
   EXPECT_EQ(*written, "127.0.0.1");

@@ -61,7 +61,8 @@ Task<Result<std::string>> HostResolver::Resolve(std::string host, Deadline deadl
       });
     });
     co_await pending->done.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (pending->answer && (pending->answer->ok() || pending->answer->error().retry == Retry::kNotFound)) co_return *pending->answer;
+    if (pending->answer && (pending->answer->ok() || pending->answer->error().retry == Retry::kNotFound))
+      co_return *pending->answer;
   }
   const std::string known = (*hosts)[host].known;
   if (known.empty()) co_return RetryLater("no resolver answers for '" + host + "'");

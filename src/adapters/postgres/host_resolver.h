@@ -1,8 +1,8 @@
 #pragma once
 
-// Addresses of hosts whose names a cloud gives, by the system's resolver (files, search domains and private zones as everybody else on
-// this machine sees them), which blocks, so on a pool. A resolver that is silent takes no connection away: the last known address serves.
-// Thread rule: the executor that it was given.
+// Addresses of hosts whose names a cloud gives, by the system's resolver (files, search domains and private zones as everybody else
+// on this machine sees them), which blocks, so on a pool. A resolver that is silent takes no connection away: the last known
+// address serves. Thread rule: the executor that it was given.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -23,11 +23,12 @@ namespace lifeboat::postgres {
 class HostResolver {
  public:
   /// @param look_up  runs on the pool: another one in tests
-  explicit HostResolver(boost::asio::any_io_executor executor, std::function<Result<std::string>(const std::string&)> look_up = LookUpHost);
+  explicit HostResolver(boost::asio::any_io_executor executor,
+                        std::function<Result<std::string>(const std::string&)> look_up = LookUpHost);
   ~HostResolver();
 
-  /// `host` itself where it is an address. One question about a host is under way at a time: whoever asks meanwhile gets the last known
-  /// address. @error kNotFound: there is no such name; kRetry: no answer in time, and none is known of earlier
+  /// `host` itself where it is an address. One question about a host is under way at a time: whoever asks meanwhile gets the last
+  /// known address. @error kNotFound: there is no such name; kRetry: no answer in time, and none is known of earlier
   Task<Result<std::string>> Resolve(std::string host, Deadline deadline);
 
  private:

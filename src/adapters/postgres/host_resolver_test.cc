@@ -22,7 +22,9 @@ TEST(HostResolver, AnAddressIsNotAskedFor) {
 TEST(HostResolver, ANameThatIsNotThereIsNotMadeUpFromWhatItOnceWas) {
   boost::asio::io_context io;
   bool there = true;
-  HostResolver resolver(io.get_executor(), [&there](const std::string&) { return there ? Result<std::string>(std::string("10.0.1.5")) : NotFound("no such name"); });
+  HostResolver resolver(io.get_executor(), [&there](const std::string&) {
+    return there ? Result<std::string>(std::string("10.0.1.5")) : NotFound("no such name");
+  });
   EXPECT_EQ(*Await(io, resolver.Resolve("db.test", Deadline(5s))), "10.0.1.5");
   there = false;
   const auto gone = Await(io, resolver.Resolve("db.test", Deadline(5s)));

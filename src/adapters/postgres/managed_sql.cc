@@ -23,7 +23,8 @@ constexpr const char* kRead = "SELECT " LIFEBOAT_BEAT_COLUMNS " FROM lifeboat.be
 // SAFETY: the time is taken before the row is committed: whoever shows the row has all that was committed before that time.
 // SAFETY: a beat of an agent that lags behind an epoch does not overwrite one of a later epoch.
 std::string BeatText(const std::string& position) {
-  return "INSERT INTO lifeboat.beat AS b (region, sequence, epoch, at, position) VALUES ($1, 1, $2::bigint, clock_timestamp(), " + position +
+  return "INSERT INTO lifeboat.beat AS b (region, sequence, epoch, at, position) VALUES ($1, 1, $2::bigint, clock_timestamp(), " +
+         position +
          ") ON CONFLICT (region) DO UPDATE SET sequence = b.sequence + 1, epoch = excluded.epoch, at = excluded.at,"
          " position = excluded.position WHERE b.epoch <= excluded.epoch RETURNING " LIFEBOAT_BEAT_COLUMNS;
 }
@@ -44,9 +45,13 @@ Result<Heartbeat> BeatIn(const Answer& answer, int row) {
   const auto sequence = NumberIn(answer.Text(row, 1));
   const auto epoch = NumberIn(answer.Text(row, 2));
   const auto micros = NumberIn(answer.Text(row, 3));
-  if (!sequence || !epoch || !micros || *sequence < 1 || *epoch < 0) return Fail("a row of lifeboat.beat cannot be read", "look at the table: only Lifeboat writes there");
-  return Heartbeat{RegionName(std::string(answer.Text(row, 0))), static_cast<std::uint64_t>(*sequence), {static_cast<std::uint64_t>(*epoch)},
-                   {*micros * 1000}, std::string(answer.Text(row, 4))};
+  if (!sequence || !epoch || !micros || *sequence < 1 || *epoch < 0)
+    return Fail("a row of lifeboat.beat cannot be read", "look at the table: only Lifeboat writes there");
+  return Heartbeat{RegionName(std::string(answer.Text(row, 0))),
+                   static_cast<std::uint64_t>(*sequence),
+                   {static_cast<std::uint64_t>(*epoch)},
+                   {*micros * 1000},
+                   std::string(answer.Text(row, 4))};
 }
 
 std::optional<Duration> LagIn(const Answer& answer, int row, int column) {
@@ -60,7 +65,9 @@ Error WithHint(Error error, const std::string& endpoint) {
   error.message = "'" + endpoint + "': " + error.message;
   if (error.message.find("certificate") != std::string::npos || error.message.find("SSL") != std::string::npos) {
     error.retry = Retry::kFail;
-    error.hint = "aws.sql.root_cert must hold those who signed the server's certificate, and the endpoint be the name that it is made out to";
+    error.hint =
+        "aws.sql.root_cert must hold those who signed the server's certificate, and the endpoint be the name that it is made out "
+        "to";
   } else if (error.retry == Retry::kFail && error.message.find("refused the login") != std::string::npos) {
     error.hint = "look at aws.sql.user and aws.sql.database, and at the password file's line for this host";
   } else if (error.message.find("(42501)") != std::string::npos) {
@@ -107,8 +114,10 @@ struct Use {
 
 }  // namespace
 
-Conninfo ManagedConninfo(const AwsSqlSettings& settings, const SqlEndpoint& endpoint, const std::string& address, const std::string& name) {
-  // `host` is what the certificate and the password file are asked for; `hostaddr` is where it connects, so that libpq resolves nothing.
+Conninfo ManagedConninfo(const AwsSqlSettings& settings, const SqlEndpoint& endpoint, const std::string& address,
+                         const std::string& name) {
+  // `host` is what the certificate and the password file are asked for; `hostaddr` is where it connects, so that libpq resolves
+  // nothing.
   Conninfo conninfo = {{"host", endpoint.host},
                        {"hostaddr", address},
                        {"port", std::to_string(endpoint.port)},
@@ -137,7 +146,8 @@ struct PostgresManagedSql::Line {
   std::optional<bool> tells_lag;
 };
 
-PostgresManagedSql::PostgresManagedSql(boost::asio::any_io_executor executor, RegionName self, AwsSqlSettings settings, HostResolver& resolver)
+PostgresManagedSql::PostgresManagedSql(boost::asio::any_io_executor executor, RegionName self, AwsSqlSettings settings,
+                                       HostResolver& resolver)
     : executor_(std::move(executor)), self_(std::move(self)), settings_(std::move(settings)), resolver_(resolver) {}
 
 PostgresManagedSql::~PostgresManagedSql() = default;
@@ -170,8 +180,8 @@ Task<Result<Unit>> PostgresManagedSql::Open(Line& line, Deadline deadline) {
 }
 
 /// One statement. Whatever goes wrong, the connection is given up.
-Task<Result<Answer>> PostgresManagedSql::Ask(Line& line, std::string sql, std::vector<std::optional<std::string>> parameters, Effect effect,
-                                             Deadline deadline) {
+Task<Result<Answer>> PostgresManagedSql::Ask(Line& line, std::string sql, std::vector<std::optional<std::string>> parameters,
+                                             Effect effect, Deadline deadline) {
   auto answer = co_await line.connection->Ask(std::move(sql), std::move(parameters), effect, deadline);
   if (answer.ok()) co_return answer;
   line.connection.reset();
@@ -182,8 +192,11 @@ Task<Result<Answer>> PostgresManagedSql::Ask(Line& line, std::string sql, std::v
 Task<Result<Unit>> PostgresManagedSql::Prepare(Line& line, Deadline deadline) {
   std::vector<std::optional<std::string>> none;
   if (!line.schema_stands) {
-    auto there = co_await Ask(line, "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'lifeboat'"
-                                    " AND c.relname IN ('beat', 'canary') AND c.relkind IN ('r', 'p')", none, Effect::kRead, deadline);
+    auto there =
+        co_await Ask(line,
+                     "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'lifeboat'"
+                     " AND c.relname IN ('beat', 'canary') AND c.relkind IN ('r', 'p')",
+                     none, Effect::kRead, deadline);
     if (!there.ok()) co_return there.error();
     if (there->Text(0, 0) != "2") {
       for (const char* statement : kSchema) {
@@ -197,7 +210,8 @@ Task<Result<Unit>> PostgresManagedSql::Prepare(Line& line, Deadline deadline) {
   if (!line.tells_position) {
     // Asked past Ask: a refusal is an answer here.
     std::vector<std::optional<std::string>> nothing;
-    auto position = co_await line.connection->Ask("SELECT pg_current_wal_insert_lsn()", std::move(nothing), Effect::kRead, deadline);
+    auto position =
+        co_await line.connection->Ask("SELECT pg_current_wal_insert_lsn()", std::move(nothing), Effect::kRead, deadline);
     line.tells_position = position.ok();
     if (!line.connection->IsUsable()) {
       const Error problem = position.ok() ? RetryLater("the connection broke") : position.error();
@@ -225,7 +239,8 @@ Task<Result<Heartbeat>> PostgresManagedSql::Beat(Epoch epoch, Duration timeout) 
   auto answer = co_await Ask(line, sql, std::move(parameters), Effect::kChange, deadline);
   if (!answer.ok()) co_return answer.error();
   if (answer->rows() == 0)
-    co_return Refused("a heartbeat of a later epoch than " + std::to_string(epoch.number) + " stands in '" + TextOf(line.endpoint) + "'");
+    co_return Refused("a heartbeat of a later epoch than " + std::to_string(epoch.number) + " stands in '" + TextOf(line.endpoint) +
+                      "'");
   co_return BeatIn(*answer, 0);
 }
 
@@ -259,7 +274,8 @@ Task<Result<std::vector<SqlLag>>> PostgresManagedSql::GlobalLags(SqlEnd end, Dur
   if (!open.ok()) co_return open.error();
   if (!line.tells_lag) {
     std::vector<std::optional<std::string>> none;
-    auto there = co_await Ask(line, "SELECT to_regprocedure('pg_catalog.aurora_global_db_status()') IS NOT NULL", std::move(none), Effect::kRead, deadline);
+    auto there = co_await Ask(line, "SELECT to_regprocedure('pg_catalog.aurora_global_db_status()') IS NOT NULL", std::move(none),
+                              Effect::kRead, deadline);
     if (!there.ok()) co_return there.error();
     line.tells_lag = there->IsTrue(0, 0);
   }
@@ -343,7 +359,8 @@ Task<Result<ManagedCanary::Place>> ManagedCanary::FindByEndpoint(Deadline deadli
     place.target = writer.host;
     co_return place;
   }
-  co_return NotWeighed(RetryLater("'" + place.endpoint.host + "' leads to " + place.address + ", which is no region's writer endpoint"));
+  co_return NotWeighed(
+      RetryLater("'" + place.endpoint.host + "' leads to " + place.address + ", which is no region's writer endpoint"));
 }
 
 Task<Result<std::string>> ManagedCanary::WriteOnce(Deadline deadline) {
@@ -374,7 +391,8 @@ Task<Result<std::string>> ManagedCanary::WriteOnce(Deadline deadline) {
   std::vector<std::optional<std::string>> question;
   question.emplace_back(self_.text);
   question.emplace_back(std::string(written->Text(0, 0)));
-  auto read = co_await connection_->Ask("SELECT 1 FROM lifeboat.canary WHERE region = $1 AND sequence >= $2::bigint", std::move(question), Effect::kRead, deadline);
+  auto read = co_await connection_->Ask("SELECT 1 FROM lifeboat.canary WHERE region = $1 AND sequence >= $2::bigint",
+                                        std::move(question), Effect::kRead, deadline);
   if (!read.ok()) co_return RetryLater(read.error().message, read.error().hint);
   if (read->rows() != 1) co_return RetryLater("the row that was written to '" + TextOf(place->endpoint) + "' is not there");
   co_return place->target;

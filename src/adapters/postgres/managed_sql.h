@@ -1,10 +1,9 @@
 #pragma once
 
-// The door to a database that a cloud runs, by SQL (ports/managed_sql.h), and the canary that writes through its public name. TLS as the
-// settings say, the certificate checked against the endpoint's name whatever address that led to. A connection is kept while it answers and
-// given up with the first error, so that the next one asks the resolver anew: an endpoint's address changes when the cloud moves it.
-// No password passes through here: libpq reads its file.
-// Thread rule: the executor that it was given.
+// The door to a database that a cloud runs, by SQL (ports/managed_sql.h), and the canary that writes through its public name. TLS
+// as the settings say, the certificate checked against the endpoint's name whatever address that led to. A connection is kept while
+// it answers and given up with the first error, so that the next one asks the resolver anew: an endpoint's address changes when the
+// cloud moves it. No password passes through here: libpq reads its file. Thread rule: the executor that it was given.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
@@ -38,7 +37,8 @@ class PostgresManagedSql final : public ManagedSql {
  private:
   struct Line;
   Task<Result<Unit>> Open(Line& line, Deadline deadline);
-  Task<Result<Answer>> Ask(Line& line, std::string sql, std::vector<std::optional<std::string>> parameters, Effect effect, Deadline deadline);
+  Task<Result<Answer>> Ask(Line& line, std::string sql, std::vector<std::optional<std::string>> parameters, Effect effect,
+                           Deadline deadline);
   Task<Result<Unit>> Prepare(Line& line, Deadline deadline);
   [[nodiscard]] Result<Line*> LineTo(const RegionName& region, SqlEnd end);
 
@@ -55,11 +55,11 @@ class ManagedCanary final : public Canary {
   using Lookup = std::function<Task<Result<std::string>>(Duration timeout)>;
   /// @param traffic   where the name leads by region; nothing: `settings.global_endpoint` is what clients use
   /// @param resolver  outlives it
-  ManagedCanary(boost::asio::any_io_executor executor, RegionName self, AwsSqlSettings settings, const std::optional<AwsTrafficSettings>& traffic,
-                Lookup look_up, HostResolver& resolver);
+  ManagedCanary(boost::asio::any_io_executor executor, RegionName self, AwsSqlSettings settings,
+                const std::optional<AwsTrafficSettings>& traffic, Lookup look_up, HostResolver& resolver);
 
-  /// Writes this region's row, and reads it back. @return the target that it went to, as the settings write it: aws.traffic.targets, else
-  /// the host of aws.sql.writers
+  /// Writes this region's row, and reads it back. @return the target that it went to, as the settings write it:
+  /// aws.traffic.targets, else the host of aws.sql.writers
   /// @error as Canary; `not_weighed`: the name could not be asked, or leads to no region: that says nothing of the writer
   Task<Result<std::string>> Write(Duration timeout) override;
 
