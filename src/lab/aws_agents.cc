@@ -62,6 +62,14 @@ void OwnProcess::EndKindly(Duration patience) {
   End();
 }
 
+std::optional<std::string> OwnProcess::EndedWith() const {
+  if (pid_ > 0 && IsAlive(pid_)) return std::nullopt;
+  std::ifstream in(log_);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
 Result<std::vector<std::uint16_t>> OwnProcess::Ports(const Patience& patience) const {
   const Instant deadline = ReadClocks() + 60s;
   while (!HasPassed(deadline, ReadClocks())) {
@@ -139,6 +147,9 @@ std::vector<pid_t> AwsAgents::Leave() {
 Result<Json> AwsAgents::AwaitHealthy(const std::string& writer, Duration timeout, const Patience& patience) const {
   const Instant deadline = ReadClocks() + timeout;
   while (true) {
+    for (const auto& [region, agent] : agents_) {
+      if (const auto words = agent->EndedWith()) return Fail("the agent of '" + region + "' has ended: " + *words);
+    }
     const Result<Json> status = AskAny(lab_, "status", Json::object(), 2s);
     const bool there = status.ok() && (writer.empty() || TextAt(MemberAt(*status, "lease"), "holder") == writer);
     if (there && TextAt(*status, "verdict") == "healthy") return status;

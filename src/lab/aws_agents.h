@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,8 @@ class OwnProcess {
   void End();
   /// SIGTERM, so that it can end what it has started and remove its own; SIGKILL after `patience`. Blocks.
   void EndKindly(Duration patience);
+  /// Its first line where it has ended by itself; nothing while it lives.
+  [[nodiscard]] std::optional<std::string> EndedWith() const;
   /// Leaves it running. @return its pid
   [[nodiscard]] pid_t Leave() { return std::exchange(pid_, -1); }
   /// The numbers of its first line, once it has said them: the ports of a server of tests/aws.
@@ -71,7 +74,7 @@ class AwsAgents {
   /// For AskAgent, AskAny and what is built on them.
   [[nodiscard]] const LabInfo& lab() const { return lab_; }
   /// Waits until the service is healthy with its writer in `writer` ("": anywhere). @error kRetry: not within `timeout`, and what it is
-  /// instead
+  /// instead; kFail: patience ended, or an agent ended by itself, in its own words
   [[nodiscard]] Result<Json> AwaitHealthy(const std::string& writer, Duration timeout, const Patience& patience) const;
 
  private:

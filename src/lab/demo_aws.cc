@@ -372,7 +372,7 @@ class DemoAws {
     agents_.reset();
     stage_.reset();
     std::error_code problem;
-    if (made_) fs::remove_all(folder_, problem);
+    if (made_ && !options_.keep) fs::remove_all(folder_, problem);
     if (problem) std::fprintf(stderr, "lifeboat demo: '%s' was not removed: %s\n", folder_.c_str(), problem.message().c_str());
   }
 
