@@ -162,34 +162,51 @@ struct OtlpExporter::Engine {
 
   // ---- the thread ----
 
+  /// Whatever goes wrong here stays here: no trace is worth the agent.
   Task<> Loop() {
-    Duration pause = options.first_pause;
-    bool failing = false;
     while (true) {
-      std::optional<Item> item = Take();
-      if (!item) {
-        co_await Rest(std::nullopt);
-        continue;
+      std::string thrown;
+      try {
+        co_await Round();
+      } catch (const std::exception& e) {  // a thread for the resolver that cannot be had, memory
+        thrown = e.what();
+        thrown += thrown.empty() ? "?" : "";
       }
-      const Outcome outcome = co_await Carry(*item);
-      if (outcome.verdict == OtlpVerdict::kRefused)
-        log.Warn("a trace was not taken, and will not be", {{"collector", host}, {"problem", outcome.problem}});
-      if (outcome.verdict == OtlpVerdict::kTaken && !outcome.problem.empty())
-        log.Warn("a trace was taken in part", {{"collector", host}, {"problem", outcome.problem}});
-      const bool again = outcome.verdict == OtlpVerdict::kAgain;
-      if (again && !failing)
-        log.Warn("traces wait: the collector does not take them", {{"collector", host}, {"problem", outcome.problem}});
-      if (!again && failing) log.Info("the collector takes traces again", {{"collector", host}});
-      failing = again;
-      Settle(*std::move(item), outcome);
-      if (!again) {
-        pause = options.first_pause;
-        continue;
-      }
-      const Duration at_random(std::uniform_int_distribution<std::int64_t>(0, pause.count() / 4)(dice));
-      co_await Rest(std::max(pause + at_random, outcome.wait));
-      pause = std::min(pause * 2, options.longest_pause);
+      if (thrown.empty()) continue;
+      log.Error("a trace was dropped", {{"collector", host}, {"problem", thrown}});
+      Outcome dropped;
+      dropped.verdict = OtlpVerdict::kRefused;
+      Settle({}, dropped);
+      co_await Rest(options.longest_pause);
     }
+  }
+
+  /// One item, or the wait for one.
+  Task<> Round() {
+    std::optional<Item> item = Take();
+    if (!item) {
+      co_await Rest(std::nullopt);
+      co_return;
+    }
+    const Outcome outcome = co_await Carry(*item);
+    if (outcome.verdict == OtlpVerdict::kRefused)
+      log.Warn("a trace was not taken, and will not be", {{"collector", host}, {"problem", outcome.problem}});
+    if (outcome.verdict == OtlpVerdict::kTaken && !outcome.problem.empty())
+      log.Warn("a trace was taken in part", {{"collector", host}, {"problem", outcome.problem}});
+    const bool again = outcome.verdict == OtlpVerdict::kAgain;
+    if (again && !failing)
+      log.Warn("traces wait: the collector does not take them", {{"collector", host}, {"problem", outcome.problem}});
+    if (!again && failing) log.Info("the collector takes traces again", {{"collector", host}});
+    failing = again;
+    Settle(*std::move(item), outcome);
+    if (!again) {
+      pause = options.first_pause;
+      co_return;
+    }
+    const Duration at_random(std::uniform_int_distribution<std::int64_t>(0, pause.count() / 4)(dice));
+    const Duration wait = std::max(pause + at_random, outcome.wait);
+    pause = std::min(pause * 2, options.longest_pause);
+    co_await Rest(wait);
   }
 
   /// Sleeps for `d`; without one, until something is offered.
@@ -281,6 +298,8 @@ struct OtlpExporter::Engine {
   asio::io_context context;
   asio::steady_timer wake;
   std::minstd_rand dice{std::random_device{}()};
+  Duration pause{options.first_pause};  ///< before the next request, where the last one is to be made again
+  bool failing = false;
   std::unique_ptr<HttpClient> http;
   std::thread thread;
 };
