@@ -463,6 +463,21 @@ TEST(BackupVerify, ARepositoryWithoutAnyBackupIsEmptyAndNoSuccess) {
   EXPECT_NE(Slurp(world.lab.folder() / "empty").find("F01"), std::string::npos) << Slurp(world.lab.folder() / "empty");
 }
 
+TEST(BackupVerify, APageThatPgBackRestSawDamagedIsToldWhereNobodyLooksAtPages) {
+  OfflineWorld world;
+  const fs::path heap = fs::path(world.server.data_directory) / "base/1/1255";
+  std::fstream bytes(heap, std::ios::in | std::ios::out | std::ios::binary);
+  bytes.seekp(static_cast<std::streamoff>(fs::file_size(heap) / 2 + 100));
+  bytes.put('?');
+  bytes.close();
+  world.Tool({"--no-online", "--checksum-page", "backup"});
+  for (const Level level : {Level::kStructure, Level::kBytes, Level::kPages}) {
+    const backup::Verified verified = VerifyAt(world.repository, nullptr, level);
+    EXPECT_EQ(NumbersOf(verified), std::set<std::string>{"F23"}) << Told(verified);
+    EXPECT_EQ(verified.report.sets[0].levels[2].verdict, level == Level::kStructure ? Verdict::kNotChecked : Verdict::kPass) << "its bytes are as they were";
+  }
+}
+
 TEST(BackupVerify, ABackupOfAServerThatIsShutDownNeedsNoLabelAndNoWal) {
   OfflineWorld world;
   world.Tool({"--no-online", "backup"});

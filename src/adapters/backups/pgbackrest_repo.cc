@@ -396,11 +396,12 @@ class PgBackRestRepo : public FolderSource {
       }
       if (file.block_incremental) {
         const bool mapped = file.block_map_bytes > 0 && file.block_map_bytes <= file.stored_size && file.block_bytes > 0;
-        if (!mapped && file.stored_sha1.empty()) content.unread.push_back(file.path);
-        if (!mapped) content.changed_blocks += 1;  // its stored bytes alone can be held against their hash
-        files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone, file.size, mapped ? file.block_bytes : 0, file.block_map_bytes,
+        if (!mapped) {
+          content.unread.push_back(file.path);
+          continue;
+        }
+        files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone, file.size, file.block_bytes, file.block_map_bytes,
                          file.block_checksum_bytes});
-        if (!mapped && file.stored_sha1.empty()) files.pop_back();
         continue;
       }
       TakeSmall(file, place, packing, content.small);

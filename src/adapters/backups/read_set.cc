@@ -202,7 +202,8 @@ bool StandsFromBefore(Shared& shared, std::size_t unit, const std::optional<Stor
 void ReadUnit(Shared& shared, std::size_t unit, std::optional<StoredIdentity> identity) {
   SetReader& reader = *shared.options.content->reader;
   const FileEntry* entry = EntryOf(*shared.options.content, reader.PathOf(unit));
-  const bool as_stored = entry != nullptr && (shared.options.level == Level::kBytes || (entry->block_incremental && entry->block_map_bytes == 0));
+  // SAFETY: a file of changed blocks needs blocks of earlier backups too, which the hash of its own stored bytes says nothing of.
+  const bool as_stored = entry != nullptr && shared.options.level == Level::kBytes && !entry->block_incremental;
   if (as_stored && !entry->stored_sha1.empty()) {
     FileCheck check(shared, identity, true);
     if (reader.ReadStored(unit, check)) return;

@@ -113,7 +113,6 @@ struct SetContent {
   SmallFiles small;
   bool small_when_read = false;  ///< a tar file: small files and listing are known only once it was read
   std::vector<std::string> unread;  ///< files that cannot be looked into, and are not checked
-  std::uint64_t changed_blocks = 0;  ///< files that are stored as changed blocks: their bytes are judged as stored, their pages not
   std::string not_proven;  ///< why its bytes cannot be judged although they were read; "": they can
   std::unique_ptr<SetReader> reader;
 };

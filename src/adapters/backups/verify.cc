@@ -112,12 +112,22 @@ class Verification {
       opened.content = source_.OpenSet(InfoOf(opened), findings);
       if (opened.content && !opened.content->small_when_read && !InfoOf(opened).logical) opened.facts = Judge(opened, opened.content->small, findings);
       collector_.Add(std::move(findings));
+      TellSeenPages(opened);
       if (opened.content && options_.level >= Level::kBytes) {
         for (std::size_t unit = 0; unit < opened.content->reader->Units(); ++unit) run_.Expect(opened.content->reader->StoredBytes(unit));
       }
     }
     JudgeChain(opened);
     opened_.push_back(std::move(opened));
+  }
+
+  /// What the tool itself saw when it copied, where our own look does not go so far.
+  void TellSeenPages(const OpenedSet& opened) {
+    if (!opened.content || options_.level >= Level::kPages) return;
+    for (const FileEntry& file : opened.content->manifest.files) {
+      if (!file.page_errors) continue;
+      collector_.Add(MakeFinding(23, InfoOf(opened).label, file.path, "", "its manifest says that pages of it had wrong checksums when it was copied"));
+    }
   }
 
   SetFacts Judge(const OpenedSet& opened, const SmallFiles& small, std::vector<Finding>& findings) const {
@@ -380,7 +390,7 @@ class Verification {
     } else if (!opened.content->not_proven.empty()) {
       result.reason = opened.content->not_proven;
     } else if (!opened.content->unread.empty()) {
-      result.reason = std::to_string(opened.content->unread.size()) + " files are stored as changed blocks, without a hash of what is stored";
+      result.reason = std::to_string(opened.content->unread.size()) + " files are stored as changed blocks, without a map of them";
     } else if (HasFilesWithoutHash(*opened.content)) {
       result.reason = "the manifest states no checksums: sizes alone were compared";
     } else {
@@ -417,8 +427,6 @@ class Verification {
       result = {Verdict::kUnknown, "pages of " + std::to_string(opened.pass.damaged_files) + " damaged files were not judged"};
     } else if (HoldsChangedBlocks(*opened.content)) {
       result.reason = "it is incremental: pages in files of changed blocks are not judged";
-    } else if (opened.content->changed_blocks > 0) {
-      result.reason = std::to_string(opened.content->changed_blocks) + " files are stored as changed blocks: their pages are not judged (a restore does)";
     } else if (!opened.content->unread.empty() || opened.pass.suspects_left_out) {
       result.reason = "not all pages could be looked at";
     } else {
