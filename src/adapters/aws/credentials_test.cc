@@ -226,7 +226,9 @@ TEST_F(CredentialsTest, KeysThatSomebodyRenewsInTheirFileAreReadAnewWhenTheOldOn
   files_.content.erase(file);
   aws_.answer = [](const Seen& seen) { return Said{200, seen.request.method == "PUT" ? "TOKEN" : Keys("I", "2026-11-23T12:46:22Z"), {}, {}}; };
   source_->Reject(*aws_.Run(source_->Get(5s)));
-  EXPECT_EQ(aws_.Run(source_->Get(5s)).error().retry, Retry::kRetry);
+  const auto gone = aws_.Run(source_->Get(5s));
+  ASSERT_FALSE(gone.ok());
+  EXPECT_EQ(gone.error().retry, Retry::kRetry);
   EXPECT_TRUE(aws_.seen.empty());
 }
 

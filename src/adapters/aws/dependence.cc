@@ -72,7 +72,7 @@ class Way {
 
   void Name() {
     if (!aws_.traffic) {
-      asked_.push_back("nothing for the name: AWS moves the global database's own endpoint");
+      asked_.push_back("AWS's own move of the global database's endpoint");
       return;
     }
     switch (aws_.traffic->kind) {
