@@ -216,7 +216,7 @@ std::string Clients(const Json& document) {
 std::string Ledger(const Json& document) {
   std::string html = "<section><h2>Loss ledger</h2>";
   if (MemberAt(document, "ledger").empty())
-    return html + "<p class=\"quiet\">No divergent write-ahead log was found.</p></section>";
+    return html + "<p class=\"quiet\">" + EscapeHtml(EmptyLedgerText(document)) + "</p></section>";
   html +=
       "<div class=\"wide\"><table><thead><tr><th>old primary</th><th class=\"n\">commits</th><th class=\"n\">WAL after the "
       "fork</th><th>from, to</th>"

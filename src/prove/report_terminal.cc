@@ -179,7 +179,7 @@ void Clients(Page& page, const Json& document) {
 
 void Ledger(Page& page, const Json& document) {
   page.Title("Loss ledger");
-  if (MemberAt(document, "ledger").empty()) page.Line("No divergent write-ahead log was found.");
+  if (MemberAt(document, "ledger").empty()) page.Line(Fit(EmptyLedgerText(document), kColumns));
   for (const Json& entry : MemberAt(document, "ledger")) {
     page.Line(Fit(TextOf(entry, "region") + ": " + CountText(MemberAt(entry, "commits")) + " commits in " +
                       FormatBytes({NumberAt(entry, "diverged_bytes")}) + " of WAL, " + TextOf(entry, "fork") + " to " +

@@ -242,6 +242,16 @@ TEST(ReportLedger, TakesADivergenceAsTheModelWritesIt) {
   EXPECT_TRUE(ValidateReport(document).ok()) << ValidateReport(document).error().message;
 }
 
+TEST(ReportLedger, AnEmptyOneSaysThatNothingDivergedOnlyWhereNothingWasLost) {
+  const auto told = [](const Json& loss) {
+    return EmptyLedgerText({{"runs", {{{"kind", "failover"}, {"loss", loss}}}}});
+  };
+  EXPECT_EQ(EmptyLedgerText({{"runs", Json::array()}}), "No divergent write-ahead log was found.");
+  EXPECT_EQ(told({{"state", "proven zero"}}), "No divergent write-ahead log was found.");
+  for (const Json& loss : {Json{{"state", "bounded"}}, Json{{"state", "unknown"}}, Json()})
+    EXPECT_EQ(told(loss), "No old primary's log was saved here; what was lost, or may have been, stands with the runs.");
+}
+
 TEST_F(Folder, WriteReportWritesBothFilesWhole) {
   ASSERT_TRUE(WriteReport(Example(), path_ / "report.html", path_ / "report.json").ok());
   EXPECT_EQ(Json::parse(ReadFile(path_ / "report.json")), Example());

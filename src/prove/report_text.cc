@@ -68,6 +68,15 @@ std::string EvidenceText(const Json& evidence) {
   return verified.get<bool>() ? "verified" : "does not verify";
 }
 
+std::string EmptyLedgerText(const Json& document) {
+  for (const Json& run : MemberAt(document, "runs")) {
+    const Json& loss = MemberAt(run, "loss");
+    if (loss.is_object() ? TextAt(loss, "state") != "proven zero" : TextAt(run, "kind") == "failover")
+      return "No old primary's log was saved here; what was lost, or may have been, stands with the runs.";
+  }
+  return "No divergent write-ahead log was found.";
+}
+
 std::string RunTitle(const Json& run) {
   const std::string kind = TextAt(run, "kind");
   if (kind == "rejoin") return "rejoin of " + TextAt(run, "source");

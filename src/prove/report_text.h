@@ -24,6 +24,8 @@ namespace lifeboat {
 [[nodiscard]] std::string VerdictText(const Json& document);
 /// "verified", "does not verify", "not verified".
 [[nodiscard]] std::string EvidenceText(const Json& evidence);
+/// What an empty loss ledger says: that nothing diverged only where no run lost anything, or may have.
+[[nodiscard]] std::string EmptyLedgerText(const Json& document);
 /// "failover us-east-1 → us-west-2".
 [[nodiscard]] std::string RunTitle(const Json& run);
 
