@@ -1,18 +1,19 @@
-// lifeboat_bench_aws [--clusters 200] [--seconds 120] [--runs 5]: what watching global clusters costs one process: processor, memory, and
-// calls to AWS, at the intervals that an agent has by default; and, with three agents of one service, how long it takes from the moment
-// at which the writer's region falls silent to the first call that fails over. Prints one JSON line a figure.
+// lifeboat_bench_aws [--clusters 200] [--seconds 120] [--runs 5]: what watching global clusters costs one process: processor,
+// memory, and calls to AWS, at the intervals that an agent has by default; and, with three agents of one service, how long it takes
+// from the moment at which the writer's region falls silent to the first call that fails over. Prints one JSON line a figure.
 //
-// Against a small server on this machine (aws_server.h), in a process of its own, which answers at once: what is measured is ours, signing,
-// connections and reading included, TLS not. The clusters are looked at from their secondary's region, evenly spread over the interval.
+// Against a small server on this machine (aws_server.h), in a process of its own, which answers at once: what is measured is ours,
+// signing, connections and reading included, TLS not. The clusters are looked at from their secondary's region, evenly spread over
+// the interval.
 
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdio>
-#include <fstream>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "adapters/aws/aurora_global.h"
@@ -30,7 +31,9 @@ using namespace lifeboat;
 double ProcessorSeconds() {
   rusage used{};
   (void)getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
@@ -57,7 +60,8 @@ struct Failures {
 /// One global cluster, looked at as an agent of its secondary's region does (ManagedTimes).
 class Watched {
  public:
-  Watched(aws::Client& client, Clock& clock, std::size_t number, Failures& failures) : clock_(clock), failures_(failures), aurora_(client, DatabaseOf(number), clock, Log()) {}
+  Watched(aws::Client& client, Clock& clock, std::size_t number, Failures& failures)
+      : clock_(clock), failures_(failures), aurora_(client, DatabaseOf(number), clock, Log()) {}
 
   static Task<> Look(Watched* self, ManagedTimes times, Duration first) {
     co_await self->clock_.Sleep(first);
@@ -80,7 +84,8 @@ class Watched {
   static aws::GlobalDatabase DatabaseOf(std::size_t number) {
     aws::GlobalDatabase database;
     database.id = "orders-" + std::to_string(number);
-    for (const char* region : {bench::kWriterRegion, bench::kOtherRegion}) database.clusters[RegionName(region)] = bench::ArnOf(database.id, region);
+    for (const char* region : {bench::kWriterRegion, bench::kOtherRegion})
+      database.clusters[RegionName(region)] = bench::ArnOf(database.id, region);
     return database;
   }
   Clock& clock_;
@@ -95,7 +100,8 @@ std::shared_ptr<aws::Client> OpenClient(boost::asio::io_context& io, Clock& cloc
   aws::ClientOptions options;
   options.endpoints.set["*"] = url;
   aws::ClientDoors doors{clock, aws::OpenTransport(io.get_executor(), {}), aws::DiceOfTheSystem(), Log()};
-  return std::make_shared<aws::Client>(std::make_shared<aws::FixedCredentials>(std::move(keys)), std::move(options), std::move(doors));
+  return std::make_shared<aws::Client>(std::make_shared<aws::FixedCredentials>(std::move(keys)), std::move(options),
+                                       std::move(doors));
 }
 
 void Print(const char* name, const char* unit, double value, const Json& more) {
@@ -104,7 +110,8 @@ void Print(const char* name, const char* unit, double value, const Json& more) {
   std::printf("%s\n", line.dump().c_str());
 }
 
-Json PerMinute(const std::map<std::string, std::uint64_t>& before, const std::map<std::string, std::uint64_t>& after, double minutes) {
+Json PerMinute(const std::map<std::string, std::uint64_t>& before, const std::map<std::string, std::uint64_t>& after,
+               double minutes) {
   Json rates = Json::object();
   for (const auto& [operation, count] : after) {
     const auto earlier = before.find(operation);
@@ -124,7 +131,9 @@ bool Watch(std::size_t clusters, unsigned seconds) {
   std::vector<std::unique_ptr<Watched>> watched;
   for (std::size_t at = 0; at < clusters; ++at) {
     watched.push_back(std::make_unique<Watched>(*client, clock, at, failures));
-    const auto share = [&](Duration whole) { return Duration(whole.count() / static_cast<Duration::rep>(clusters) * static_cast<Duration::rep>(at)); };
+    const auto share = [&](Duration whole) {
+      return Duration(whole.count() / static_cast<Duration::rep>(clusters) * static_cast<Duration::rep>(at));
+    };
     Spawn(io.get_executor(), Watched::Look(watched.back().get(), times, share(times.look)));
     Spawn(io.get_executor(), Watched::Lag(watched.back().get(), times, share(times.lag)));
   }
@@ -141,7 +150,8 @@ bool Watch(std::size_t clusters, unsigned seconds) {
   const Json about = {{"clusters", clusters}, {"seconds", took}, {"look_s", Seconds(times.look)}, {"lag_s", Seconds(times.lag)}};
   Print("aws.cpu", "percent of one processor", 100 * processor / took, about);
   Print("aws.rss", "MiB", ResidentMib(), about);
-  Print("aws.calls", "calls a minute", all, Json{{"clusters", clusters}, {"by_operation", rates}, {"failed", failures.count}, {"first_failure", failures.first}});
+  Print("aws.calls", "calls a minute", all,
+        Json{{"clusters", clusters}, {"by_operation", rates}, {"failed", failures.count}, {"first_failure", failures.first}});
   io.stop();
   return failures.count == 0;
 }
@@ -166,7 +176,8 @@ Result<double> LoseOne(const std::filesystem::path& program, Duration failover_a
   options.global_cluster = "orders-0";
   options.witness = "eu-west-2";
   options.failover_after = failover_after;
-  for (const char* region : {bench::kWriterRegion, bench::kOtherRegion}) options.members[region] = bench::ArnOf(options.global_cluster, region);
+  for (const char* region : {bench::kWriterRegion, bench::kOtherRegion})
+    options.members[region] = bench::ArnOf(options.global_cluster, region);
   const auto measure = [&]() -> Result<double> {
     lab::AwsAgents agents(options);
     if (const Result<Unit> prepared = agents.Prepare(); !prepared) return prepared.error();
@@ -179,7 +190,8 @@ Result<double> LoseOne(const std::filesystem::path& program, Duration failover_a
     agents.Stop(bench::kWriterRegion);
     const std::int64_t silent = MonotonicNs();
     while (server.FirstFailoverNs() == 0) {
-      if (MonotonicNs() - silent > 180'000'000'000) return RetryLater("no failover was asked for within 3 minutes; the logs are in '" + folder.string() + "'");
+      if (MonotonicNs() - silent > 180'000'000'000)
+        return RetryLater("no failover was asked for within 3 minutes; the logs are in '" + folder.string() + "'");
       std::this_thread::sleep_for(5ms);
     }
     return static_cast<double>(server.FirstFailoverNs() - silent) / 1e9;
@@ -204,7 +216,8 @@ bool MeasureFailovers(unsigned runs, Duration failover_after) {
   }
   std::sort(seconds.begin(), seconds.end());
   if (!seconds.empty())
-    Print("aws.failover_call", "seconds", seconds[seconds.size() / 2], Json{{"runs", runs}, {"all", seconds}, {"failover_after_s", Seconds(failover_after)}});
+    Print("aws.failover_call", "seconds", seconds[seconds.size() / 2],
+          Json{{"runs", runs}, {"all", seconds}, {"failover_after_s", Seconds(failover_after)}});
   return true;
 }
 
@@ -217,9 +230,13 @@ int main(int count, char** words) {
   unsigned patience = 30;
   CLI::App app("What watching global clusters costs, and how fast a lost region is left.");
   app.add_option("--clusters", clusters, "how many are watched")->check(CLI::Range(1, 5000))->capture_default_str();
-  app.add_option("--seconds", seconds, "how long, after a warm-up; 0: not at all")->check(CLI::Range(0, 3600))->capture_default_str();
+  app.add_option("--seconds", seconds, "how long, after a warm-up; 0: not at all")
+      ->check(CLI::Range(0, 3600))
+      ->capture_default_str();
   app.add_option("--runs", runs, "regions lost for aws.failover_call; 0: none")->check(CLI::Range(0, 100))->capture_default_str();
-  app.add_option("--failover-after", patience, "policy.failover_after in those runs, seconds")->check(CLI::Range(10, 600))->capture_default_str();
+  app.add_option("--failover-after", patience, "policy.failover_after in those runs, seconds")
+      ->check(CLI::Range(10, 600))
+      ->capture_default_str();
   CLI11_PARSE(app, count, words);
   const bool lost = runs == 0 || MeasureFailovers(runs, std::chrono::seconds(patience));
   const bool watched = seconds == 0 || Watch(clusters, seconds);

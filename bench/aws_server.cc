@@ -31,8 +31,9 @@ using asio::ip::tcp;
 
 namespace {
 
-constexpr std::array<const char*, 8> kOperations{"DescribeGlobalClusters", "DescribeDBClusters", "GetMetricData",        "DescribeDBInstances",
-                                                 "DescribeEvents",         "GetCallerIdentity",  "FailoverGlobalCluster", "other"};
+constexpr std::array<const char*, 8> kOperations{
+    "DescribeGlobalClusters", "DescribeDBClusters", "GetMetricData",         "DescribeDBInstances",
+    "DescribeEvents",         "GetCallerIdentity",  "FailoverGlobalCluster", "other"};
 
 std::int64_t MonotonicNs() {
   timespec now{};
@@ -51,28 +52,36 @@ std::string Parameter(const std::string& body, const std::string& name) {
 }
 
 std::string Reply(const std::string& action, const std::string& result) {
-  return "<" + action + "Response><" + action + "Result>" + result + "</" + action + "Result><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></" + action + "Response>";
+  return "<" + action + "Response><" + action + "Result>" + result + "</" + action +
+         "Result><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></" + action + "Response>";
 }
 
 std::string Member(const std::string& id, const char* region, bool writer) {
   const std::string readers = writer ? "<member>" + ArnOf(id, kOtherRegion) + "</member>" : "";
-  return "<GlobalClusterMember><DBClusterArn>" + ArnOf(id, region) + "</DBClusterArn><IsWriter>" + (writer ? "true" : "false") + "</IsWriter><Readers>" + readers +
+  return "<GlobalClusterMember><DBClusterArn>" + ArnOf(id, region) + "</DBClusterArn><IsWriter>" + (writer ? "true" : "false") +
+         "</IsWriter><Readers>" + readers +
          "</Readers><SynchronizationStatus>connected</SynchronizationStatus></GlobalClusterMember>";
 }
 
 std::string GlobalCluster(const std::string& id, bool moved) {
-  return "<GlobalClusterIdentifier>" + id + "</GlobalClusterIdentifier><GlobalClusterArn>arn:aws:rds::123456789012:global-cluster:" + id +
-         "</GlobalClusterArn><Status>available</Status><Engine>aurora-postgresql</Engine><EngineVersion>16.4</EngineVersion><GlobalClusterMembers>" +
+  return "<GlobalClusterIdentifier>" + id +
+         "</GlobalClusterIdentifier><GlobalClusterArn>arn:aws:rds::123456789012:global-cluster:" + id +
+         "</GlobalClusterArn><Status>available</Status><Engine>aurora-postgresql</Engine><EngineVersion>16.4</"
+         "EngineVersion><GlobalClusterMembers>" +
          Member(id, kWriterRegion, !moved) + Member(id, kOtherRegion, moved) + "</GlobalClusterMembers>";
 }
 
 std::string Cluster(std::string id, const std::string& region) {
   const std::size_t last = id.rfind(':');
   if (last != std::string::npos) id = id.substr(last + 1);
-  return "<DBCluster><DBClusterIdentifier>" + id + "</DBClusterIdentifier><DBClusterArn>arn:aws:rds:" + region + ":123456789012:cluster:" + id +
-         "</DBClusterArn><Status>available</Status><Engine>aurora-postgresql</Engine><EngineVersion>16.4</EngineVersion><Endpoint>" + id + ".cluster-abcdefghijkl." + region +
-         ".rds.amazonaws.com</Endpoint><Port>5432</Port><StorageEncrypted>true</StorageEncrypted><DBClusterMembers><DBClusterMember><DBInstanceIdentifier>" + id +
-         "-a</DBInstanceIdentifier><IsClusterWriter>true</IsClusterWriter></DBClusterMember></DBClusterMembers></DBCluster>";
+  return "<DBCluster><DBClusterIdentifier>" + id + "</DBClusterIdentifier><DBClusterArn>arn:aws:rds:" + region +
+         ":123456789012:cluster:" + id +
+         "</DBClusterArn><Status>available</Status><Engine>aurora-postgresql</Engine><EngineVersion>16.4</"
+         "EngineVersion><Endpoint>" +
+         id + ".cluster-abcdefghijkl." + region +
+         ".rds.amazonaws.com</Endpoint><Port>5432</Port><StorageEncrypted>true</"
+         "StorageEncrypted><DBClusterMembers><DBClusterMember><DBInstanceIdentifier>" +
+         id + "-a</DBInstanceIdentifier><IsClusterWriter>true</IsClusterWriter></DBClusterMember></DBClusterMembers></DBCluster>";
 }
 
 std::string Metrics() {
@@ -83,7 +92,8 @@ std::string Metrics() {
   (void)std::strftime(at.data(), at.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
   std::string results;
   for (const char* id : {"m0", "m1"}) {
-    results += std::string("<member><Id>") + id + "</Id><StatusCode>Complete</StatusCode><Timestamps><member>" + at.data() + "</member></Timestamps><Values><member>850</member></Values></member>";
+    results += std::string("<member><Id>") + id + "</Id><StatusCode>Complete</StatusCode><Timestamps><member>" + at.data() +
+               "</member></Timestamps><Values><member>850</member></Values></member>";
   }
   return Reply("GetMetricData", "<MetricDataResults>" + results + "</MetricDataResults>");
 }
@@ -111,15 +121,18 @@ struct AwsServer::Shared {
     const std::string id = Parameter(body, "GlobalClusterIdentifier");
     const bool moved = failover_ns.load() != 0;
     if (action == "DescribeGlobalClusters")
-      return Reply(action, "<GlobalClusters><GlobalClusterMember>" + GlobalCluster(id, moved) + "</GlobalClusterMember></GlobalClusters>");
-    if (action == "DescribeDBClusters") return Reply(action, "<DBClusters>" + Cluster(Parameter(body, "DBClusterIdentifier"), region) + "</DBClusters>");
+      return Reply(action,
+                   "<GlobalClusters><GlobalClusterMember>" + GlobalCluster(id, moved) + "</GlobalClusterMember></GlobalClusters>");
+    if (action == "DescribeDBClusters")
+      return Reply(action, "<DBClusters>" + Cluster(Parameter(body, "DBClusterIdentifier"), region) + "</DBClusters>");
     if (action == "GetMetricData") return Metrics();
     if (action == "FailoverGlobalCluster") {
       std::int64_t none = 0;
       (void)failover_ns.compare_exchange_strong(none, MonotonicNs());
       return Reply(action, "<GlobalCluster>" + GlobalCluster(id, true) + "</GlobalCluster>");
     }
-    if (action == "GetCallerIdentity") return Reply(action, "<Account>123456789012</Account><Arn>arn:aws:iam::123456789012:user/bench</Arn>");
+    if (action == "GetCallerIdentity")
+      return Reply(action, "<Account>123456789012</Account><Arn>arn:aws:iam::123456789012:user/bench</Arn>");
     return Reply(action, "");
   }
 };
@@ -143,8 +156,10 @@ asio::awaitable<void> Serve(tcp::socket socket, Shared* shared) {
       buffer.consume(size);
       const std::string length = Header(head, "Content-Length: ");
       const std::size_t wanted = length.empty() ? 0 : std::stoul(length);
-      if (buffer.size() < wanted) co_await asio::async_read(socket, buffer, asio::transfer_exactly(wanted - buffer.size()), asio::use_awaitable);
-      std::string body(asio::buffers_begin(buffer.data()), asio::buffers_begin(buffer.data()) + static_cast<std::ptrdiff_t>(wanted));
+      if (buffer.size() < wanted)
+        co_await asio::async_read(socket, buffer, asio::transfer_exactly(wanted - buffer.size()), asio::use_awaitable);
+      std::string body(asio::buffers_begin(buffer.data()),
+                       asio::buffers_begin(buffer.data()) + static_cast<std::ptrdiff_t>(wanted));
       buffer.consume(wanted);
       // "Credential=AKID/20261123/eu-west-1/rds/aws4_request"
       std::string scope = Header(head, "Credential=");
@@ -156,7 +171,8 @@ asio::awaitable<void> Serve(tcp::socket socket, Shared* shared) {
         co_await never.async_wait(asio::use_awaitable);
       }
       const std::string answer = shared->Answer(body, region);
-      const std::string reply = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: " + std::to_string(answer.size()) + "\r\n\r\n" + answer;
+      const std::string reply =
+          "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: " + std::to_string(answer.size()) + "\r\n\r\n" + answer;
       co_await asio::async_write(socket, asio::buffer(reply), asio::use_awaitable);
     }
   } catch (const std::exception&) {  // the client has gone

@@ -22,7 +22,8 @@ constexpr std::size_t kMostSaid = 240;
 
 std::string Cut(const std::string& text) {
   std::size_t end = std::min(text.size(), kMostSaid);
-  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // never within a character
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+    --end;  // never within a character
   return text.substr(0, end);
 }
 
@@ -344,8 +345,9 @@ Result<Unit> Executor::RequestAbort(const ExecutionId& id) {
   }
   // SAFETY: the lease is held here already, so a failover that ends now is followed by a start of the database here (rule 250).
   if (WaitsForFence(run_->execution)) {
-    return Refused("execution '" + id.text + "' waits for proof that the old primary's instance is stopped: aborted, the database here "
-                   "would be opened without it",
+    return Refused("execution '" + id.text +
+                       "' waits for proof that the old primary's instance is stopped: aborted, the database here "
+                       "would be opened without it",
                    "stop that instance yourself and say so: lifeboat executions resume " + id.text + " --attest \"who and how\"");
   }
   run_->abort_requested = true;

@@ -36,7 +36,8 @@ class Executor {
   Result<Unit> RequestAbort(const ExecutionId& id);
   /// The execution that runs here was ended by a transaction of this agent's own (a takeover): its run stops at once.
   void Abandon();
-  /// A person's word in place of an external fence's proof (act/fence_step.h). @error kNotFound: it does not run here; kRefused: it waits for none
+  /// A person's word in place of an external fence's proof (act/fence_step.h). @error kNotFound: it does not run here; kRefused: it
+  /// waits for none
   Result<Unit> Attest(const ExecutionId& id, const std::string& who);
   /// Makes a waiting execution try again now. @error kNotFound: it does not run here
   Result<Unit> Nudge(const ExecutionId& id);

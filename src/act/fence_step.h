@@ -1,8 +1,9 @@
 #pragma once
 
-// The step "stop-instance" of a failover: the external fences of the regions that were lost are run, one after the other, after the claim and
-// before anything else. Only executions that were drafted with it have it (AskForFence). It is an addition: the lease has ended by the
-// protocol's own wait before the claim, and every later step looks at the epoch and at the lease as it does without it.
+// The step "stop-instance" of a failover: the external fences of the regions that were lost are run, one after the other, after the
+// claim and before anything else. Only executions that were drafted with it have it (AskForFence). It is an addition: the lease has
+// ended by the protocol's own wait before the claim, and every later step looks at the epoch and at the lease as it does without
+// it.
 //
 //   facts.external_fence  {region: {on_failure, state, tries, said, at_ns}}; state: pending, proven, not proven, attested
 //

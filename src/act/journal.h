@@ -34,7 +34,8 @@ class Journal {
   /// After a transaction that held Beginning was committed elsewhere (a claim).
   void Began(const Execution& execution, Version version);
 
-  /// The execution that the newest Beginning ends, as that leaves it: to be told once its transaction was committed. Empty afterwards.
+  /// The execution that the newest Beginning ends, as that leaves it: to be told once its transaction was committed. Empty
+  /// afterwards.
   [[nodiscard]] std::optional<Execution> TakeSuperseded() { return std::exchange(superseded_, std::nullopt); }
 
   enum class Written {

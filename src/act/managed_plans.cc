@@ -12,7 +12,7 @@ using Answer = Task<Result<Unit>>;
 using Already = Task<Result<bool>>;
 
 constexpr Duration kTellPatience = 5s;
-constexpr Duration kNameLook = 20s;  // a look at the name; a change has the step's time, since health checks take minutes
+constexpr Duration kNameLook = 20s;            // a look at the name; a change has the step's time, since health checks take minutes
 constexpr std::uint32_t kSwitchoverTries = 3;  // requests that were not sent, before a planned move is given up
 constexpr Duration kPreflightPause = 3s;       // between two looks before a move that votes drove
 constexpr Duration kComputeCall = 30s;
@@ -40,14 +40,17 @@ Already TakenAtBirth(StepContext c) {
 }
 Answer NothingToDo(StepContext) { co_return Done(); }
 Answer SayEpoch(StepContext c) {
-  c.record.result["outcome"] = "epoch " + std::to_string(c.execution.epoch.number) + " is this execution's; it orders, it does not fence";
+  c.record.result["outcome"] =
+      "epoch " + std::to_string(c.execution.epoch.number) + " is this execution's; it orders, it does not fence";
   co_return Done();
 }
 /// Before the point of no return: the writer stays where it is.
-Answer GiveEpochBack(StepContext c) { co_return co_await Of(c).writer.Record(c.execution.epoch, c.execution.source, Of(c).writer.Apart()); }
+Answer GiveEpochBack(StepContext c) {
+  co_return co_await Of(c).writer.Record(c.execution.epoch, c.execution.source, Of(c).writer.Apart());
+}
 
-/// A move that votes drove: patient with what may pass, and ended where it does not get on. What follows then is a failover under the loss
-/// limit, an execution of its own (rules 612 and 658).
+/// A move that votes drove: patient with what may pass, and ended where it does not get on. What follows then is a failover under
+/// the loss limit, an execution of its own (rules 612 and 658).
 bool ByVotes(const StepContext& c) { return c.execution.kind == PlanKind::kSwitchover && FlagAt(c.execution.facts, "by_votes"); }
 Duration Patience(const StepContext& c) { return std::chrono::milliseconds(NumberAt(c.execution.facts, "patience_ms", 30000)); }
 
@@ -70,12 +73,13 @@ Answer CallHooks(StepContext c, std::string when) {
   std::string told = TextAt(c.record.result, "outcome");
   for (Hook* hook : Of(c).hooks) {
     if (hook->when() != when || FlagAt(MemberAt(c.record.result, "called"), hook->name().c_str())) continue;
-    Json payload = {{"execution", c.execution.id.text}, {"plan", ToString(c.execution.kind)}, {"point", when},
-                    {"source", c.execution.source.text}, {"target", c.execution.target.text}, {"epoch", c.execution.epoch.number}};
+    Json payload = {{"execution", c.execution.id.text},  {"plan", ToString(c.execution.kind)}, {"point", when},
+                    {"source", c.execution.source.text}, {"target", c.execution.target.text},  {"epoch", c.execution.epoch.number}};
     auto answer = co_await hook->Call(c.execution.target, std::move(payload), hook->patience());
     if (!answer.ok() && hook->required()) co_return answer.error().Within("hook '" + hook->name() + "'");
     c.record.result["called"][hook->name()] = true;
-    Append(told, "'" + hook->name() + "' " + (answer.ok() ? std::string("answered") : "failed, and is not required: " + answer.error().message));
+    Append(told, "'" + hook->name() + "' " +
+                     (answer.ok() ? std::string("answered") : "failed, and is not required: " + answer.error().message));
     c.record.result["outcome"] = told;
   }
   if (told.empty()) c.record.result["outcome"] = "there is none";
@@ -89,17 +93,23 @@ Answer HooksAfter(StepContext c) { co_return co_await CallHooks(std::move(c), "a
 Task<std::string> TellAll(StepContext c, std::string point, std::string subject) {
   std::string told;
   for (Notifier* notifier : Of(c).notifiers) {
-    Json body = {{"id", c.execution.id.text + "/" + point}, {"execution", c.execution.id.text}, {"plan", ToString(c.execution.kind)}, {"source", c.execution.source.text},
-                 {"target", c.execution.target.text}, {"epoch", c.execution.epoch.number}, {"reason", c.execution.reason},
-                 {"requested_by", c.execution.requested_by}, {"facts", c.execution.facts}};
+    Json body = {{"id", c.execution.id.text + "/" + point},
+                 {"execution", c.execution.id.text},
+                 {"plan", ToString(c.execution.kind)},
+                 {"source", c.execution.source.text},
+                 {"target", c.execution.target.text},
+                 {"epoch", c.execution.epoch.number},
+                 {"reason", c.execution.reason},
+                 {"requested_by", c.execution.requested_by},
+                 {"facts", c.execution.facts}};
     auto sent = co_await notifier->Tell(subject, std::move(body), kTellPatience);
     Append(told, notifier->name() + (sent.ok() ? " was told" : " was not told: " + sent.error().message));
   }
   co_return told.empty() ? std::string("nobody is to be told") : told;
 }
 Answer Announce(StepContext c) {
-  const std::string subject =
-      "lifeboat: " + std::string(ToString(c.execution.kind)) + " from " + c.execution.source.text + " to " + c.execution.target.text + " begins";
+  const std::string subject = "lifeboat: " + std::string(ToString(c.execution.kind)) + " from " + c.execution.source.text + " to " +
+                              c.execution.target.text + " begins";
   const std::string told = co_await TellAll(c, "begins", subject);
   c.record.result["outcome"] = told;
   co_return Done();
@@ -128,16 +138,20 @@ Task<Result<Json>> SizeOne(StepContext c, Compute& compute) {
   co_return noted;
 }
 
-/// Writes down what scaling up will change, so that it can be put back. Never an error: clients go where the database is all the same.
+/// Writes down what scaling up will change, so that it can be put back. Never an error: clients go where the database is all the
+/// same.
 Answer SizeUp(StepContext c) {
   if (!c.execution.facts.contains("compute")) c.execution.facts["compute"] = Json::object();
   std::string told;
   for (Compute* compute : Of(c).compute) {
     if (MemberAt(c.execution.facts["compute"], compute->name().c_str()).is_object()) continue;  // by an earlier run
     auto noted = co_await SizeOne(c, *compute);
-    for (int again = 0; !noted.ok() && noted.error().retry == Retry::kRetry && again < 2; ++again) noted = co_await SizeOne(c, *compute);
+    for (int again = 0; !noted.ok() && noted.error().retry == Retry::kRetry && again < 2; ++again)
+      noted = co_await SizeOne(c, *compute);
     if (noted.ok()) c.execution.facts["compute"][compute->name()] = *noted;
-    Append(told, "'" + compute->name() + "' " + (noted.ok() ? std::to_string(NumberAt(*noted, "wanted")) + " wanted" : "is left as it is: " + noted.error().message));
+    Append(told, "'" + compute->name() + "' " +
+                     (noted.ok() ? std::to_string(NumberAt(*noted, "wanted")) + " wanted"
+                                 : "is left as it is: " + noted.error().message));
   }
   c.record.result["outcome"] = told.empty() ? "there is none" : told;
   co_return Done();
@@ -162,7 +176,8 @@ Task<std::string> ScaleOne(StepContext c, Compute& compute, Json noted) {
       seen = state.error().message;
     } else {
       seen = grown.error().message;
-      if (grown.error().retry == Retry::kNotFound || grown.error().retry == Retry::kFail) co_return "'" + compute.name() + "' could not be scaled: " + seen;
+      if (grown.error().retry == Retry::kNotFound || grown.error().retry == Retry::kFail)
+        co_return "'" + compute.name() + "' could not be scaled: " + seen;
       co_await c.doors.clock.Sleep(2s);
     }
     // What the note says was asked for stays; a rejoin puts it back.
@@ -187,15 +202,16 @@ Answer ScaleUp(StepContext c) {
 
 // ---- moving the writer ----
 
-/// What the executor makes of an error of the point of no return: refused is "did not happen". An error that says that nothing was sent
-/// is that, unless an earlier request may have arrived.
+/// What the executor makes of an error of the point of no return: refused is "did not happen". An error that says that nothing was
+/// sent is that, unless an earlier request may have arrived.
 Error NotSent(const StepContext& c, const Error& error, std::uint32_t patience) {
   if (error.retry == Retry::kUnknownOutcome)
     c.record.result["may_have_arrived"] = true;
   else
     c.record.result["answered"] = c.record.attempts;
   const bool never = !FlagAt(c.record.result, "may_have_arrived");
-  const bool hopeless = error.retry == Retry::kFail || error.retry == Retry::kNotFound || (error.retry == Retry::kRetry && c.record.attempts >= patience);
+  const bool hopeless = error.retry == Retry::kFail || error.retry == Retry::kNotFound ||
+                        (error.retry == Retry::kRetry && c.record.attempts >= patience);
   // SAFETY: a request that may have arrived is never given up: the writer may be moving.
   if (!never && error.retry == Retry::kRefused) return RetryLater(error.message, error.hint);
   return never && hopeless ? Refused(error.message, error.hint) : error;
@@ -223,7 +239,8 @@ Answer FailOver(StepContext c) {
       co_return Done();
     }
     const bool drifted = sent.error().retry == Retry::kRefused && sent.error().hint.find("detach") != std::string::npos;
-    // SAFETY: cutting a secondary loose ends the global database and leaves the old writer alone: only where that was said beforehand.
+    // SAFETY: cutting a secondary loose ends the global database and leaves the old writer alone: only where that was said
+    // beforehand.
     if (!drifted || !Of(c).detach_when_needed) co_return NotSent(c, sent.error(), UINT32_MAX);
     // SAFETY: the way is written down with the next intent, before anything is cut loose: another run goes on along it.
     c.execution.facts["detached_because"] = sent.error().message;
@@ -246,11 +263,13 @@ Answer SwitchOver(StepContext c) {
   co_return Done();
 }
 
-/// What the cloud took on and took back is asked for again: past the point of no return nobody else would. @return what to say of it
+/// What the cloud took on and took back is asked for again: past the point of no return nobody else would. @return what to say of
+/// it
 Task<std::string> AskAgain(StepContext c) {
   if (Detached(c)) co_return std::string();
   auto view = co_await Of(c).database.Look(c.execution.target, c.timeout);
-  // SAFETY: only where nothing goes on, and of the writer that this execution moves: nobody has said that another one may lose writes.
+  // SAFETY: only where nothing goes on, and of the writer that this execution moves: nobody has said that another one may lose
+  // writes.
   const bool idle = view.ok() && view->moving_to.empty() && view->under_way.empty() && view->writer == c.execution.source;
   if (!idle) co_return std::string();
   if (ByVotes(c) && !c.execution.facts.contains("stalled")) {
@@ -321,7 +340,8 @@ Answer WriteAsClient(StepContext c) {
   auto target = co_await c.doors.canary.Write(std::min<Duration>(c.timeout, 5s));
   if (!target.ok()) co_return target.error();
   const auto wanted = Of(c).canary_targets.find(c.execution.target);
-  if (wanted != Of(c).canary_targets.end() && *target != wanted->second) co_return RetryLater("the canary's row went to '" + *target + "'");
+  if (wanted != Of(c).canary_targets.end() && *target != wanted->second)
+    co_return RetryLater("the canary's row went to '" + *target + "'");
   Stamp(c, "first_good_write_ns");
   c.record.result["outcome"] = "a row written through the public name was committed";
   co_return Done();
@@ -332,7 +352,8 @@ Answer SeeServing(StepContext c) {
   auto view = co_await Of(c).database.Look(c.execution.target, c.timeout);
   if (!view.ok()) co_return view.error();
   const auto copy = view->copies.find(c.execution.target);
-  const bool writes = copy != view->copies.end() && (copy->second.role == ManagedRole::kWriter || (Detached(c) && copy->second.role == ManagedRole::kApart));
+  const bool writes = copy != view->copies.end() &&
+                      (copy->second.role == ManagedRole::kWriter || (Detached(c) && copy->second.role == ManagedRole::kApart));
   if (!writes || !copy->second.Serves()) co_return RetryLater("the cloud does not show the writer in " + Quote(c.execution.target));
   auto routed = co_await SeeRouted(c);
   if (!routed.ok()) co_return routed;
@@ -340,10 +361,12 @@ Answer SeeServing(StepContext c) {
   if (Of(c).has_canary) {
     auto written = co_await WriteAsClient(c);
     if (written.ok()) co_return Done();
-    // Clients are served by all that was seen, and what comes next (the lost writes' snapshot among it) does not wait for a row for ever.
+    // Clients are served by all that was seen, and what comes next (the lost writes' snapshot among it) does not wait for a row for
+    // ever.
     const std::int64_t since = c.doors.clock.Wall().ns - SignedAt(c.execution.facts, "routed_ns");
     if (Duration(since) < Of(c).canary_patience) co_return written;
-    no_row = "no row could be written through the public name for " + FormatDuration(Of(c).canary_patience) + ": " + written.error().message;
+    no_row = "no row could be written through the public name for " + FormatDuration(Of(c).canary_patience) + ": " +
+             written.error().message;
   }
   Stamp(c, "seen_serving_ns");
   c.record.result["outcome"] = std::string(Of(c).has_traffic ? "the name answers the new target, and " : "") +
@@ -375,7 +398,8 @@ Answer Finish(StepContext c) {
   co_return Done();
 }
 
-/// The moment before which no snapshot and no word is of the failover that was claimed at `claimed_ns`; 0: none is known, and any is.
+/// The moment before which no snapshot and no word is of the failover that was claimed at `claimed_ns`; 0: none is known, and any
+/// is.
 WallTime LostSince(std::int64_t claimed_ns) {
   constexpr Duration kClocksDiffer = std::chrono::minutes(2);
   return WallTime{claimed_ns > 0 ? claimed_ns - Duration(kClocksDiffer).count() : 0};
@@ -391,8 +415,10 @@ Answer ReadFencing(StepContext c) {
   }
   std::string problem;
   while (word.fence == ManagedFence::kNoWord) {
-    const WallTime from = LostSince(NumberAt(c.execution.facts, "claimed_ns") > 0 ? SignedAt(c.execution.facts, "claimed_ns") : c.execution.began.ns);
-    auto said = co_await Of(c).database.ReadFencing(c.execution.source, c.execution.target, from, std::min(c.timeout, Of(c).word_call));
+    const WallTime from =
+        LostSince(NumberAt(c.execution.facts, "claimed_ns") > 0 ? SignedAt(c.execution.facts, "claimed_ns") : c.execution.began.ns);
+    auto said =
+        co_await Of(c).database.ReadFencing(c.execution.source, c.execution.target, from, std::min(c.timeout, Of(c).word_call));
     if (said.ok()) word = *said;
     problem = said.ok() ? std::string() : said.error().message;
     if (word.fence != ManagedFence::kNoWord || AgeAt(began, c.doors.clock.Now()) >= Of(c).word_patience) break;
@@ -403,11 +429,13 @@ Answer ReadFencing(StepContext c) {
   c.execution.facts["fence_word"] = ToString(word.fence);
   c.record.result["outcome"] = TextAt(c.execution.facts, "fence");
   if (word.fence != ManagedFence::kSucceeded)
-    c.record.result["outcome"] = TextAt(c.record.result, "outcome") + ": it may still take writes, which are lost" + (problem.empty() ? "" : "; " + problem);
+    c.record.result["outcome"] =
+        TextAt(c.record.result, "outcome") + ": it may still take writes, which are lost" + (problem.empty() ? "" : "; " + problem);
   co_return Done();
 }
 
-/// What was lost, by the old writer's heartbeat that the new one holds. Beside the estimate that it was decided on, never in its place.
+/// What was lost, by the old writer's heartbeat that the new one holds. Beside the estimate that it was decided on, never in its
+/// place.
 Answer MeasureLost(StepContext c) {
   if (Of(c).sql == nullptr) {
     c.record.result["outcome"] = "no SQL is configured: what was lost stays an estimate";
@@ -422,18 +450,21 @@ Answer MeasureLost(StepContext c) {
   const Json& noted = MemberAt(c.execution.facts, "heartbeat");
   std::optional<LastBeats> known;
   const auto last = HeartbeatFromJson(MemberAt(noted, "last"));
-  if (last.ok() && MemberAt(noted, "unseen_ns").is_number_integer()) known = LastBeats{{*last, Instant()}, Duration(SignedAt(noted, "unseen_ns"))};
+  if (last.ok() && MemberAt(noted, "unseen_ns").is_number_integer())
+    known = LastBeats{{*last, Instant()}, Duration(SignedAt(noted, "unseen_ns"))};
   const MeasuredLoss loss = MeasureLoss(known, survivor);
   c.execution.facts["loss_measured"] = ToJson(loss);
   if (survivor) c.execution.facts["heartbeat"]["survivor"] = ToJson(*survivor);
-  c.record.result["outcome"] = loss.time ? "at most " + FormatDuration(*loss.time) + " of writes are lost, " + std::to_string(*loss.beats) + " heartbeats among them"
+  c.record.result["outcome"] = loss.time ? "at most " + FormatDuration(*loss.time) + " of writes are lost, " +
+                                               std::to_string(*loss.beats) + " heartbeats among them"
                                          : "what was lost is not known by heartbeats: " + loss.basis;
   co_return Done();
 }
 
 Answer KeepLostWrites(StepContext c) {
   const Instant began = c.doors.clock.Now();
-  const WallTime from = LostSince(NumberAt(c.execution.facts, "claimed_ns") > 0 ? SignedAt(c.execution.facts, "claimed_ns") : c.execution.began.ns);
+  const WallTime from =
+      LostSince(NumberAt(c.execution.facts, "claimed_ns") > 0 ? SignedAt(c.execution.facts, "claimed_ns") : c.execution.began.ns);
   std::string seen;
   while (!Detached(c)) {
     auto kept = co_await Of(c).database.KeepLostWrites(c.execution.source, from, std::min(c.timeout, Of(c).word_call));
@@ -447,7 +478,8 @@ Answer KeepLostWrites(StepContext c) {
     co_await c.doors.clock.Sleep(Of(c).word_pause);
   }
   c.record.result["outcome"] = Detached(c) ? "none is taken of a database that was cut loose"
-                                           : "no snapshot of the lost writes is kept: " + seen + "; it is asked for again by: lifeboat rejoin " + c.execution.source.text;
+                                           : "no snapshot of the lost writes is kept: " + seen +
+                                                 "; it is asked for again by: lifeboat rejoin " + c.execution.source.text;
   co_return Done();
 }
 
@@ -457,9 +489,9 @@ Answer Identify(StepContext c) {
   auto view = co_await Of(c).database.Look(c.execution.target, c.timeout);
   if (!view.ok()) co_return view.error();
   const auto here = view->copies.find(c.execution.target);
-  const bool writes = here != view->copies.end() && (here->second.role == ManagedRole::kWriter || here->second.role == ManagedRole::kApart);
-  if (!writes)
-    co_return Refused("the cloud does not show the writer in " + Quote(c.execution.target), "lifeboat status");
+  const bool writes =
+      here != view->copies.end() && (here->second.role == ManagedRole::kWriter || here->second.role == ManagedRole::kApart);
+  if (!writes) co_return Refused("the cloud does not show the writer in " + Quote(c.execution.target), "lifeboat status");
   auto there = co_await Of(c).database.Look(c.execution.source, c.timeout);
   if (!there.ok() && there.error().retry != Retry::kNotFound) co_return there.error();
   std::string role = "absent";
@@ -476,7 +508,8 @@ Answer KeepBeforeReturn(StepContext c) {
   auto kept = co_await Of(c).database.KeepLostWrites(c.execution.source, from, c.timeout);
   if (!kept.ok() && kept.error().retry != Retry::kNotFound) co_return kept.error();
   if (kept.ok() && !kept->empty()) c.execution.facts["lost_writes_snapshot"] = *kept;
-  c.record.result["outcome"] = kept.ok() && !kept->empty() ? "kept: '" + *kept + "'" : "the cloud has taken no snapshot of lost writes";
+  c.record.result["outcome"] =
+      kept.ok() && !kept->empty() ? "kept: '" + *kept + "'" : "the cloud has taken no snapshot of lost writes";
   co_return Done();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The plans for a database that a cloud runs, beside those of plans.cc, for the same executor and journal. The cloud decides who writes:
-// steps ask it, look until it has done so, and say what it said about the old writer. docs/managed.md prints the graphs.
+// The plans for a database that a cloud runs, beside those of plans.cc, for the same executor and journal. The cloud decides who
+// writes: steps ask it, look until it has done so, and say what it said about the old writer. docs/managed.md prints the graphs.
 // Thread rule: the agent's executor.
 
 #include <functional>
@@ -23,7 +23,8 @@ namespace lifeboat {
 class WriterDoor {
  public:
   virtual ~WriterDoor() = default;
-  /// Ends the move of `epoch`: the writer is in `writer` now. `apart`: as WriterItem's. Already so, or a later epoch has begun: done.
+  /// Ends the move of `epoch`: the writer is in `writer` now. `apart`: as WriterItem's. Already so, or a later epoch has begun:
+  /// done.
   /// @error kRetry, kUnknownOutcome: the store did not answer
   virtual Task<Result<Unit>> Record(Epoch epoch, RegionName writer, bool apart) = 0;
   /// Whether the noted writer is a database of its own.
@@ -36,12 +37,12 @@ struct ManagedDoors : ActDoors {
 
   ManagedDatabase& database;
   WriterDoor& writer;
-  bool has_traffic = false;                  ///< else the database's own endpoint follows, and `traffic` is not asked
-  bool has_canary = false;                   ///< else no row is written, and what was seen is named as seen
-  std::map<RegionName, std::string> targets; ///< what the name answers when the region serves
-  std::map<RegionName, std::string> canary_targets;      ///< what the canary returns when its row went to the region
-  Duration canary_patience = std::chrono::minutes(2);    ///< for its first good row, before what was seen has to do
-  ManagedSql* sql = nullptr;                             ///< none: what a failover lost stays an estimate
+  bool has_traffic = false;                            ///< else the database's own endpoint follows, and `traffic` is not asked
+  bool has_canary = false;                             ///< else no row is written, and what was seen is named as seen
+  std::map<RegionName, std::string> targets;           ///< what the name answers when the region serves
+  std::map<RegionName, std::string> canary_targets;    ///< what the canary returns when its row went to the region
+  Duration canary_patience = std::chrono::minutes(2);  ///< for its first good row, before what was seen has to do
+  ManagedSql* sql = nullptr;                           ///< none: what a failover lost stays an estimate
   std::vector<Compute*> compute;
   std::vector<Objects*> objects;
   std::vector<Hook*> hooks;

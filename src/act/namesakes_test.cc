@@ -8,8 +8,8 @@
 namespace lifeboat::testing {
 namespace {
 
-/// us-east-1 went on as timeline 2 after it was restarted, with rows that nobody received; us-west-2 took over from timeline 1, and its
-/// timeline is number 2 as well.
+/// us-east-1 went on as timeline 2 after it was restarted, with rows that nobody received; us-west-2 took over from timeline 1, and
+/// its timeline is number 2 as well.
 std::set<std::uint64_t> MakeNamesakes(ActWorld& world) {
   world.west.receiving = false;
   std::set<std::uint64_t> only_here;

@@ -60,7 +60,8 @@ std::set<std::string> Before(const Plan& plan, const std::string& name) {
 TEST(Plans, AnExternalFenceStandsBetweenTheClaimAndAllThatFollows) {
   const Plan& failover = PlanOf(PlanKind::kFailover);
   EXPECT_EQ(Before(failover, "stop-instance"), std::set<std::string>{"claim"});
-  for (const char* step : {"freeze", "compare", "promote", "route"}) EXPECT_TRUE(Before(failover, step).contains("stop-instance")) << step;
+  for (const char* step : {"freeze", "compare", "promote", "route"})
+    EXPECT_TRUE(Before(failover, step).contains("stop-instance")) << step;
   EXPECT_FALSE(failover.Find("stop-instance")->unblock.empty());
   Execution execution;
   execution.steps = FreshRecords(PlanKind::kFailover);

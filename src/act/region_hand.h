@@ -5,23 +5,22 @@
 // the epoch under which it was asked and is refused where this region has seen a higher one.
 //
 //   look        {}                          → {database, control, fence, lease, detached, held}
-//   ready       {through, system_id, timeline, fork, sign} → {flushed}  can it take over at once, with WAL up to `through`, and is it
+//   ready       {through, system_id, timeline, fork, sign} → {flushed}  can it take over at once, with WAL up to `through`, and is
+//   it
 //                                                            a copy of the history that has `timeline`, begun at `fork`?
 //   checkpoint  {epoch}                     → {}
 //   stop        {epoch}                     → ShutdownToken  clean stop of the primary, under its lease
 //   reopen      {epoch}                     → {epoch}        undo of stop and release: serve again
 //   release     {epoch, heir, token}        → {}
 //   freeze      {epoch}                     → {flushed}      drop the link to the old primary
-//   cut         {epoch, target}             → {flushed, system_id, timeline, detached, guard}  the same on another standby than the target
-//   cede        {epoch, heir, token}        → {}             give away an epoch that was claimed and never opened
-//   mark        {of}                        → {epoch, uuid, region}  the first row of the newest timeline (or of epoch `of`), as it stands here
-//   claim       {epoch}                     → {epoch}        take the epoch that was released to this region
-//   promote     {epoch, through, primary}   → {fork, uuid}   a server that has died is started again first
-//   slots       {epoch, region}             → {}             slots for the candidates and `region` (primary only)
-//   heartbeat   {epoch}                     → {sequence}     write one row
-//   heartbeat_seen {}                       → {sequence}     the newest row visible here
-//   fork        {timeline}                  → {fork}         where that timeline left the one before it
-//   sign        {timeline}                  → {sign}         what tells that timeline from another of its number
+//   cut         {epoch, target}             → {flushed, system_id, timeline, detached, guard}  the same on another standby than the
+//   target cede        {epoch, heir, token}        → {}             give away an epoch that was claimed and never opened mark {of}
+//   → {epoch, uuid, region}  the first row of the newest timeline (or of epoch `of`), as it stands here claim       {epoch} →
+//   {epoch}        take the epoch that was released to this region promote     {epoch, through, primary}   → {fork, uuid}   a
+//   server that has died is started again first slots       {epoch, region}             → {}             slots for the candidates
+//   and `region` (primary only) heartbeat   {epoch}                     → {sequence}     write one row heartbeat_seen {} →
+//   {sequence}     the newest row visible here fork        {timeline}                  → {fork}         where that timeline left
+//   the one before it sign        {timeline}                  → {sign}         what tells that timeline from another of its number
 //   end_of_wal  {timeline}                  → {end}          of a stopped server
 //   fence       {epoch}                     → {}             nothing of the database lives, and no start is writable
 //   salvage     {epoch, timeline, fork, execution} → Divergence

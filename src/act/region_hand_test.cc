@@ -222,7 +222,8 @@ TEST_F(RegionHandTest, ACopyOfAnotherHistoryIsNeverReadyWhateverItsPosition) {
   EXPECT_TRUE(Do(kWest, "ready", Json{{"through", end}, {"timeline", 1}}).ok());
   // The asker began timeline 2 before that position: what is here beyond it, the asker does not have.
   const std::string before = Lsn{world_.west.End().bytes - 0x100}.Text();
-  ExpectRefused(Do(kWest, "ready", Json{{"through", before}, {"timeline", 2}, {"fork", before}}), "is not known to be part of the history");
+  ExpectRefused(Do(kWest, "ready", Json{{"through", before}, {"timeline", 2}, {"fork", before}}),
+                "is not known to be part of the history");
   ExpectRefused(Do(kWest, "ready", Json{{"timeline", 2}}), "is not known to be part of the history");
   // It began it at or after that position: this copy has only not received it yet.
   EXPECT_TRUE(Do(kWest, "ready", Json{{"timeline", 2}, {"fork", end}}).ok());

@@ -146,7 +146,8 @@ Snapshot Agent::Observe() const {
   if (s.lease.item && ahead_epoch_ == s.lease.item->epoch) s.ahead = ahead_;
   s.traffic = world_.TrafficSeen(region_.database ? region_.database->address.host : std::string());
   s.execution = executor_.current() ? executor_.current() : execution_;
-  // SAFETY: a takeover's execution is written with its claim. One whose answer came late is found here first, and goes on by its plan.
+  // SAFETY: a takeover's execution is written with its claim. One whose answer came late is found here first, and goes on by its
+  // plan.
   s.journal_read = journal_read_ && (!s.lease.held_here || journal_epoch_ >= s.lease.item->epoch);
   s.execution_runs_here = executor_.current().has_value();
   if (s.execution && s.execution->owner != self_) {
@@ -191,7 +192,8 @@ std::optional<LossEstimate> Agent::LossHere(const Snapshot& s) const {
     // SAFETY: a copy that took another way at the last fork may hold a higher position and none of the newest rows. Measured by
     // positions from before that fork its loss is known all the same: all of the reign since.
     if (!IsProvenCopy(s) && world_.ring().epoch() >= s.lease.item->epoch) {
-      loss.basis = "the copy here is not known to follow the history of epoch " + std::to_string(s.lease.item->epoch.number) + ", whose positions cannot be compared with its own";
+      loss.basis = "the copy here is not known to follow the history of epoch " + std::to_string(s.lease.item->epoch.number) +
+                   ", whose positions cannot be compared with its own";
       return loss;
     }
     const auto ended = keeper_.lease().HolderSurelyEnded();
@@ -251,7 +253,8 @@ void Agent::NoteVotes(Instant now) {
   std::vector<Ballot> ballots{{self_, judge_.VoteAt(now)}};
   for (const auto& [region, view] : world_.peers()) ballots.push_back({region, world_.FactsOf(region, now).vote});
   const bool before = votes_.majority_for.has_value();
-  votes_ = tally_.Count(now, counted ? item->holder : RegionName(), item ? item->epoch : Epoch(), settings_.regions.size(), ballots);
+  votes_ =
+      tally_.Count(now, counted ? item->holder : RegionName(), item ? item->epoch : Epoch(), settings_.regions.size(), ballots);
   if (before == votes_.majority_for.has_value()) return;
   if (votes_.majority_for)
     log_.Warn("a majority calls the primary degraded", {{"votes", ToJson(votes_)}});
@@ -303,7 +306,8 @@ void Agent::NoteSuspicion() {
 Task<> Agent::DecideLoop() {
   while (true) {
     round_at_ = doors_.clock.Now();
-    if (const auto& item = keeper_.lease().item(); item && item->holder == self_ && item->epoch > journal_epoch_) journal_kick_.Ring();
+    if (const auto& item = keeper_.lease().item(); item && item->holder == self_ && item->epoch > journal_epoch_)
+      journal_kick_.Ring();
     if (const auto& item = keeper_.lease().item()) world_.SetHolder(item->released ? RegionName() : item->holder, item->epoch);
     for (const auto& [region, view] : world_.peers()) {
       if (view.answers && view.asked) agents_seen_[AgentId(TextAt(view.said, "agent"))] = *view.asked;

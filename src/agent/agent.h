@@ -16,9 +16,9 @@
 #include "agent/believed_store.h"
 #include "agent/lease_keeper.h"
 #include "config/settings.h"
-#include "decide/votes.h"
 #include "decide/reseed.h"
 #include "decide/rules.h"
+#include "decide/votes.h"
 #include "observe/world.h"
 #include "ports/bell.h"
 #include "ports/evidence.h"
@@ -35,8 +35,8 @@ class Agent {
     Traffic& traffic;
     Canary& canary;
     Evidence& evidence;
-    Database* database = nullptr;  ///< data regions
-    Guard* guard = nullptr;        ///< data regions
+    Database* database = nullptr;    ///< data regions
+    Guard* guard = nullptr;          ///< data regions
     InstanceFence* fence = nullptr;  ///< data regions; nothing: no region has an external fence
   };
   Agent(boost::asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, std::optional<AgentRecord> record,
@@ -171,9 +171,9 @@ class Agent {
   WallTime decided_at_;
   const Instant began_;  ///< of this run
   Instant round_at_;
-  std::optional<Execution> execution_;      ///< the one that is not ended, as the store has it
-  bool journal_read_ = false;               ///< by this run: before that nothing is started
-  Epoch journal_epoch_;                     ///< which was known when the journal was last asked: a later one may have brought its own
+  std::optional<Execution> execution_;  ///< the one that is not ended, as the store has it
+  bool journal_read_ = false;           ///< by this run: before that nothing is started
+  Epoch journal_epoch_;                 ///< which was known when the journal was last asked: a later one may have brought its own
   Bell journal_kick_{io_};
   std::map<RegionName, Instant> candidates_since_;
   std::map<AgentId, Instant> agents_seen_;  ///< runs of other agents: when they last answered
@@ -196,10 +196,10 @@ class Agent {
   std::optional<LossEstimate> dead_loss_;
   RegionName ready_heir_;
   std::optional<Lsn> dead_end_;
-  Json dead_history_ = Json::object();  ///< its newest timeline: number, fork, sign
+  Json dead_history_ = Json::object();        ///< its newest timeline: number, fork, sign
   std::optional<LossEstimate> carried_loss_;  ///< of a takeover to here that was not opened
-  std::optional<Instant> assessed_outage_;  ///< the outage (by its beginning) in which the budget's end was acted on
-  std::optional<Instant> valid_since_;      ///< since when the lease has been valid without a break
+  std::optional<Instant> assessed_outage_;    ///< the outage (by its beginning) in which the budget's end was acted on
+  std::optional<Instant> valid_since_;        ///< since when the lease has been valid without a break
   Json evidence_head_ = Json::object();
   ExecutionId told_ended_;  ///< the newest that was recorded as ended
 
@@ -214,11 +214,11 @@ class Agent {
   struct {
     Epoch epoch;
     Instant at;
-  } ended_;  ///< when the holder of that epoch had surely ended, as it was last known
+  } ended_;                                     ///< when the holder of that epoch had surely ended, as it was last known
   std::optional<Instant> open_since_;           ///< free to take over from a holder that fell silent
   std::optional<Instant> not_following_since_;  ///< of a holder that serves
-  Epoch pointed_;                               ///< the epoch to whose holder this run has pointed the standby here, its lineage proven
-  Epoch ahead_epoch_;                           ///< against whose history ahead_ was found out
+  Epoch pointed_;      ///< the epoch to whose holder this run has pointed the standby here, its lineage proven
+  Epoch ahead_epoch_;  ///< against whose history ahead_ was found out
   std::string ahead_;
 };
 

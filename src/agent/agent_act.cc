@@ -124,9 +124,9 @@ Task<Result<Unit>> Agent::SeeLineage(RegionName holder, DatabaseState here) {
     co_return RetryLater("'" + holder.text + "' is not serving as the primary of epoch " + std::to_string(epoch.number));
   }
   if (here.system_id != there.system_id) {
-    co_return Refused("the copy here has system id " + here.system_id.text + ", the primary '" + holder.text + "' has " +
-                          there.system_id.text,
-                      "it is another cluster: check data_directory; it is neither changed nor pointed there");
+    co_return Refused(
+        "the copy here has system id " + here.system_id.text + ", the primary '" + holder.text + "' has " + there.system_id.text,
+        "it is another cluster: check data_directory; it is neither changed nor pointed there");
   }
   // SAFETY: followed only once the first row of the new timeline has been read (docs/lease.md section 9): before it stands there,
   // the newest such row is the old primary's.
@@ -169,7 +169,8 @@ Task<Result<Unit>> Agent::SeeOneTimeline(RegionName holder, Timeline timeline) {
   if (!ours.ok() && ours.error().retry != Retry::kNotFound) co_return ours.error();
   if (!theirs.ok() && theirs.error().retry != Retry::kNotFound) co_return theirs.error();
   if (!ours.ok() || !theirs.ok() || *ours == TextAt(*theirs, "sign")) co_return Done();
-  co_return NotOneHistory("timeline " + std::to_string(timeline) + " of the copy here is another one than that of '" + holder.text + "'");
+  co_return NotOneHistory("timeline " + std::to_string(timeline) + " of the copy here is another one than that of '" + holder.text +
+                          "'");
 }
 
 /// Refuses where the copy here went on beyond the point at which the holder's history left its timeline.
@@ -323,7 +324,8 @@ Task<Result<Unit>> Agent::RouteHere() {
   co_await world_.LookAtTraffic();
   if (settled()) co_return Done();
   // SAFETY: clients are sent only to a region that holds the lease at this moment; a later one is kept safe by the epoch.
-  if (!keeper_.Holds(epoch)) co_return RetryLater("the lease of epoch " + std::to_string(epoch.number) + " is not valid at this moment");
+  if (!keeper_.Holds(epoch))
+    co_return RetryLater("the lease of epoch " + std::to_string(epoch.number) + " is not valid at this moment");
   auto pointed = co_await PointHere(epoch);
   if (!pointed.ok()) co_return pointed;
   co_await world_.LookAtTraffic();
@@ -354,7 +356,8 @@ Task<Result<Unit>> Agent::AssessDead() {
   if (!control.ok()) co_return control.error();
   Lsn from = control->redo;
   if (const auto newest = world_.ring().Newest(); newest && *newest > from) from = *newest;
-  // SAFETY: the newer of what was last seen and what the files say: of a timeline that began since, the older would hide every commit.
+  // SAFETY: the newer of what was last seen and what the files say: of a timeline that began since, the older would hide every
+  // commit.
   Timeline timeline = control->timeline;
   if (world_.database() && world_.database()->timeline) timeline = std::max(timeline, *world_.database()->timeline);
   auto end = co_await doors_.database->EndOfWal(timeline, from, 5s);
@@ -408,8 +411,8 @@ Task<Result<Unit>> Agent::AssessDead() {
   co_return Done();
 }
 
-/// What the takeover that brought the lease here stated as its loss, unless it is known that the database was opened here since: whoever
-/// takes over next loses that as well. Empty: nothing is carried.
+/// What the takeover that brought the lease here stated as its loss, unless it is known that the database was opened here since:
+/// whoever takes over next loses that as well. Empty: nothing is carried.
 Task<Result<std::optional<LossEstimate>>> Agent::LossCarried() {
   const Epoch epoch = keeper_.lease().item()->epoch;
   auto all = co_await journal_.List(kShort);
@@ -425,7 +428,8 @@ Task<Result<std::optional<LossEstimate>>> Agent::LossCarried() {
   if (opened) co_return std::optional<LossEstimate>();
   LossEstimate loss = LossFromJson(MemberAt(newest->facts, "loss_estimate"));
   if (loss.kind == LossEstimate::Kind::kProvenZero) co_return std::optional<LossEstimate>();
-  loss.basis = "what the takeover of epoch " + std::to_string(newest->epoch.number) + ", which was not opened, stated: " + loss.basis;
+  loss.basis =
+      "what the takeover of epoch " + std::to_string(newest->epoch.number) + ", which was not opened, stated: " + loss.basis;
   co_return std::optional(std::move(loss));
 }
 
@@ -521,8 +525,8 @@ Task<Result<Execution>> Agent::BeginFailover(std::string requested_by, std::stri
   co_return execution;
 }
 
-/// The external fences of whom this takeover leaves behind. One that released the lease by its own word has stopped by itself, and a
-/// person's attestation stands in for the fence: of that one alone, not of whom earlier takeovers were to stop.
+/// The external fences of whom this takeover leaves behind. One that released the lease by its own word has stopped by itself, and
+/// a person's attestation stands in for the fence: of that one alone, not of whom earlier takeovers were to stop.
 void Agent::AddExternalFences(Execution& execution) const {
   const auto& item = keeper_.lease().item();
   const bool by_word = !TextAt(execution.facts, "attested_by").empty() || (item->released && !IsYielded(*item));

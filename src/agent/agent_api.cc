@@ -106,14 +106,16 @@ Task<Result<Unit>> Agent::KnowExecution() {
   co_return Done();
 }
 
-/// The ungraceful half of a move that votes drove (act/plans.cc): this region's own word, under the loss limit. Done already: says so.
+/// The ungraceful half of a move that votes drove (act/plans.cc): this region's own word, under the loss limit. Done already: says
+/// so.
 Task<Result<Json>> Agent::Yield(Json parameters) {
   auto meant = co_await KnowExecution();
   if (!meant.ok()) co_return meant.error();
   const Execution execution = *execution_;
   const auto item = keeper_.lease().item();
   if (!FlagAt(execution.facts, "by_votes") || execution.id.text != TextAt(parameters, "execution"))
-    co_return Refused("execution '" + execution.id.text + "' is no move that votes drove", "lifeboat executions show " + execution.id.text);
+    co_return Refused("execution '" + execution.id.text + "' is no move that votes drove",
+                      "lifeboat executions show " + execution.id.text);
   if (item && item->holder == self_ && item->released) {
     const auto token = ParseJson(item->released->token, "token");
     co_return Json{{"heir", item->released->heir.text}, {"end", token.ok() ? TextAt(*token, "end") : std::string()}};
@@ -151,7 +153,8 @@ Task<Result<Json>> Agent::YieldNow(Execution execution) {
   auto assessed = co_await AssessDead();
   if (!assessed.ok()) co_return RetryLater(assessed.error().message);
   const RegionName heir = ready_heir_;
-  const std::string objection = heir.empty() ? "no candidate says that it can take over" : LossLimitObjection(dead_loss_, settings_.policy);
+  const std::string objection =
+      heir.empty() ? "no candidate says that it can take over" : LossLimitObjection(dead_loss_, settings_.policy);
   if (!objection.empty()) co_return Refused(objection, "the database here is started again");
   const std::string end = dead_end_->Text();
   Json token = dead_history_;
@@ -166,7 +169,8 @@ Task<Result<Json>> Agent::YieldNow(Execution execution) {
 
 Task<Result<Json>> Agent::ClearCoolDown(Json parameters) {
   const std::string reason = TextAt(parameters, "reason");
-  if (reason.empty()) co_return Refused("a cool-down is cleared with a reason", "lifeboat cool-down clear --reason \"what was found\"");
+  if (reason.empty())
+    co_return Refused("a cool-down is cleared with a reason", "lifeboat cool-down clear --reason \"what was found\"");
   const std::string key = CoolDownKey();
   auto reading = co_await doors_.store.Read(key, kRingStale);
   if (!reading.ok()) co_return reading.error();
@@ -179,7 +183,8 @@ Task<Result<Json>> Agent::ClearCoolDown(Json parameters) {
   if (!done.ok()) co_return done.error();
   if (!done->committed) co_return RetryLater("it changed at the same moment", "look at 'lifeboat status'");
   cool_down_.reset();
-  const Json cleared = {{"cool_down", latched.ok() ? *latched : Json(nullptr)}, {"by", TextAt(parameters, "by", "unknown")}, {"reason", reason}};
+  const Json cleared = {
+      {"cool_down", latched.ok() ? *latched : Json(nullptr)}, {"by", TextAt(parameters, "by", "unknown")}, {"reason", reason}};
   log_.Warn("a cool-down was cleared", cleared);
   const ExecutionId execution(latched.ok() ? TextAt(*latched, "execution") : std::string());
   auto row = co_await doors_.evidence.Append("cool-down cleared", execution, cleared, doors_.clock.Wall());
@@ -409,7 +414,7 @@ Json Agent::Status() const {
       const bool could = standby_ready && s.lease.store_answers;
       word = could ? "healthy" : "exposed";
       sentence = holder + " serves as primary under epoch " + std::to_string(s.lease.item->epoch.number) +
-                 (could             ? ", and a standby could take over"
+                 (could           ? ", and a standby could take over"
                   : standby_ready ? ", but no standby could take over: the store does not answer"
                                   : ", but no standby could take over at this moment");
     } else {
@@ -477,7 +482,8 @@ void AddStoreRegions(const Json& regions, Json& findings) {
   for (const Json& region : regions) {
     const std::string named = "the store's table in '" + TextAt(region, "region") + "'";
     if (!FlagAt(region, "answers")) {
-      add("fault", named + " does not answer: " + TextAt(region, "problem"), "the store goes on through the other regions, where there are");
+      add("fault", named + " does not answer: " + TextAt(region, "problem"),
+          "the store goes on through the other regions, where there are");
       continue;
     }
     ++answer;
@@ -494,7 +500,9 @@ void AddStoreRegions(const Json& regions, Json& findings) {
         "make a global table with multi-region strong consistency, and name the regions of its replicas");
   }
   if (answer == regions.size()) {
-    add("ok", "the store's table answers in " + (answer == 1 ? "its one AWS region" : "all " + std::to_string(answer) + " AWS regions"), "");
+    add("ok",
+        "the store's table answers in " + (answer == 1 ? "its one AWS region" : "all " + std::to_string(answer) + " AWS regions"),
+        "");
   }
 }
 
@@ -513,7 +521,7 @@ Task<Result<Json>> Agent::Check() {
                : std::string(settings_.store.kind == StoreKind::kEtcd ? "the store in etcd" : "the store in DynamoDB");
   if (!s.lease.store_answers)
     add("fault", store + " does not answer: " + s.lease.store_problem,
-        embedded                                     ? "bring the agent of '" + settings_.store.host.text + "' back"
+        embedded                                   ? "bring the agent of '" + settings_.store.host.text + "' back"
         : settings_.store.kind == StoreKind::kEtcd ? std::string("bring a majority of etcd's members back")
                                                    : std::string("look at DynamoDB in the regions of 'store.aws_regions'"));
   else
@@ -541,7 +549,8 @@ Task<Result<Json>> Agent::Check() {
     add("fault",
         path == "store" ? "the store alone carries the lease, the candidates' promises do not" + why
                         : "the candidates' promises alone carry the lease, the store does not",
-        path == "store" ? "bring the candidate's agent back; let UDP through to its port; 'lifeboat candidates remove' one that is gone for good"
+        path == "store" ? "bring the candidate's agent back; let UDP through to its port; 'lifeboat candidates remove' one that is "
+                          "gone for good"
                         : "bring the store back");
   }
   bool any_ready = false;
@@ -567,7 +576,8 @@ Task<Result<Json>> Agent::Check() {
                     worst, margin);
       add(worst < margin ? "ok" : "fault", text, worst < margin ? "" : "raise lease.margin");
     }
-    if (s.policy.automation == Automation::kAct) findings.push_back(FenceFinding(region, guard, MemberAt(fences, region.name.text.c_str())));
+    if (s.policy.automation == Automation::kAct)
+      findings.push_back(FenceFinding(region, guard, MemberAt(fences, region.name.text.c_str())));
     const DatabaseState database = DatabaseStateFromJson(MemberAt(json, "database"));
     if (TextAt(json, "role") == "primary") {
       add(database.IsWritable() ? "ok" : "fault",
@@ -623,7 +633,8 @@ Task<Result<Json>> Agent::Check() {
     findings.push_back(BackupCheckLine(source, BackupBriefOf(source), doors_.clock.Wall().ns / 1000000000));
   }
   if (s.policy.automation != Automation::kAct)
-    add("fault", "fence level in force: none; the gates are held open, since the guards only observe, and Lifeboat promises nothing", "");
+    add("fault",
+        "fence level in force: none; the gates are held open, since the guards only observe, and Lifeboat promises nothing", "");
   int faults = 0;
   for (const Json& finding : findings) faults += TextAt(finding, "level") == "fault" ? 1 : 0;
   co_return Json{{"service", settings_.service},
@@ -633,7 +644,8 @@ Task<Result<Json>> Agent::Check() {
                  {"seen_from", self_.text}};
 }
 
-/// Whether the store can be written, and stays written: an embedded store whose disk is full still answers and renews, and takes no takeover.
+/// Whether the store can be written, and stays written: an embedded store whose disk is full still answers and renews, and takes no
+/// takeover.
 Task<> Agent::CheckStoreWrites(Json& findings) {
   const std::string key = settings_.service + "/check/" + self_.text;
   const Instant began = doors_.clock.Now();
@@ -723,12 +735,14 @@ Task<Result<Json>> Agent::OrderSwitchover(Json parameters) {
   // A planned move waits until what it moves to can be brought back from its own backups; an unplanned one never does.
   const std::string objection = BackupObjectionTo(target);
   if (!objection.empty() && !FlagAt(parameters, "despite_backups")) {
-    co_return Refused(objection, "lifeboat backup verify there; or go without, on record: lifeboat switchover --to " + target.text + " --despite-backups");
+    co_return Refused(objection, "lifeboat backup verify there; or go without, on record: lifeboat switchover --to " + target.text +
+                                     " --despite-backups");
   }
   auto possible = co_await PreflightSwitchover(act_doors_, item->holder, target);
   if (!possible.ok()) co_return possible.error();
   const std::string reason = objection.empty() ? "planned switchover" : "planned switchover; accepted: " + objection;
-  Execution execution = Draft(PlanKind::kSwitchover, item->holder, target, "operator " + TextAt(parameters, "by", "unknown"), reason);
+  Execution execution =
+      Draft(PlanKind::kSwitchover, item->holder, target, "operator " + TextAt(parameters, "by", "unknown"), reason);
   auto begun = co_await journal_.Begin(execution);
   if (!begun.ok()) co_return begun.error();
   RunExecution(execution);

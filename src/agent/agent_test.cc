@@ -314,7 +314,8 @@ TEST_F(AgentTest, AnExecutionThatAnOldCopyOfTheStoreShowsAsRunningIsNotGoneOnWit
   sim_.time.RunFor(30s);
   EXPECT_TRUE(West().CanCommit()) << sim_.Picture();
   EXPECT_EQ(sim_.LastExecution()->owner_agent.text, "us-west-2-run-1");
-  EXPECT_EQ(sim_.LastExecution()->revision, ExecutionFromJson(*ParseJson(*old->ValueOf("orders/executions/" + *old->ValueOf("orders/current")), "x"))->revision);
+  EXPECT_EQ(sim_.LastExecution()->revision,
+            ExecutionFromJson(*ParseJson(*old->ValueOf("orders/executions/" + *old->ValueOf("orders/current")), "x"))->revision);
   EXPECT_EQ(static_cast<std::uint64_t>(East().promotions + West().promotions), promotions);
   EXPECT_FALSE(sim_.AgentOf(sim_.west).snapshot().execution) << sim_.Picture();
 }
@@ -429,8 +430,8 @@ TEST_F(AgentTest, ADeadDatabaseWhoseLastRowsNobodyHasIsRestartedFirst) {
 TEST_F(AgentTest, ADeadDatabaseIsAssessedOnTheTimelineThatItBeganLast) {
   sim_.settings.policy.database_failure = DatabaseFailure::kFailover;
   Founded();
-  // Given a database that died, was restarted by somebody as the standby that its fence makes of it, and is promoted where it stands;
-  // the candidate has all of its first timeline, nothing of the next arrives there, and it can take over only later.
+  // Given a database that died, was restarted by somebody as the standby that its fence makes of it, and is promoted where it
+  // stands; the candidate has all of its first timeline, nothing of the next arrives there, and it can take over only later.
   sim_.machines.at(sim_.west).guard->Die();
   sim_.time.RunFor(2s);
   East().Kill();

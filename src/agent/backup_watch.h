@@ -48,8 +48,8 @@ struct BackupRecord {
 /// The line of `lifeboat check` for a source. @param brief  null: its region's agent does not answer, or has said nothing of it
 [[nodiscard]] Json BackupCheckLine(const BackupSourceSettings& source, const Json& brief, std::int64_t now);
 
-/// Why a planned switchover into the source's region should wait: the source is a gate, and `check` calls it a fault; empty: it need
-/// not. SAFETY: it says nothing of an unplanned failover, which must not depend on a backup.
+/// Why a planned switchover into the source's region should wait: the source is a gate, and `check` calls it a fault; empty: it
+/// need not. SAFETY: it says nothing of an unplanned failover, which must not depend on a backup.
 [[nodiscard]] std::string BackupGateObjection(const BackupSourceSettings& source, const Json& brief, std::int64_t now);
 
 /// One run of work on a source, when it has ended.

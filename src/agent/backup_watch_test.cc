@@ -300,7 +300,8 @@ TEST_F(CheckLine, OnlyAGateThatIsNotMetObjectsToAPlannedSwitchover) {
   EXPECT_EQ(objection(kBegin + 86400 * 4), "") << "it is no gate";
   source_.gate = true;
   EXPECT_EQ(objection(kBegin), "");
-  EXPECT_THAT(objection(kBegin + 86400 * 4), HasSubstr("since they are a gate: backups 'nightly' of 'east': the last verified backup"));
+  EXPECT_THAT(objection(kBegin + 86400 * 4),
+              HasSubstr("since they are a gate: backups 'nightly' of 'east': the last verified backup"));
   EXPECT_THAT(BackupGateObjection(source_, Json(), kBegin), HasSubstr("unknown")) << "what is unknown is not met";
 }
 

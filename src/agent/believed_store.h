@@ -1,8 +1,8 @@
 #pragma once
 
-// The store as the journal may see it: only in the life that the lease was read from. A store that was restored from an old copy shows
-// executions that ended long ago as running; the lease refuses it (docs/lease.md section 1), and nothing of it is gone on with.
-// Thread rule: the agent's executor.
+// The store as the journal may see it: only in the life that the lease was read from. A store that was restored from an old copy
+// shows executions that ended long ago as running; the lease refuses it (docs/lease.md section 1), and nothing of it is gone on
+// with. Thread rule: the agent's executor.
 
 #include "agent/lease_keeper.h"
 #include "ports/store.h"
@@ -31,8 +31,8 @@ class BelievedStore final : public Store {
     const Incarnation lease = keeper_.lease().incarnation();
     if (!reading.ok() || reading->incarnation == lease) return reading;
     // SAFETY: what an old copy says of executions is not acted on.
-    return RetryLater("the store is in incarnation " + std::to_string(reading->incarnation.number) + ", and the lease was read in " +
-                      std::to_string(lease.number));
+    return RetryLater("the store is in incarnation " + std::to_string(reading->incarnation.number) +
+                      ", and the lease was read in " + std::to_string(lease.number));
   }
 
   Store& store_;

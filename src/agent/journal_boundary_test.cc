@@ -31,7 +31,8 @@ Settings ThreeDataRegions() {
   south.agent.host = south.database->address.host = "127.0.4.1";
   south.state_directory = "/state/ap-south-1";
   settings.regions.push_back(std::move(south));
-  settings.regions[0].fence = FenceSettings{{"/usr/local/sbin/stop"}, 30s, FenceFailure::kWait};  // the optional step is one of them
+  settings.regions[0].fence =
+      FenceSettings{{"/usr/local/sbin/stop"}, 30s, FenceFailure::kWait};  // the optional step is one of them
   return settings;
 }
 

@@ -11,9 +11,9 @@
 #include "act/lease_door.h"
 #include "base/log.h"
 #include "decide/lease.h"
+#include "ports/bell.h"
 #include "ports/clock.h"
 #include "ports/files.h"
-#include "ports/bell.h"
 #include "ports/guard.h"
 #include "ports/peers.h"
 

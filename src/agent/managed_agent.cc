@@ -34,8 +34,10 @@ std::unique_ptr<ManagedSqlWatch> WatchOf(const asio::any_io_executor& io, const 
   return std::make_unique<ManagedSqlWatch>(io, self, data, std::move(open), settings.policy, ManagedSqlTimes(), log);
 }
 
-ManagedWorld::Doors WorldDoors(const Settings& settings, const RegionName& self, const ManagedAgent::Doors& doors, ManagedSqlWatch* sql) {
-  ManagedWorld::Doors world{doors.clock, doors.peers, doors.files, doors.database, doors.traffic, doors.alarms, {}, doors.compute, doors.objects, sql};
+ManagedWorld::Doors WorldDoors(const Settings& settings, const RegionName& self, const ManagedAgent::Doors& doors,
+                               ManagedSqlWatch* sql) {
+  ManagedWorld::Doors world{doors.clock,  doors.peers, doors.files,   doors.database, doors.traffic,
+                            doors.alarms, {},          doors.compute, doors.objects,  sql};
   for (const AwsAlarmSettings& alarm : settings.aws->alarms) {
     if (alarm.region == self) world.alarms_about[alarm.alarm] = alarm.about;
   }
@@ -53,8 +55,8 @@ struct ManagedAgent::Absent final : Hands, Traffic, Canary {
   Task<Result<std::string>> Write(Duration) override { co_return NotConfigured("a canary"); }
 };
 
-ManagedAgent::ManagedAgent(asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, Doors doors, ManagedTimes times,
-                           Log log)
+ManagedAgent::ManagedAgent(asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, Doors doors,
+                           ManagedTimes times, Log log)
     : io_(io),
       settings_(settings),
       self_(std::move(self)),
@@ -67,13 +69,18 @@ ManagedAgent::ManagedAgent(asio::any_io_executor io, const Settings& settings, R
       journal_kick_(io),
       keeper_(doors_.clock, doors_.store, settings.service, log_, [this] { Kick(); }),
       sql_(WatchOf(io, settings, self_, doors_, log_)),
-      world_(io, self_, RegionsOf(settings), WorldDoors(settings, self_, doors_, sql_.get()), times, region_.state_directory + "/lags.json", log_,
-             [this] { Kick(); }),
+      world_(io, self_, RegionsOf(settings), WorldDoors(settings, self_, doors_, sql_.get()), times,
+             region_.state_directory + "/lags.json", log_, [this] { Kick(); }),
       absent_(std::make_unique<Absent>()),
-      act_doors_(ActDoors{doors_.clock, *absent_, doors_.traffic ? *doors_.traffic : *absent_, doors_.canary_of_steps ? *doors_.canary_of_steps : *absent_, {}},
+      act_doors_(ActDoors{doors_.clock,
+                          *absent_,
+                          doors_.traffic ? *doors_.traffic : *absent_,
+                          doors_.canary_of_steps ? *doors_.canary_of_steps : *absent_,
+                          {}},
                  doors_.database, keeper_),
       journal_(doors_.clock, doors_.store, doors_.files, settings.service, region_.state_directory + "/journal", log_),
-      executor_(io, act_doors_, keeper_, journal_, log_, [this](const Execution& execution) { OnExecution(execution); }, ManagedPlanOf),
+      executor_(
+          io, act_doors_, keeper_, journal_, log_, [this](const Execution& execution) { OnExecution(execution); }, ManagedPlanOf),
       began_(doors_.clock.Now()),
       round_at_(began_) {
   act_doors_.has_traffic = doors_.traffic != nullptr;
@@ -140,7 +147,8 @@ ManagedSnapshot ManagedAgent::Observe() const {
   return s;
 }
 
-/// Counts who finds the writer's region silent, and who calls a writer that serves degraded. Nothing of the second while it is moved.
+/// Counts who finds the writer's region silent, and who calls a writer that serves degraded. Nothing of the second while it is
+/// moved.
 void ManagedAgent::NoteVotes(Instant now) {
   const auto& item = keeper_.item();
   std::vector<Ballot> silence{{self_, world_.SilenceAt(now)}};
@@ -157,7 +165,8 @@ void ManagedAgent::NoteVotes(Instant now) {
   silence_ = silence_tally_.Count(now, about, epoch, settings_.regions.size(), silence);
   degraded_ = degraded_tally_.Count(now, moves ? RegionName() : about, epoch, settings_.regions.size(), degraded);
   if (before != silence_.majority_for.has_value())
-    log_.Warn(before ? "the region of the writer is heard again" : "a majority finds the region of the writer silent", {{"votes", ToJson(silence_)}});
+    log_.Warn(before ? "the region of the writer is heard again" : "a majority finds the region of the writer silent",
+              {{"votes", ToJson(silence_)}});
 }
 
 /// When the trouble was first seen by this agent, and first judged by a rule: phases of the report.
@@ -300,7 +309,8 @@ Task<> ManagedAgent::CarryOut(ManagedDecision decision) {
   } else {
     ++failures_;
     retry_at_ = doors_.clock.Now() + std::min<Duration>(200ms * (1 << std::min(failures_, 6)), 10s);
-    if (last_problem_ != done.error().message) log_.Warn("a proposal did not get on", {{"rule", rule}, {"problem", done.error().Text()}});
+    if (last_problem_ != done.error().message)
+      log_.Warn("a proposal did not get on", {{"rule", rule}, {"problem", done.error().Text()}});
     last_problem_ = done.error().message;
   }
   Kick();
@@ -335,11 +345,12 @@ Task<Result<Unit>> ManagedAgent::Attempt(ManagedDecision decision) {
   co_return Done();
 }
 
-Execution ManagedAgent::Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by, std::string reason) const {
+Execution ManagedAgent::Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by,
+                              std::string reason) const {
   Execution execution;
   const std::string now = FormatWallTime(doors_.clock.Wall());  // 2026-11-23T05:18:44.123Z
-  execution.id = ExecutionId("x-" + now.substr(0, 4) + now.substr(5, 2) + now.substr(8, 2) + "-" + now.substr(11, 2) + now.substr(14, 2) +
-                             now.substr(17, 2) + now.substr(20, 3) + "-" + RandomHex(2));
+  execution.id = ExecutionId("x-" + now.substr(0, 4) + now.substr(5, 2) + now.substr(8, 2) + "-" + now.substr(11, 2) +
+                             now.substr(14, 2) + now.substr(17, 2) + now.substr(20, 3) + "-" + RandomHex(2));
   execution.kind = kind;
   execution.source = std::move(source);
   execution.target = std::move(target);
@@ -374,7 +385,9 @@ Task<Result<Execution>> ManagedAgent::Commit(Execution execution, Transaction tr
   journal_.Began(execution, *begun);
   executor_.Abandon();  // what this transaction has ended
   if (const auto ended = journal_.TakeSuperseded(); ended && on_ended) on_ended(*ended);
-  log_.Warn("an execution begins", {{"execution", execution.id.text}, {"plan", ToString(execution.kind)}, {"reason", execution.reason},
+  log_.Warn("an execution begins", {{"execution", execution.id.text},
+                                    {"plan", ToString(execution.kind)},
+                                    {"reason", execution.reason},
                                     {"epoch", execution.epoch.number}});
   RunExecution(execution);
   co_return execution;
@@ -386,7 +399,8 @@ Task<Result<Unit>> ManagedAgent::LatchOnto(Execution execution, Transaction& tra
   if (!latch.ok()) co_return latch.error();
   if (latch->records.empty() || !cool_down_) co_return Refused("the cool-down was cleared meanwhile", "lifeboat status");
   const auto json = ParseJson(latch->records.front().value, "cool-down");
-  if (!json.ok() || CoolDownFromJson(*json).execution != cool_down_->execution) co_return Refused("the cool-down changed meanwhile", "lifeboat status");
+  if (!json.ok() || CoolDownFromJson(*json).execution != cool_down_->execution)
+    co_return Refused("the cool-down changed meanwhile", "lifeboat status");
   CoolDown next = *cool_down_;
   next.execution = execution.id.text;
   // SAFETY: at most one such move, whoever else counts the same votes.
@@ -396,7 +410,8 @@ Task<Result<Unit>> ManagedAgent::LatchOnto(Execution execution, Transaction& tra
 }
 
 /// @param of_move  the second half of a move that votes drove
-Task<Result<Execution>> ManagedAgent::BeginFailover(std::string requested_by, std::string reason, bool accept_loss, bool detach, bool of_move) {
+Task<Result<Execution>> ManagedAgent::BeginFailover(std::string requested_by, std::string reason, bool accept_loss, bool detach,
+                                                    bool of_move) {
   const RegionName source = keeper_.item()->writer;
   Execution execution = Draft(PlanKind::kFailover, source, self_, std::move(requested_by), std::move(reason));
   execution.accept_loss = accept_loss;
@@ -452,7 +467,8 @@ Task<Result<Execution>> ManagedAgent::BeginSwitchover(std::string requested_by, 
   co_return co_await Commit(std::move(execution), *std::move(beginning));
 }
 
-/// From when the outage counts, what would be lost, and what is known of the old writer's heartbeats: as things stand when it begins.
+/// From when the outage counts, what would be lost, and what is known of the old writer's heartbeats: as things stand when it
+/// begins.
 void ManagedAgent::NoteLossOf(Execution& execution) const {
   const Instant now = doors_.clock.Now();
   // Where nobody wrote rows the outage is counted from the last moment at which the region was heard.

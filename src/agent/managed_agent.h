@@ -1,8 +1,8 @@
 #pragma once
 
-// The agent of a region of a service whose database a cloud runs (docs/managed.md): the same loop as Agent's, observe → decide → act →
-// prove, beside it and not in it: no lease fences anything here, and nothing pretends to. It answers the same questions in the same shapes,
-// so that the command line and the report do not care.
+// The agent of a region of a service whose database a cloud runs (docs/managed.md): the same loop as Agent's, observe → decide →
+// act → prove, beside it and not in it: no lease fences anything here, and nothing pretends to. It answers the same questions in
+// the same shapes, so that the command line and the report do not care.
 //
 //   ManagedWorld (observe) ─┐
 //   WriterKeeper, Journal ──┴─→ ManagedSnapshot → Decide → one proposal at a time → Executor with ManagedPlanOf → Evidence
@@ -40,7 +40,8 @@ class ManagedAgent {
     Canary* canary_of_steps = nullptr;  ///< one that no loop uses: a step's row waits for nobody
   };
   /// `settings.aws->database` is given.
-  ManagedAgent(boost::asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, Doors doors, ManagedTimes times, Log log);
+  ManagedAgent(boost::asio::any_io_executor io, const Settings& settings, RegionName self, AgentId id, Doors doors,
+               ManagedTimes times, Log log);
   ~ManagedAgent();
 
   /// Starts all loops; they end when the executor's context does.
@@ -83,7 +84,8 @@ class ManagedAgent {
   Task<> CarryOut(ManagedDecision decision);
   Task<Result<Unit>> Attempt(ManagedDecision decision);
   Task<Result<Unit>> AdoptExecution();
-  Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, bool detach, bool of_move = false);
+  Task<Result<Execution>> BeginFailover(std::string requested_by, std::string reason, bool accept_loss, bool detach,
+                                        bool of_move = false);
   Task<Result<Execution>> BeginSwitchover(std::string requested_by, std::string reason, bool by_votes);
   Task<Result<Unit>> LatchOnto(Execution execution, Transaction& transaction);
   Task<> ReadLatched();
@@ -97,7 +99,8 @@ class ManagedAgent {
   void TellEnded(const Execution& execution);
   void TellDecision();
 
-  [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by, std::string reason) const;
+  [[nodiscard]] Execution Draft(PlanKind kind, RegionName source, RegionName target, std::string requested_by,
+                                std::string reason) const;
   [[nodiscard]] std::string KeyOf(const char* name) const { return settings_.service + "/" + name; }
 
   // ---- questions (managed_api.cc) ----

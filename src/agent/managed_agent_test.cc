@@ -82,10 +82,12 @@ struct Process {
         traffic(w.clock, w.names, 2ms),
         evidence(region, w.rows[region]),
         agent(io.get_executor(), w.settings, region, AgentId(run),
-              ManagedAgent::Doors{w.clock, store, w.files[region], peers, evidence, database, &traffic, nullptr, nullptr, {}, {}, {}, {}},
+              ManagedAgent::Doors{
+                  w.clock, store, w.files[region], peers, evidence, database, &traffic, nullptr, nullptr, {}, {}, {}, {}},
               ManagedTimes(), Log()) {
     world.time.Attach(io);
-    world.hub.processes[self] = {&io, [this](std::string method, Json parameters) { return agent.Handle(std::move(method), std::move(parameters)); }};
+    world.hub.processes[self] = {
+        &io, [this](std::string method, Json parameters) { return agent.Handle(std::move(method), std::move(parameters)); }};
     agent.Start();
   }
   ~Process() {
@@ -238,7 +240,8 @@ TEST_F(ManagedAgentTest, AnApiThatWasNeverReachedFromHereIsNoSilentRegion) {
 }
 
 TEST_F(ManagedAgentTest, WhatOneAgentSeesIsNeverActedOn) {
-  // West alone is cut off from everything of east; the witness sees it. (The API is seen silent by both: it is the agents that tell.)
+  // West alone is cut off from everything of east; the witness sees it. (The API is seen silent by both: it is the agents that
+  // tell.)
   world_.network.cut_links.insert({kWest, kEast});
   world_.cloud.silent.insert(kEast);
   ASSERT_TRUE(Run([&] { return Agent(kWest).decision().rule == 656; }, 2min)) << Agent(kWest).decision().rule;
@@ -291,7 +294,8 @@ TEST_F(ManagedAgentTest, ASwitchoverIsAskedForWithoutLossAndMovesTheNameAfterwar
   EXPECT_THAT(world_.cloud.requests, ElementsAre("switchover us-west-2"));
   EXPECT_EQ(Item()->writer, kWest);
   EXPECT_EQ(world_.names.record.address, "west.example.net");
-  ASSERT_TRUE(Run([&] { return Agent(kEast).decision().rule == 674 || Agent(kEast).decision().rule == 680; }, 2min)) << Agent(kEast).decision().rule;
+  ASSERT_TRUE(Run([&] { return Agent(kEast).decision().rule == 674 || Agent(kEast).decision().rule == 680; }, 2min))
+      << Agent(kEast).decision().rule;
 }
 
 TEST_F(ManagedAgentTest, ASwitchoverThatTheCloudRefusesLeavesAllAsItWas) {

@@ -40,8 +40,9 @@ Task<> GatherOne(Task<Lines> question, std::shared_ptr<Gathering> all, std::size
   all->ended.Ring();
 }
 
-/// Adds what a takeover noted to what later ones did. Where it left the sizes that the later one began with, the two are one scaling up,
-/// and what is put back is what was there before both; else somebody else has set them in between, and that is what is put back.
+/// Adds what a takeover noted to what later ones did. Where it left the sizes that the later one began with, the two are one
+/// scaling up, and what is put back is what was there before both; else somebody else has set them in between, and that is what is
+/// put back.
 void AddEarlierNotes(Json& scaled, std::set<std::string>& others, const Json& notes) {
   for (const auto& [name, earlier] : notes.items()) {
     if (!scaled.contains(name)) {
@@ -141,8 +142,11 @@ Json ManagedAgent::RegionStatus(const RegionSettings& region) const {
     json["agent_id"] = id_.text;
     json["vote"] = ToJson(world_.DegradedAt(now));
     json["silence"] = ToJson(world_.SilenceAt(now));
-    json["decision"] = {{"rule", decision_.rule},         {"sentence", decision_.sentence}, {"reason", decision_.reason},
-                        {"withheld", decision_.withheld}, {"unblock", decision_.unblock}};
+    json["decision"] = {{"rule", decision_.rule},
+                        {"sentence", decision_.sentence},
+                        {"reason", decision_.reason},
+                        {"withheld", decision_.withheld},
+                        {"unblock", decision_.unblock}};
   } else {
     const ManagedWorld::Peer& peer = world_.peers().at(region.name);
     json["agent_id"] = TextAt(peer.said, "agent");
@@ -161,10 +165,10 @@ Json ManagedAgent::RegionStatus(const RegionSettings& region) const {
   const bool apart = !writer && facts.copy && (facts.copy->role == ManagedRole::kApart || facts.copy->role == ManagedRole::kWriter);
   json["detached"] = apart;
   const std::string objection = region.kind == RegionKind::kData && !writer ? TakeoverObjection(facts) : std::string();
-  json["role"] = region.kind == RegionKind::kWitness                                      ? "witness"
-                 : writer                                                                 ? "primary"
+  json["role"] = region.kind == RegionKind::kWitness                         ? "witness"
+                 : writer                                                    ? "primary"
                  : facts.copy && facts.copy->role == ManagedRole::kSecondary ? "standby"
-                                                                                          : "none";
+                                                                             : "none";
   std::string why = objection;
   if (region.kind == RegionKind::kData && !writer && !facts.agent_answers) why = "its agent does not answer";
   if (apart) why = "it follows nobody: lifeboat rejoin " + region.name.text;
@@ -210,7 +214,8 @@ Json ManagedAgent::Status() const {
                  {"lease", lease},
                  {"regions", regions},
                  {"traffic", traffic},
-                 {"canary", sql_ && sql_->HasCanary() ? sql_->CanaryStatus() : Json{{"ok", nullptr}, {"problem", "no canary writes to this database"}}},
+                 {"canary", sql_ && sql_->HasCanary() ? sql_->CanaryStatus()
+                                                      : Json{{"ok", nullptr}, {"problem", "no canary writes to this database"}}},
                  {"decision", ToJson(decision_)},
                  {"loss", loss ? LossJson(*loss) : Json(nullptr)},
                  {"votes", ToJson(s.votes)},
@@ -233,9 +238,10 @@ Json ManagedAgent::Status() const {
     } else if (of_writer == Verdict::kHealthy) {
       const bool could = !best.empty() && s.store_answers;
       word = could ? "healthy" : "exposed";
-      sentence = writer + " takes writes" + (could             ? ", and " + best.text + " could take over"
-                                             : best.empty() ? ", but no region could take over at this moment"
-                                                            : ", but no region could take over: the store does not answer");
+      sentence = writer + " takes writes" +
+                 (could          ? ", and " + best.text + " could take over"
+                  : best.empty() ? ", but no region could take over at this moment"
+                                 : ", but no region could take over: the store does not answer");
     } else {
       word = ToString(of_writer);
       sentence = "the writer's region " + writer + " is " + ToString(of_writer) + ": " + decision_.reason;
@@ -257,11 +263,14 @@ void ManagedAgent::CheckRegions(Json& findings) const {
   }
   if (answer == s.regions.size()) Add(findings, "ok", "all " + std::to_string(answer) + " agents answer");
   if (const std::string blind = world_.BlindTo(); !blind.empty()) {
-    Add(findings, "fault", "there is no way from here to the API of the writer's region, so this agent has no word on whether that is silent: " + blind,
+    Add(findings, "fault",
+        "there is no way from here to the API of the writer's region, so this agent has no word on whether that is silent: " +
+            blind,
         "let this agent reach the endpoints of every data region");
   }
   if (s.regions.size() < 3) {
-    Add(findings, "fault", "the service has " + std::to_string(s.regions.size()) + " agents: without the lost one there is no majority",
+    Add(findings, "fault",
+        "the service has " + std::to_string(s.regions.size()) + " agents: without the lost one there is no majority",
         "add a region of 'kind: witness'");
   }
   bool any = false;
@@ -281,9 +290,12 @@ void ManagedAgent::CheckRegions(Json& findings) const {
     const std::string objected = s.policy.loss_limit ? LossLimitObjection(facts.loss, s.policy) : std::string();
     const bool within = facts.loss->time <= settings_.objectives.rpo && objected.empty();
     Add(findings, within ? "ok" : "fault",
-        "'" + region.text + "' could take over; at most " + FormatDuration(facts.loss->time) + " would be lost now (" + facts.loss->basis +
-            "), the objective is " + FormatDuration(settings_.objectives.rpo),
-        within ? "" : sql_ ? "see the lines about heartbeats" : "a datum of CloudWatch is a minute old and more: an objective below two minutes cannot be shown to be met without 'aws.sql'");
+        "'" + region.text + "' could take over; at most " + FormatDuration(facts.loss->time) + " would be lost now (" +
+            facts.loss->basis + "), the objective is " + FormatDuration(settings_.objectives.rpo),
+        within ? ""
+        : sql_ ? "see the lines about heartbeats"
+               : "a datum of CloudWatch is a minute old and more: an objective below two minutes cannot be shown to be met without "
+                 "'aws.sql'");
   }
   if (s.item && !any) Add(findings, "fault", "no region could take over at this moment", "see the lines above");
 }
@@ -326,7 +338,8 @@ Task<Result<Json>> ManagedAgent::Check() {
   if (describe_store) {
     const Json members = co_await describe_store();
     for (const Json& member : members) {
-      if (!FlagAt(member, "answers")) Add(findings, "fault", "the store at '" + TextAt(member, "endpoint") + "': " + TextAt(member, "problem"), "look at it");
+      if (!FlagAt(member, "answers"))
+        Add(findings, "fault", "the store at '" + TextAt(member, "endpoint") + "': " + TextAt(member, "problem"), "look at it");
     }
   }
   if (s.item)
@@ -368,14 +381,20 @@ Task<Result<Json>> ManagedAgent::Check() {
     if (!record)
       Add(findings, "fault", "the name could not be read: " + world_.traffic_problem(), "look at aws.traffic");
     else
-      Add(findings, same ? "ok" : "fault", "'" + settings_.aws->traffic->name + "' answers '" + record->address + "', TTL " + std::to_string(record->ttl.count()) + " s",
+      Add(findings, same ? "ok" : "fault",
+          "'" + settings_.aws->traffic->name + "' answers '" + record->address + "', TTL " + std::to_string(record->ttl.count()) +
+              " s",
           same ? "" : "it should answer the target of the writer's region");
   }
   if (s.policy.automation != Automation::kAct)
     Add(findings, "fault", "policy.automation is 'observe': nothing is moved by itself", "set it to 'act'");
   int faults = 0;
   for (const Json& finding : findings) faults += TextAt(finding, "level") == "ok" ? 0 : 1;
-  co_return Json{{"service", settings_.service}, {"ready", faults == 0}, {"faults", faults}, {"findings", findings}, {"seen_from", self_.text}};
+  co_return Json{{"service", settings_.service},
+                 {"ready", faults == 0},
+                 {"faults", faults},
+                 {"findings", findings},
+                 {"seen_from", self_.text}};
 }
 
 // ---- orders ----
@@ -398,16 +417,18 @@ Task<Result<Json>> ManagedAgent::Forward(RegionName region, std::string method, 
 Result<Unit> ManagedAgent::NothingRuns() const {
   const auto& running = executor_.current() ? executor_.current() : execution_;
   if (!running) return Done();
-  return Refused(std::string(ToString(running->kind)) + " '" + running->id.text + "' is " + ToString(running->state) +
-                     (running->waiting_for.empty() ? "" : ": " + running->waiting_for),
-                 "wait for it (lifeboat executions show " + running->id.text + "), or end it: lifeboat executions abort " + running->id.text);
+  return Refused(
+      std::string(ToString(running->kind)) + " '" + running->id.text + "' is " + ToString(running->state) +
+          (running->waiting_for.empty() ? "" : ": " + running->waiting_for),
+      "wait for it (lifeboat executions show " + running->id.text + "), or end it: lifeboat executions abort " + running->id.text);
 }
 
 Task<Result<Json>> ManagedAgent::OrderSwitchover(Json parameters) {
   const RegionName target(TextAt(parameters, "to"));
   const RegionSettings* region = settings_.Find(target);
   if (!region || region->kind != RegionKind::kData) co_return NoDataRegion(target);
-  if (target != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(target, "switchover", std::move(parameters), 30s);
+  if (target != self_ && !FlagAt(parameters, "forwarded"))
+    co_return co_await Forward(target, "switchover", std::move(parameters), 30s);
   const auto item = keeper_.item();
   if (!item || !journal_read_) co_return RetryLater("it is not known yet where the writer is, or what runs", "lifeboat status");
   if (item->writer == target) co_return Refused("'" + target.text + "' is the writer already");
@@ -417,7 +438,8 @@ Task<Result<Json>> ManagedAgent::OrderSwitchover(Json parameters) {
   if (!possible.ok()) co_return possible.error();
   if (acting_) co_return RetryLater("the agent is carrying out '" + decision_.sentence + "'", "try again in a moment");
   acting_ = true;
-  auto begun = co_await BeginSwitchover("operator " + TextAt(parameters, "by", "unknown"), "planned switchover; " + *possible, false);
+  auto begun =
+      co_await BeginSwitchover("operator " + TextAt(parameters, "by", "unknown"), "planned switchover; " + *possible, false);
   acting_ = false;
   if (!begun.ok()) co_return begun.error();
   co_return ToJson(*begun);
@@ -427,7 +449,8 @@ Task<Result<Json>> ManagedAgent::OrderFailover(Json parameters) {
   const RegionName target(TextAt(parameters, "to"));
   const RegionSettings* region = settings_.Find(target);
   if (!region || region->kind != RegionKind::kData) co_return NoDataRegion(target);
-  if (target != self_ && !FlagAt(parameters, "forwarded")) co_return co_await Forward(target, "failover", std::move(parameters), 30s);
+  if (target != self_ && !FlagAt(parameters, "forwarded"))
+    co_return co_await Forward(target, "failover", std::move(parameters), 30s);
   co_await world_.LookNow();  // of this moment
   snapshot_ = Observe();
   const auto item = keeper_.item();
@@ -445,8 +468,9 @@ Task<Result<Json>> ManagedAgent::OrderFailover(Json parameters) {
   const std::string again = "lifeboat failover --to " + self_.text + (detach ? " --detach" : "") + " --accept-loss";
   // SAFETY: also where a switchover runs: it may be well on its way, and loses nothing.
   if (silence.opinion == Opinion::kOk && !accept_loss) {
-    co_return Refused("the region of the writer, '" + item->writer.text + "', answers", "lifeboat switchover --to " + self_.text +
-                                                                                         " loses nothing; to lose what it has not sent, on record: " + again);
+    co_return Refused(
+        "the region of the writer, '" + item->writer.text + "', answers",
+        "lifeboat switchover --to " + self_.text + " loses nothing; to lose what it has not sent, on record: " + again);
   }
   const std::string objection = TakeoverObjection(snapshot_.regions.at(self_));
   if (!objection.empty()) co_return Refused("'" + self_.text + "' could not take over: " + objection, "lifeboat check");
@@ -490,7 +514,8 @@ Task<Result<Json>> ManagedAgent::OrderRejoin(Json parameters) {
   for (const Execution& earlier : *all) {
     const StepRecord* asked = earlier.kind == PlanKind::kFailover && earlier.source == region ? earlier.Find("fail-over") : nullptr;
     if (asked == nullptr || (asked->state != StepState::kDone && asked->state != StepState::kIntended)) continue;
-    execution.facts["lost_at_ns"] = NumberAt(earlier.facts, "claimed_ns") > 0 ? SignedAt(earlier.facts, "claimed_ns") : earlier.began.ns;
+    execution.facts["lost_at_ns"] =
+        NumberAt(earlier.facts, "claimed_ns") > 0 ? SignedAt(earlier.facts, "claimed_ns") : earlier.began.ns;
     break;
   }
   auto begun = co_await journal_.Begin(execution);
@@ -501,7 +526,8 @@ Task<Result<Json>> ManagedAgent::OrderRejoin(Json parameters) {
 
 Task<Result<Json>> ManagedAgent::ClearCoolDown(Json parameters) {
   const std::string reason = TextAt(parameters, "reason");
-  if (reason.empty()) co_return Refused("a cool-down is cleared with a reason", "lifeboat cool-down clear --reason \"what was found\"");
+  if (reason.empty())
+    co_return Refused("a cool-down is cleared with a reason", "lifeboat cool-down clear --reason \"what was found\"");
   const std::string key = KeyOf("cool_down");
   auto reading = co_await doors_.store.Read(key, kStoreLook);
   if (!reading.ok()) co_return reading.error();
@@ -514,7 +540,8 @@ Task<Result<Json>> ManagedAgent::ClearCoolDown(Json parameters) {
   if (!done.ok()) co_return done.error();
   if (!done->committed) co_return RetryLater("it changed at the same moment", "look at 'lifeboat status'");
   cool_down_.reset();
-  const Json cleared = {{"cool_down", latched.ok() ? *latched : Json(nullptr)}, {"by", TextAt(parameters, "by", "unknown")}, {"reason", reason}};
+  const Json cleared = {
+      {"cool_down", latched.ok() ? *latched : Json(nullptr)}, {"by", TextAt(parameters, "by", "unknown")}, {"reason", reason}};
   log_.Warn("a cool-down was cleared", cleared);
   const ExecutionId execution(latched.ok() ? TextAt(*latched, "execution") : std::string());
   auto row = co_await doors_.evidence.Append("cool-down cleared", execution, cleared, doors_.clock.Wall());

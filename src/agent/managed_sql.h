@@ -1,10 +1,9 @@
 #pragma once
 
-// What an agent learns by SQL of a database that a cloud runs: heartbeats that the writer's agent writes and every copy shows, the lag that
-// Aurora itself tells, and rows that the canary writes through the public name. Each question has a deadline and a loop of its own; what
-// follows from the answers is model/heartbeat.h, decide/votes.h and decide/managed.h. ManagedWorld asks it, and carries what it has to say
-// to the other agents and back.
-// Thread rule: the agent's executor.
+// What an agent learns by SQL of a database that a cloud runs: heartbeats that the writer's agent writes and every copy shows, the
+// lag that Aurora itself tells, and rows that the canary writes through the public name. Each question has a deadline and a loop of
+// its own; what follows from the answers is model/heartbeat.h, decide/votes.h and decide/managed.h. ManagedWorld asks it, and
+// carries what it has to say to the other agents and back. Thread rule: the agent's executor.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
@@ -39,11 +38,12 @@ class ManagedSqlWatch {
   struct Doors {
     Clock& clock;
     ManagedSql& sql;
-    Canary* canary = nullptr;                    ///< none where there is no public name
-    std::map<RegionName, std::string> targets;   ///< what the canary returns when its row went to the region
+    Canary* canary = nullptr;                   ///< none where there is no public name
+    std::map<RegionName, std::string> targets;  ///< what the canary returns when its row went to the region
   };
   /// @param data     this region holds a copy: a witness neither writes nor reads heartbeats
-  ManagedSqlWatch(boost::asio::any_io_executor io, RegionName self, bool data, Doors doors, const Policy& policy, ManagedSqlTimes times, Log log);
+  ManagedSqlWatch(boost::asio::any_io_executor io, RegionName self, bool data, Doors doors, const Policy& policy,
+                  ManagedSqlTimes times, Log log);
 
   void Start();
   /// Where the writer is believed to be. Another than before: what was known of lags is of that one.
@@ -51,11 +51,12 @@ class ManagedSqlWatch {
   /// What the public name answers, as last read; empty: unknown. A row that went elsewhere says nothing of the writer.
   void SetName(std::string answers) { name_ = std::move(answers); }
 
-  /// The least that can be said of what a failover to `region` would lose now, and from where that is known. Nothing: SQL tells nothing.
+  /// The least that can be said of what a failover to `region` would lose now, and from where that is known. Nothing: SQL tells
+  /// nothing.
   struct Known {
     LossEstimate loss;
-    Duration lag{};   ///< as it was measured
-    Duration age{};   ///< since then
+    Duration lag{};  ///< as it was measured
+    Duration age{};  ///< since then
     const char* source = "";
   };
   [[nodiscard]] std::optional<Known> LossOf(const RegionName& region, Instant now, std::optional<Duration> silent_for) const;
@@ -131,7 +132,7 @@ class ManagedSqlWatch {
   std::map<RegionName, Sample> lags_;     ///< aurora_global_db_status(), the newest reckoning of each secondary
   std::optional<bool> tells_lag_;
   std::map<SqlEnd, End> ends_;
-  std::map<RegionName, Json> told_;       ///< by the other agents
+  std::map<RegionName, Json> told_;  ///< by the other agents
   CanaryJudge judge_;
   Row canary_;
 };

@@ -96,7 +96,8 @@ void ManagedWorld::TakeGossip(const RegionName& region, const Json& said, Instan
   }
   if (doors_.sql) doors_.sql->TakeGossip(region, MemberAt(said, "sql"), asked);
   // Also of others: whoever comes back after the source was lost learns what ran there.
-  for (const auto& [name, ran] : MemberAt(said, "ran").items()) TakeRan(RegionName(name), MemberAt(ran, "counts"), SignedAt(ran, "at_ns"));
+  for (const auto& [name, ran] : MemberAt(said, "ran").items())
+    TakeRan(RegionName(name), MemberAt(ran, "counts"), SignedAt(ran, "at_ns"));
 }
 
 // ---- the cloud ----
@@ -136,15 +137,16 @@ Task<> ManagedWorld::Look(RegionName region) {
     co_return;
   }
   sight.problem = view.error().message;
-  // SAFETY: limits hold for an account and a region, so all agents meet them at once: what was not weighed is neither silence nor sight.
+  // SAFETY: limits hold for an account and a region, so all agents meet them at once: what was not weighed is neither silence nor
+  // sight.
   if (view.error().not_weighed) {
     sight.failed.reset();
     co_return;
   }
   if (silent) {
     if (!sight.failed) sight.failed = doors_.clock.Now();
-    // SAFETY: what was never heard cannot fall silent: a way that was forgotten when the network was made would be taken for a lost region as
-    // soon as its agent is started anew.
+    // SAFETY: what was never heard cannot fall silent: a way that was forgotten when the network was made would be taken for a lost
+    // region as soon as its agent is started anew.
     const auto peer = peers_.find(region);
     if (!sight.seen && peer != peers_.end() && peer->second.answers) sight.blind = true;
     co_return;
@@ -270,7 +272,8 @@ Task<> ManagedWorld::LoadLags() {
   const auto json = ParseJson(*text, lag_file_);
   if (!json.ok()) co_return;
   for (const auto& [region, lag] : json->items()) {
-    if (MemberAt(lag, "lag_ns").is_number()) TakeLag(RegionName(region), Duration(SignedAt(lag, "lag_ns")), {SignedAt(lag, "at_ns")});
+    if (MemberAt(lag, "lag_ns").is_number())
+      TakeLag(RegionName(region), Duration(SignedAt(lag, "lag_ns")), {SignedAt(lag, "at_ns")});
   }
 }
 
@@ -329,7 +332,8 @@ Task<> ManagedWorld::ObjectsLoop(Objects* objects) {
   while (true) {
     if (self_ == writer_) {
       auto put = co_await objects->PutCanary(self_, times_.call);
-      if (!put.ok() && !failed) log_.Warn("a canary object could not be put", {{"objects", objects->name()}, {"problem", put.error().message}});
+      if (!put.ok() && !failed)
+        log_.Warn("a canary object could not be put", {{"objects", objects->name()}, {"problem", put.error().message}});
       failed = !put.ok();
     }
     co_await doors_.clock.Sleep(objects->canary_every());
@@ -372,17 +376,22 @@ Vote ManagedWorld::SilenceAt(Instant now) const {
   }
   const auto silent = SilentFor(now);
   const auto sight = sights_.find(writer_);
-  const std::string agent = "its agent has not answered" + (peer.failed ? " for " + FormatDuration(AgeAt(*peer.failed, now)) : std::string(" yet"));
+  const std::string agent =
+      "its agent has not answered" + (peer.failed ? " for " + FormatDuration(AgeAt(*peer.failed, now)) : std::string(" yet"));
   if (silent && *silent >= times_.silence) {
     vote.opinion = Opinion::kDegraded;
     vote.lasted = *silent - times_.silence;
     vote.why = agent + ", the API of its region for " + FormatDuration(AgeAt(*sight->second.failed, now));
-  } else if (sight != sights_.end() && sight->second.seen && !sight->second.failed && AgeAt(*sight->second.seen, now) < kFreshView) {
+  } else if (sight != sights_.end() && sight->second.seen && !sight->second.failed &&
+             AgeAt(*sight->second.seen, now) < kFreshView) {
     vote.opinion = Opinion::kOk;
     vote.why = agent + ", but the API of its region answers";
   } else {
     const bool why = sight != sights_.end() && !sight->second.problem.empty();
-    vote.why = agent + (!BlindTo().empty() ? ", and the API of its region has never been reached from here: " + sight->second.problem : why ? ", and the API of its region says nothing of it: " + sight->second.problem : std::string());
+    vote.why =
+        agent + (!BlindTo().empty() ? ", and the API of its region has never been reached from here: " + sight->second.problem
+                 : why              ? ", and the API of its region says nothing of it: " + sight->second.problem
+                                    : std::string());
   }
   return vote;
 }
@@ -433,7 +442,8 @@ RegionName ManagedWorld::SeenWriter(Instant now) const {
 
 RegionName ManagedWorld::MovingTo(Instant now) const {
   const auto sight = sights_.find(WhomToLookAt());
-  if (sight == sights_.end() || !sight->second.view || !sight->second.seen || AgeAt(*sight->second.seen, now) > kFreshView) return {};
+  if (sight == sights_.end() || !sight->second.view || !sight->second.seen || AgeAt(*sight->second.seen, now) > kFreshView)
+    return {};
   return sight->second.view->moving_to;
 }
 

@@ -1,9 +1,8 @@
 #pragma once
 
-// What an agent of a service whose database a cloud runs sees: the other agents, the cloud's word about the copies, the lag of every region,
-// the name, alarms, compute. Each question has a deadline and a coroutine of its own. A region that an execution is leaving is asked
-// nothing: what is lost must not be waited for.
-// Thread rule: the agent's executor.
+// What an agent of a service whose database a cloud runs sees: the other agents, the cloud's word about the copies, the lag of
+// every region, the name, alarms, compute. Each question has a deadline and a coroutine of its own. A region that an execution is
+// leaving is asked nothing: what is lost must not be waited for. Thread rule: the agent's executor.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
@@ -27,15 +26,15 @@ namespace lifeboat {
 
 struct ManagedTimes {
   Duration gossip = std::chrono::seconds(1);
-  Duration peer = std::chrono::milliseconds(800);    ///< deadline of a question to another agent
-  Duration look = std::chrono::seconds(10);          ///< between two looks at this region's own copy
-  Duration look_silent = std::chrono::seconds(3);    ///< at the writer's, while its agent is silent
-  Duration lag = std::chrono::seconds(20);           ///< CloudWatch has a new one every minute
+  Duration peer = std::chrono::milliseconds(800);  ///< deadline of a question to another agent
+  Duration look = std::chrono::seconds(10);        ///< between two looks at this region's own copy
+  Duration look_silent = std::chrono::seconds(3);  ///< at the writer's, while its agent is silent
+  Duration lag = std::chrono::seconds(20);         ///< CloudWatch has a new one every minute
   Duration traffic = std::chrono::seconds(10);
   Duration alarms = std::chrono::seconds(15);
   Duration compute = std::chrono::seconds(60);
-  Duration call = std::chrono::seconds(4);           ///< deadline of a question to the cloud
-  Duration silence = std::chrono::seconds(5);        ///< without an answer for so long a region's agent, or API, is silent
+  Duration call = std::chrono::seconds(4);     ///< deadline of a question to the cloud
+  Duration silence = std::chrono::seconds(5);  ///< without an answer for so long a region's agent, or API, is silent
 };
 
 class ManagedWorld {
@@ -74,7 +73,8 @@ class ManagedWorld {
   /// Since when the writer's region has been silent to this agent; empty: it is not.
   [[nodiscard]] std::optional<Duration> SilentFor(Instant now) const;
   [[nodiscard]] RegionName SeenWriter(Instant now) const;
-  /// This agent has no way to the API of the writer's region: its silence says nothing here. Empty: it has answered, or was not asked yet.
+  /// This agent has no way to the API of the writer's region: its silence says nothing here. Empty: it has answered, or was not
+  /// asked yet.
   [[nodiscard]] std::string BlindTo() const;
   [[nodiscard]] RegionName MovingTo(Instant now) const;
 
@@ -90,8 +90,8 @@ class ManagedWorld {
   /// Known lag of a region: how much, and how old.
   struct Lag {
     Duration time{};
-    WallTime at;        ///< when it was measured, by the cloud's clock
-    Instant measured;   ///< the same by ours
+    WallTime at;       ///< when it was measured, by the cloud's clock
+    Instant measured;  ///< the same by ours
   };
   /// By the cloud's own figures.
   [[nodiscard]] std::optional<Lag> LagOf(const RegionName& region) const;
@@ -116,7 +116,7 @@ class ManagedWorld {
     std::optional<ManagedView> view;
     std::optional<Instant> seen;    ///< the question that was answered last
     std::optional<Instant> failed;  ///< when the first one since then was given up
-    bool blind = false;             ///< it has never answered, and did not while the region's agent did: there is no way to it from here
+    bool blind = false;  ///< it has never answered, and did not while the region's agent did: there is no way to it from here
     std::string problem;
   };
   Task<> PeerLoop(RegionName region);

@@ -129,8 +129,8 @@ TEST_F(ObserveMixed, APrimaryThatOnlyObservedIsReplacedByNobodyWithoutAPersonsWo
   EXPECT_THAT(refused.error().message, HasSubstr("not fenced by its lease"));
   // Somebody has seen to it.
   sim_.KillRegion(sim_.east);
-  const auto attested =
-      sim_.Ask(sim_.west, "failover", Json{{"to", "us-west-2"}, {"by", "jane"}, {"accept_loss", true}, {"attest", "jane: power cut"}});
+  const auto attested = sim_.Ask(sim_.west, "failover",
+                                 Json{{"to", "us-west-2"}, {"by", "jane"}, {"accept_loss", true}, {"attest", "jane: power cut"}});
   ASSERT_TRUE(attested.ok()) << attested.error().Text();
   ASSERT_TRUE(sim_.RunUntil([&] { return sim_.Server(sim_.west).CanCommit(); }, 30s)) << sim_.Picture();
   EXPECT_FALSE(sim_.Item()->observed) << "the new primary is fenced";

@@ -115,7 +115,8 @@ TEST_F(SeveralStandbysTest, TheOneThatHoldsMoreTakesOverAndNoRowIsLostThatAnySta
   sim_.KillRegion(sim_.east);
   ASSERT_TRUE(Until([&] { return South().CanCommit(); }, 30s)) << sim_.Picture();
   EXPECT_TRUE(Holds(South(), row));
-  ASSERT_TRUE(Until([&] { return West().Streams() && West().upstream == South().host && Holds(West(), row); }, 20s)) << sim_.Picture();
+  ASSERT_TRUE(Until([&] { return West().Streams() && West().upstream == South().host && Holds(West(), row); }, 20s))
+      << sim_.Picture();
   EXPECT_EQ(West().promotions, 0);
   EXPECT_EQ(Executions().size(), 1u) << "the other deferred: it never claimed";
   EXPECT_FALSE(West().unsaved_loss || South().unsaved_loss);
@@ -198,7 +199,8 @@ TEST_F(SeveralStandbysTest, AStandbyThatIsAheadOfTheForkIsNotMadeToFollowAndLose
   EXPECT_EQ(sim_.AgentOf(south).decision().rule, 312) << sim_.Picture();
   const auto ordered = sim_.Ask(south, "rejoin", Json{{"region", "ap-south-1"}, {"by", "jane"}});
   ASSERT_TRUE(ordered.ok()) << ordered.error().Text();
-  ASSERT_TRUE(Until([&] { return South().Streams() && sim_.Item()->IsCandidate(south) && !sim_.store.ValueOf("orders/current"); }, 60s))
+  ASSERT_TRUE(
+      Until([&] { return South().Streams() && sim_.Item()->IsCandidate(south) && !sim_.store.ValueOf("orders/current"); }, 60s))
       << sim_.Picture();
   EXPECT_FALSE(South().unsaved_loss);
   EXPECT_TRUE(South().saved_ids.contains(row));
@@ -213,7 +215,8 @@ TEST_F(SeveralStandbysTest, ACopyOfAnotherWayAtTheForkNeverTakesOverByItself) {
   sim_.network.cut_off.insert(south);
   sim_.KillRegion(sim_.east);
   ASSERT_TRUE(Until([&] { return West().CanCommit() && !sim_.store.ValueOf("orders/current"); }, 30s)) << sim_.Picture();
-  // West is lost just after the other is back and has heard of its position, which is a lower one: it is still named as a candidate.
+  // West is lost just after the other is back and has heard of its position, which is a lower one: it is still named as a
+  // candidate.
   sim_.network.cut_off.clear();
   ASSERT_TRUE(Until([&] { return sim_.AgentOf(south).world().ring().epoch() == Epoch{2}; }, 5s)) << sim_.Picture();
   sim_.KillRegion(sim_.west);

@@ -30,7 +30,9 @@ class VotesTest : public ::testing::Test {
   FakeServer& East() { return sim_.Server(sim_.east); }
   FakeServer& West() { return sim_.Server(sim_.west); }
   bool Until(const std::function<bool()>& holds, Duration limit) { return sim_.RunUntil(holds, limit); }
-  bool Untouched() { return sim_.Item()->epoch == Epoch{1} && East().CanCommit() && East().starts_as_primary == 1 && !sim_.LastExecution(); }
+  bool Untouched() {
+    return sim_.Item()->epoch == Epoch{1} && East().CanCommit() && East().starts_as_primary == 1 && !sim_.LastExecution();
+  }
   const Decision& Of(const RegionName& region) { return sim_.AgentOf(region).decision(); }
   Json Status(const RegionName& region) { return *sim_.Ask(region, "status", Json::object()); }
 
@@ -214,7 +216,9 @@ TEST_F(VotesTest, AMoveWhoseStandbyHangsGoesBackUnderTheLossLimit) {
   East().refuses_clients = true;
   ASSERT_TRUE(Until([&] { return sim_.AgentOf(sim_.west).snapshot().votes.majority_for > 20s; }, 60s));
   // The link between the servers hangs, and rows go on being written: what would be lost grows beyond the limit.
-  sim_.servers.reachable = [](const RegionName& a, const RegionName& b) { return a == b || b.text == "eu-west-1" || a.text == "eu-west-1"; };
+  sim_.servers.reachable = [](const RegionName& a, const RegionName& b) {
+    return a == b || b.text == "eu-west-1" || a.text == "eu-west-1";
+  };
   ASSERT_TRUE(Until([&] { return sim_.LastExecution() && IsEnded(sim_.LastExecution()->state); }, 90s)) << sim_.Picture();
   EXPECT_EQ(sim_.LastExecution()->state, ExecutionState::kFailed);
   EXPECT_THAT(sim_.LastExecution()->reason, HasSubstr("loss_limit.time"));

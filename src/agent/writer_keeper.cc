@@ -92,7 +92,8 @@ Task<Result<Version>> WriterKeeper::Put(Transaction transaction, WriterItem next
 
 Task<Result<Version>> WriterKeeper::Begin(Transaction extra, WriterItem next) {
   // SAFETY: an epoch begins on the item that was decided on, and on no later one.
-  if (!item_ || next.epoch != lifeboat::Next(item_->epoch)) co_return Refused("the item in the store changed meanwhile", "lifeboat status");
+  if (!item_ || next.epoch != lifeboat::Next(item_->epoch))
+    co_return Refused("the item in the store changed meanwhile", "lifeboat status");
   co_return co_await Put(std::move(extra), std::move(next));
 }
 

@@ -1,9 +1,8 @@
 #pragma once
 
 // Keeps <service>/writer: the item that says where the writer is and orders Lifeboat's moves of a database that a cloud runs
-// (docs/managed.md). It stands where the lease stands for a self-hosted service, and fences nothing: for the executor it answers which epoch
-// has begun, and refuses everything that only a lease could do.
-// Thread rule: the agent's executor.
+// (docs/managed.md). It stands where the lease stands for a self-hosted service, and fences nothing: for the executor it answers
+// which epoch has begun, and refuses everything that only a lease could do. Thread rule: the agent's executor.
 
 #include <functional>
 #include <string>

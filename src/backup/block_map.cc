@@ -48,7 +48,9 @@ class Reader {
   bool failed_ = false;
 };
 
-std::int64_t FromZigZag(std::uint64_t number) { return static_cast<std::int64_t>(number >> 1) ^ -static_cast<std::int64_t>(number & 1); }
+std::int64_t FromZigZag(std::uint64_t number) {
+  return static_cast<std::int64_t>(number >> 1) ^ -static_cast<std::int64_t>(number & 1);
+}
 
 /// What the map last said of a backup, and need not say again.
 struct Known {
@@ -149,7 +151,8 @@ class Parser {
 
 }  // namespace
 
-Result<std::vector<MappedBlock>> ParseBlockMap(std::string_view map, std::uint64_t block_bytes, std::size_t checksum_bytes, std::uint64_t most) {
+Result<std::vector<MappedBlock>> ParseBlockMap(std::string_view map, std::uint64_t block_bytes, std::size_t checksum_bytes,
+                                               std::uint64_t most) {
   return Parser(map, block_bytes, checksum_bytes, most).Parse();
 }
 

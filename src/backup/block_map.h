@@ -1,7 +1,7 @@
 #pragma once
 
-// The map at the end of a file that pgBackRest (2.46 and later) stores as changed blocks: which block of the file lies where, in the
-// backup's own file or in those of earlier backups. Blocks lie in super blocks, each compressed and encrypted for itself.
+// The map at the end of a file that pgBackRest (2.46 and later) stores as changed blocks: which block of the file lies where, in
+// the backup's own file or in those of earlier backups. Blocks lie in super blocks, each compressed and encrypted for itself.
 // Thread rule: pure. Memory: 48 bytes a block (of 8 KiB to 88 KiB of a small file, of 4 MiB of a large one) while a file is read.
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct MappedBlock {
 /// @param checksum_bytes  of each block's own checksum in the map, which is passed over: the whole file's hash is compared
 /// @error kFail: it is cut off, of another version, or names more blocks than `most`
 /// @source pgBackRest, src/command/backup/blockMap.c
-[[nodiscard]] Result<std::vector<MappedBlock>> ParseBlockMap(std::string_view map, std::uint64_t block_bytes, std::size_t checksum_bytes,
-                                                             std::uint64_t most);
+[[nodiscard]] Result<std::vector<MappedBlock>> ParseBlockMap(std::string_view map, std::uint64_t block_bytes,
+                                                             std::size_t checksum_bytes, std::uint64_t most);
 
 }  // namespace lifeboat::backup

@@ -17,8 +17,8 @@ std::string Checksums(std::size_t blocks) { return std::string(blocks * kChecksu
 
 /// Three blocks of the first backup, in a bundle; one that the second changed; and two that go on in the first one's super block.
 std::string AMap() {
-  return Number(0) + Number(0 << 3 | 2 | 4) + Number(1) + Number(100) + Number(50 << 3 | 2 | 1) + Number(6 << 1) + Checksums(6).substr(0, 6 * kChecksum) +
-         Number(1 << 3) + Number(19 << 3 | 4 | 1) + Number(0 << 1) + Checksums(1) +
+  return Number(0) + Number(0 << 3 | 2 | 4) + Number(1) + Number(100) + Number(50 << 3 | 2 | 1) + Number(6 << 1) +
+         Checksums(6).substr(0, 6 * kChecksum) + Number(1 << 3) + Number(19 << 3 | 4 | 1) + Number(0 << 1) + Checksums(1) +
          Number(0 << 3 | 2 | 4 | 1) + Number(1 << 1 | 1) + Number(1) + Checksums(2);
 }
 
@@ -50,7 +50,8 @@ TEST(BlockMaps, SayInWhichBackupAndSuperBlockEachBlockLies) {
 
 TEST(BlockMaps, WhereverTheyAreCutOffNothingComesOut) {
   const std::string map = AMap();
-  for (std::size_t size = 0; size < map.size(); ++size) EXPECT_FALSE(ParseBlockMap(map.substr(0, size), 8192, kChecksum, 20).ok()) << size;
+  for (std::size_t size = 0; size < map.size(); ++size)
+    EXPECT_FALSE(ParseBlockMap(map.substr(0, size), 8192, kChecksum, 20).ok()) << size;
   EXPECT_FALSE(ParseBlockMap(map, 8192, kChecksum, 7).ok()) << "more than the file has";
   std::string newer = map;
   newer[0] = 1;

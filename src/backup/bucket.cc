@@ -90,13 +90,15 @@ void JudgeReplica(const ReplicaQuestion& question, std::vector<Finding>& finding
     }
   }
   if (waiting.count > 0) {
-    findings.push_back(Tell(41, waiting, Objects(waiting.count) + " not in '" + question.replica + "', the oldest since " +
-                                             TimeText(waiting.oldest) + ": the store says " + waits));
+    findings.push_back(Tell(41, waiting,
+                            Objects(waiting.count) + " not in '" + question.replica + "', the oldest since " +
+                                TimeText(waiting.oldest) + ": the store says " + waits));
   }
   const std::string rules = question.rules.empty() ? "" : " (" + question.rules + ")";
   if (missing.count > 0) {
-    findings.push_back(Tell(40, missing, Objects(missing.count) + " not in '" + question.replica + "', the oldest since " +
-                                             TimeText(missing.oldest) + rules));
+    findings.push_back(
+        Tell(40, missing,
+             Objects(missing.count) + " not in '" + question.replica + "', the oldest since " + TimeText(missing.oldest) + rules));
   }
   if (other.count > 0) {
     findings.push_back(Tell(40, other, Objects(other.count) + " of another size in '" + question.replica + "'" + rules));
@@ -115,8 +117,9 @@ void JudgeExpiry(const ExpiryQuestion& question, std::vector<Finding>& findings)
       if (first_end == 0 || end < first_end) first_end = end;
     }
     if (doomed.count == 0) continue;
-    Finding finding = Tell(42, doomed, "the lifecycle rule '" + rule.id + "' deletes " + Objects(doomed.count) + " that the newest backup needs, from " +
-                                           TimeText(first_end) + " on");
+    Finding finding = Tell(42, doomed,
+                           "the lifecycle rule '" + rule.id + "' deletes " + Objects(doomed.count) +
+                               " that the newest backup needs, from " + TimeText(first_end) + " on");
     finding.set = question.set;
     findings.push_back(std::move(finding));
   }
@@ -139,8 +142,8 @@ void ExplainHidden(const std::vector<HiddenObject>& hidden, std::vector<Finding>
     });
     if (found == hidden.end()) continue;
     Finding marked = MakeFinding(44, each.set, each.object, each.position,
-                                 "a delete marker of " + TimeText(found->since) + " hides '" + found->path + "', of which version '" +
-                                     found->version + "' is there; without it: " + each.what);
+                                 "a delete marker of " + TimeText(found->since) + " hides '" + found->path +
+                                     "', of which version '" + found->version + "' is there; without it: " + each.what);
     marked.level = each.level;
     marked.count = each.count;
     each = std::move(marked);

@@ -1,8 +1,7 @@
 #pragma once
 
-// What a bucket's own settings, its older versions and its copy in another region say of the backups in it: F40 to F44. None of that
-// shows in the objects themselves.
-// Thread rule: pure, but for what the caller lets it ask.
+// What a bucket's own settings, its older versions and its copy in another region say of the backups in it: F40 to F44. None of
+// that shows in the objects themselves. Thread rule: pure, but for what the caller lets it ask.
 
 #include <cstdint>
 #include <functional>
@@ -25,12 +24,12 @@ struct ListedObject {
 /// A lifecycle rule that deletes what is current.
 struct ExpiryRule {
   std::string id;
-  std::string prefix;          ///< of keys in the bucket; "": all
-  std::uint64_t days = 0;      ///< after it was put there; 0: by `date`
-  std::int64_t date = 0;       ///< seconds since 1970
+  std::string prefix;           ///< of keys in the bucket; "": all
+  std::uint64_t days = 0;       ///< after it was put there; 0: by `date`
+  std::int64_t date = 0;        ///< seconds since 1970
   std::uint64_t more_than = 0;  ///< of objects larger than this, in bytes
   std::uint64_t less_than = 0;  ///< and smaller than this; 0: any
-  bool by_tags = false;        ///< of objects with certain tags alone: which those are is not known here
+  bool by_tags = false;         ///< of objects with certain tags alone: which those are is not known here
 };
 
 /// How a bucket is set up. Nothing in an optional: it could not be seen, and `unseen` says why.
@@ -46,8 +45,8 @@ struct BucketFacts {
 [[nodiscard]] bool JudgeLock(const std::string& bucket, const BucketFacts& facts, std::vector<Finding>& findings);
 
 struct ReplicaQuestion {
-  std::string replica;  ///< its name, for words
-  std::vector<ListedObject> here;   ///< both by path
+  std::string replica;             ///< its name, for words
+  std::vector<ListedObject> here;  ///< both by path
   std::vector<ListedObject> there;
   std::int64_t now = 0;  ///< seconds since 1970
   Duration lag{0};       ///< how long an object may be on its way
@@ -60,14 +59,14 @@ struct ReplicaQuestion {
 void JudgeReplica(const ReplicaQuestion& question, std::vector<Finding>& findings);
 
 struct ExpiryQuestion {
-  std::string set;  ///< the newest backup
+  std::string set;                   ///< the newest backup
   std::vector<ListedObject> needed;  ///< by it: its files, its chain's, the WAL since, the repository's lists
-  std::string prefix;  ///< what keys in the bucket begin with, "" or ending in '/'
+  std::string prefix;                ///< what keys in the bucket begin with, "" or ending in '/'
   std::vector<ExpiryRule> rules;
   std::int64_t now = 0;
 };
-/// F42: what the store will have deleted two days from now (it counts whole days, and takes its time) although the newest backup needs
-/// it: a fault a rule.
+/// F42: what the store will have deleted two days from now (it counts whole days, and takes its time) although the newest backup
+/// needs it: a fault a rule.
 void JudgeExpiry(const ExpiryQuestion& question, std::vector<Finding>& findings);
 
 /// An object that is hidden by a delete marker: older versions of it are there.

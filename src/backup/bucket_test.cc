@@ -110,7 +110,8 @@ TEST(BucketHidden, AMarkerTakesThePlaceOfWhatItMakesMissing) {
                                    MakeFinding(7, "20261123F", "PG_VERSION", "", "not stored"),
                                    MakeFinding(9, "20261123F", "base/1/2", "", "damaged")};
   ExplainHidden(hidden, findings);
-  EXPECT_EQ(findings[0].Number() + findings[1].Number() + findings[2].Number() + findings[3].Number(), "F44F44F07F09") << Told(findings);
+  EXPECT_EQ(findings[0].Number() + findings[1].Number() + findings[2].Number() + findings[3].Number(), "F44F44F07F09")
+      << Told(findings);
   EXPECT_EQ(findings[0].level, Level::kStructure);
   EXPECT_NE(findings[0].what.find("version 'v1'"), std::string::npos);
 }

@@ -44,7 +44,8 @@ std::optional<Finding> JudgeTable(const std::string& set, const TableFacts& tabl
 
 Json ToJson(const ContentHistory& history) {
   Json tables = Json::object();
-  for (const auto& [name, table] : history.tables) tables[name] = {{"rows", table.rows}, {"bytes", table.bytes}, {"packed", table.packed}};
+  for (const auto& [name, table] : history.tables)
+    tables[name] = {{"rows", table.rows}, {"bytes", table.bytes}, {"packed", table.packed}};
   return {{"format", kHistoryFormat}, {"at_ns", history.at.ns}, {"tables", tables}};
 }
 
@@ -105,7 +106,8 @@ std::optional<Finding> JudgePacked(const std::string& set, const std::string& na
   const bool same_rows = left > 0.5 && left < 2.0;
   if (!same_rows || then.packed <= 0 || now.packed < kHardlyPacked || now.packed < kPackedWorse * then.packed) return std::nullopt;
   const auto percent = [](double share) { return std::to_string(static_cast<int>(share * 100 + 0.5)) + " %"; };
-  return AtContent(39, set, name, "", "packing leaves " + percent(now.packed) + " of its rows, and left " + percent(then.packed) + " in the last run");
+  return AtContent(39, set, name, "",
+                   "packing leaves " + percent(now.packed) + " of its rows, and left " + percent(then.packed) + " in the last run");
 }
 
 }  // namespace

@@ -69,8 +69,8 @@ struct ContentHistory {
 /// F38: the next number that a sequence gives is one that the column holds already, or is behind it.
 [[nodiscard]] std::vector<Finding> JudgeSequences(const std::string& set, const std::vector<SequenceFacts>& sequences);
 
-/// F35: tables that are gone since the last run, or lost more than `most_shrink` (0 to 1) of at least 100 rows. F39: about as many rows
-/// as then, whose content can hardly be packed any more, as what somebody encrypted.
+/// F35: tables that are gone since the last run, or lost more than `most_shrink` (0 to 1) of at least 100 rows. F39: about as many
+/// rows as then, whose content can hardly be packed any more, as what somebody encrypted.
 [[nodiscard]] std::vector<Finding> JudgeHistory(const std::string& set, const ContentHistory& before, const ContentHistory& now,
                                                 double most_shrink);
 

@@ -92,7 +92,8 @@ TEST(Pages, RelationFilesAreKnownByTheirPaths) {
   ASSERT_TRUE(heap);
   EXPECT_EQ(*heap, (RelationFile{1663, 5, 16384, Fork::kMain, 2}));
   EXPECT_EQ(*ParseRelationPath("global/1262_fsm"), (RelationFile{1664, 0, 1262, Fork::kFreeSpace, 0}));
-  EXPECT_EQ(*ParseRelationPath("pg_tblspc/16390/PG_15_202209061/5/16392_vm"), (RelationFile{16390, 5, 16392, Fork::kVisibility, 0}));
+  EXPECT_EQ(*ParseRelationPath("pg_tblspc/16390/PG_15_202209061/5/16392_vm"),
+            (RelationFile{16390, 5, 16392, Fork::kVisibility, 0}));
   for (const char* none : {"global/pg_control", "base/5/PG_VERSION", "base/5/pg_filenode.map", "base/5/t3_16384", "pg_xact/0000",
                            "base/5/16384.x", "base/5/deep/16384", "PG_VERSION"}) {
     EXPECT_FALSE(ParseRelationPath(none)) << none;
@@ -130,8 +131,9 @@ TEST(Histories, RiseOrAreRefused) {
 }
 
 std::string ManifestText(const std::string& files, const char* version = "1") {
-  const std::string body = std::string("{ \"PostgreSQL-Backup-Manifest-Version\": ") + version +
-                           ",\n\"Files\": [\n" + files + "\n],\n\"WAL-Ranges\": [\n{ \"Timeline\": 1, \"Start-LSN\": \"0/2000028\", \"End-LSN\": \"0/2000100\" }\n],\n";
+  const std::string body =
+      std::string("{ \"PostgreSQL-Backup-Manifest-Version\": ") + version + ",\n\"Files\": [\n" + files +
+      "\n],\n\"WAL-Ranges\": [\n{ \"Timeline\": 1, \"Start-LSN\": \"0/2000028\", \"End-LSN\": \"0/2000100\" }\n],\n";
   return body + "\"Manifest-Checksum\": \"" + HexDigest(DigestKind::kSha256, body) + "\"}\n";
 }
 
@@ -233,7 +235,8 @@ TEST(Windows, FollowAPromotionAndTellABackupFromAfterTheFork) {
 }
 
 TEST(Windows, TheForksSegmentOfTheNewTimelineHoldsWhatABackupOfTheOldOneNeeds) {
-  // A backup of a standby ends in a segment that nobody switched; the standby is promoted, and archives that segment as timeline 2's.
+  // A backup of a standby ends in a segment that nobody switched; the standby is promoted, and archives that segment as timeline
+  // 2's.
   WalCatalog catalog = Archived(1, 4);
   for (std::uint64_t number = 5; number <= 9; ++number) catalog.Add({2, number});
   catalog.AddHistory(2, {{1, Lsn{5 * kSeg + 4096}}});

@@ -12,9 +12,10 @@ namespace lifeboat::backup {
 
 namespace {
 
-constexpr std::pair<DigestKind, const char*> kNames[] = {
-    {DigestKind::kNone, "NONE"},     {DigestKind::kCrc32c, "CRC32C"}, {DigestKind::kSha1, "SHA1"},    {DigestKind::kSha224, "SHA224"},
-    {DigestKind::kSha256, "SHA256"}, {DigestKind::kSha384, "SHA384"}, {DigestKind::kSha512, "SHA512"}};
+constexpr std::pair<DigestKind, const char*> kNames[] = {{DigestKind::kNone, "NONE"},     {DigestKind::kCrc32c, "CRC32C"},
+                                                         {DigestKind::kSha1, "SHA1"},     {DigestKind::kSha224, "SHA224"},
+                                                         {DigestKind::kSha256, "SHA256"}, {DigestKind::kSha384, "SHA384"},
+                                                         {DigestKind::kSha512, "SHA512"}};
 
 const EVP_MD* Algorithm(DigestKind kind) {
   switch (kind) {

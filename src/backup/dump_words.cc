@@ -111,7 +111,8 @@ void DumpWords::Take(std::string where, std::string_view message) {
                       (message.starts_with("role \"") || message.starts_with("tablespace \""));
   if (absent || no_tablespace) {
     ++absent_count_;
-    if (absent_.size() < kMostAbsent) absent_.emplace(no_tablespace ? "a tablespace" : message.substr(0, message.rfind(" does not exist")));
+    if (absent_.size() < kMostAbsent)
+      absent_.emplace(no_tablespace ? "a tablespace" : message.substr(0, message.rfind(" does not exist")));
     return;
   }
   ++count_;
@@ -124,8 +125,9 @@ void DumpWords::Take(std::string where, std::string_view message) {
 int FaultOfDumpError(const DumpError& error) {
   const std::string_view message = error.message;
   if (error.sqlstate == "53100" || Has(message, "No space left on device")) return 49;
-  for (const std::string_view each : {"could not open extension control file", "is not available", "could not access file", "could not load library",
-                                      "invalid locale name", "is not supported by this build", "could not create locale"}) {
+  for (const std::string_view each :
+       {"could not open extension control file", "is not available", "could not access file", "could not load library",
+        "invalid locale name", "is not supported by this build", "could not create locale"}) {
     if (Has(message, each)) return 31;
   }
   if (!error.sqlstate.empty()) return 51;

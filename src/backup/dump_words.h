@@ -55,7 +55,8 @@ class DumpWords {
   std::string last_line_;
 };
 
-/// What a failed load means: 31 (this host lacks something), 8 (the dump ends too early), 9 (it cannot be decompressed), 49 (no room), 51.
+/// What a failed load means: 31 (this host lacks something), 8 (the dump ends too early), 9 (it cannot be decompressed), 49 (no
+/// room), 51.
 [[nodiscard]] int FaultOfDumpError(const DumpError& error);
 
 }  // namespace lifeboat::backup

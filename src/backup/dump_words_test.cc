@@ -9,7 +9,9 @@ namespace {
 
 TEST(DumpWords, AnErrorOfPsqlIsCountedOnceWithItsLineAndTheServersSqlstate) {
   DumpWords words;
-  words.Add("1763900000.123 ERROR:  42P01: relation \"gone\" does not exist\n1763900000.123 LOCATION:  parserOpenTable, parse_relation.c:1392\n");
+  words.Add(
+      "1763900000.123 ERROR:  42P01: relation \"gone\" does not exist\n1763900000.123 LOCATION:  parserOpenTable, "
+      "parse_relation.c:1392\n");
   words.Add("psql:<stdin>:12: ERROR:  relation \"gone\" does not exist\nLINE 1: insert into gone\n                    ^\n");
   EXPECT_EQ(words.count(), 1U);
   ASSERT_EQ(words.first().size(), 1U);
@@ -21,7 +23,9 @@ TEST(DumpWords, AnErrorOfPsqlIsCountedOnceWithItsLineAndTheServersSqlstate) {
 TEST(DumpWords, ABadRowIsToldByItsPlaceAndNotByItsValue) {
   DumpWords words;
   words.Add("1763900000.123 ERROR:  22P02: invalid input syntax for type integer: \"secret\"\n");
-  words.Add("psql:<stdin>:99: ERROR:  invalid input syntax for type integer: \"secret\"\nCONTEXT:  COPY orders, line 17, column i: \"secret\"\n");
+  words.Add(
+      "psql:<stdin>:99: ERROR:  invalid input syntax for type integer: \"secret\"\nCONTEXT:  COPY orders, line 17, column i: "
+      "\"secret\"\n");
   ASSERT_EQ(words.first().size(), 1U);
   EXPECT_EQ(words.first()[0].where, "COPY orders, line 17, column i");
   EXPECT_EQ(words.first()[0].message, "invalid input syntax for type integer");
@@ -33,8 +37,10 @@ TEST(DumpWords, AnErrorOfPgRestoreHasItsEntryOfTheTableOfContents) {
   words.Add("1763900000.123 ERROR:  23505: could not create unique index \"orders_pkey\"\n");
   words.Add(
       "pg_restore: while PROCESSING TOC:\npg_restore: from TOC entry 3200; 2606 16391 CONSTRAINT orders orders_pkey alice\n"
-      "pg_restore: error: could not execute query: ERROR:  could not create unique index \"orders_pkey\"\nDETAIL:  Key (i)=(16) is duplicated.\n"
-      "Command was: ALTER TABLE ONLY public.orders\n    ADD CONSTRAINT orders_pkey PRIMARY KEY (i);\n\n\npg_restore: warning: errors ignored on restore: 1\n");
+      "pg_restore: error: could not execute query: ERROR:  could not create unique index \"orders_pkey\"\nDETAIL:  Key (i)=(16) is "
+      "duplicated.\n"
+      "Command was: ALTER TABLE ONLY public.orders\n    ADD CONSTRAINT orders_pkey PRIMARY KEY (i);\n\n\npg_restore: warning: "
+      "errors ignored on restore: 1\n");
   EXPECT_EQ(words.count(), 1U);
   ASSERT_EQ(words.first().size(), 1U);
   EXPECT_EQ(words.first()[0].where, "CONSTRAINT orders orders_pkey alice");
@@ -65,7 +71,9 @@ TEST(DumpWords, RolesThatAreNotThereAreNoErrorsOfTheDump) {
 
 TEST(DumpWords, StatementsThatWantMoreRightsAreCounted) {
   DumpWords words;
-  words.Add("1.5 ERROR:  42501: permission denied to create extension \"x\"\npsql:<stdin>:5: ERROR:  permission denied to create extension \"x\"\n");
+  words.Add(
+      "1.5 ERROR:  42501: permission denied to create extension \"x\"\npsql:<stdin>:5: ERROR:  permission denied to create "
+      "extension \"x\"\n");
   EXPECT_EQ(words.refused_count(), 1U);
 }
 
@@ -80,7 +88,8 @@ TEST(DumpWords, LinesComeInPiecesAndAMillionErrorsKeepNoMillionLines) {
 
 TEST(ScriptHead, SaysVersionEncodingAndWhetherDatabasesFollow) {
   const ScriptHead one = ParseScriptHead(
-      "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.20 (Debian 15.20-1)\n-- Dumped by pg_dump version 15.20\n\n"
+      "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.20 (Debian 15.20-1)\n-- Dumped by pg_dump version "
+      "15.20\n\n"
       "SET statement_timeout = 0;\nSET client_encoding = 'LATIN1';\n");
   EXPECT_EQ(one.server_version, "15.20 (Debian 15.20-1)");
   EXPECT_EQ(one.encoding, "LATIN1");

@@ -14,14 +14,18 @@ using enum Level;
 constexpr Fault kFaults[] = {
     {1, kExists, "no fresh backup", "a restore would lose everything since the newest backup and its WAL",
      "find out why backups stopped; take one now"},
-    {2, kExists, "a backup that is none", "there is nothing to restore", "take a new backup and look at the log of the one that failed"},
+    {2, kExists, "a backup that is none", "there is nothing to restore",
+     "take a new backup and look at the log of the one that failed"},
     {3, kStructure, "a backup of another cluster", "a restore would bring up somebody else's data",
      "find out which cluster writes here; keep the two apart"},
-    {4, kStructure, "versions that do not fit", "this PostgreSQL cannot start on it", "restore it with the version that it was made by"},
+    {4, kStructure, "versions that do not fit", "this PostgreSQL cannot start on it",
+     "restore it with the version that it was made by"},
     {5, kStructure, "manifest or its copy missing or different", "what the backup holds cannot be known, or hangs on one copy",
      "restore the missing file from another repository, or take a new backup"},
-    {6, kStructure, "manifest tampered with or cut off", "nothing that it says can be trusted", "take a new backup; find out who wrote to it"},
-    {7, kStructure, "listed and stored differ", "a restore ends without that file", "take a new backup; look for what removes or adds files"},
+    {6, kStructure, "manifest tampered with or cut off", "nothing that it says can be trusted",
+     "take a new backup; find out who wrote to it"},
+    {7, kStructure, "listed and stored differ", "a restore ends without that file",
+     "take a new backup; look for what removes or adds files"},
     {8, kStructure, "a stored size differs", "the file is not what was backed up", "take a new backup; look at the storage"},
     {9, kBytes, "stored bytes are not those that were written", "a restore brings the damage back, or stops there",
      "restore this file from another backup or repository; check the storage"},
@@ -32,7 +36,8 @@ constexpr Fault kFaults[] = {
      "find the segment (the source's pg_wal, another repository) and put it back, or take a new backup"},
     {13, kStructure, "a gap in the archive", "recovery stops at the gap; nothing after it can be reached from older backups",
      "find the segments, or take a new backup, after which a new window begins"},
-    {14, kBytes, "a WAL segment is cut off", "recovery stops there", "replace it from the source or another repository, or take a new backup"},
+    {14, kBytes, "a WAL segment is cut off", "recovery stops there",
+     "replace it from the source or another repository, or take a new backup"},
     {15, kBytes, "a WAL segment is damaged", "recovery stops at the damaged record",
      "replace it from the source or another repository, or take a new backup"},
     {16, kStructure, "WAL of another cluster in the archive", "recovery refuses the segment and stops there",
@@ -41,11 +46,13 @@ constexpr Fault kFaults[] = {
      "stop one of them; find out which segment the backups belong to"},
     {18, kStructure, "timeline history missing or not leading from the backup", "recovery cannot follow the timeline",
      "restore the .history file, or choose a backup that is older than the fork"},
-    {19, kStructure, "a timeline that others went on beside", "a restore to the newest moment follows it, and loses what the other committed since",
+    {19, kStructure, "a timeline that others went on beside",
+     "a restore to the newest moment follows it, and loses what the other committed since",
      "find out who made it: a test restore that archives here, or two primaries; move its WAL and .history file away"},
     {20, kStructure, "the key does not open it", "nothing can be read without the right key",
      "name the right pass file; test it from the region that would restore"},
-    {21, kStructure, "a tablespace is missing", "its tables are gone after a restore", "take a new backup; look at how the tablespace is linked"},
+    {21, kStructure, "a tablespace is missing", "its tables are gone after a restore",
+     "take a new backup; look at how the tablespace is linked"},
     {22, kStructure, "backup_label is missing", "PostgreSQL would start from the wrong checkpoint, and be corrupt in silence",
      "never start from it; take a new backup"},
     {23, kPages, "a page is damaged", "queries that touch the page fail, or answer wrongly",
@@ -58,7 +65,8 @@ constexpr Fault kFaults[] = {
      "restore the table from an older backup; look at the source's file system"},
     {27, kStructure, "a middle segment of a relation is missing", "the relation ends there: all rows behind it are gone",
      "take a new backup; look at the source's file system"},
-    {28, kLogic, "a lost or misdirected write", "what belongs together is of different ages: queries answer differently by the way they take",
+    {28, kLogic, "a lost or misdirected write",
+     "what belongs together is of different ages: queries answer differently by the way they take",
      "compare the table with a standby or an older backup; check the source's disk"},
     {29, kLogic, "an index is not in order", "queries by this index miss rows, and unique keys are no longer unique",
      "reindex it in the source (after a new C library: every index on text), then take a new backup"},
@@ -96,12 +104,15 @@ constexpr Fault kFaults[] = {
      "compare the clocks of the source, the repository and this machine"},
     {46, kExists, "the archiver does not get on", "a restore loses everything since the last segment that was archived",
      "look at archive_command in the source's log, and at the room and the rights of the archive"},
-    {47, kExists, "a replication slot lost its WAL, or is about to", "who reads by it (pg_receivewal, a standby) has a hole, or must be made anew",
+    {47, kExists, "a replication slot lost its WAL, or is about to",
+     "who reads by it (pg_receivewal, a standby) has a hole, or must be made anew",
      "find out who reads by it; drop it and make it anew, or raise max_slot_wal_keep_size"},
     {48, kStructure, "the archive says yes and does not keep", "recovery stops at the segment that was dropped",
      "stop trusting the archive's answers: look at archive_command and at the store; take a new backup elsewhere"},
-    {49, kRestores, "no room to restore", "a restore here stops before its end", "free the space, or name another folder (--scratch)"},
-    {50, kExists, "the verifier does not see what it must", "no verdict of it counts", "do not trust it; install it anew, and report it"},
+    {49, kRestores, "no room to restore", "a restore here stops before its end",
+     "free the space, or name another folder (--scratch)"},
+    {50, kExists, "the verifier does not see what it must", "no verdict of it counts",
+     "do not trust it; install it anew, and report it"},
     {51, kRestores, "a statement of the dump fails", "a restore ends without what it makes: rows, an index, a constraint",
      "look at the row or object that is named, in the source; take a new dump"},
 };
@@ -173,7 +184,8 @@ void Counts::Add(const Counts& other) {
   unread_files += other.unread_files;
   standing_files += other.standing_files;
   standing_bytes += other.standing_bytes;
-  if (oldest_reading == 0 || (other.oldest_reading != 0 && other.oldest_reading < oldest_reading)) oldest_reading = other.oldest_reading;
+  if (oldest_reading == 0 || (other.oldest_reading != 0 && other.oldest_reading < oldest_reading))
+    oldest_reading = other.oldest_reading;
 }
 
 bool Report::HasFault() const {
@@ -223,7 +235,11 @@ Json ToJson(const Finding& finding) {
 Json ToJson(const Report& report) {
   Json sets = Json::array();
   for (const SetReport& set : report.sets) {
-    sets.push_back({{"label", set.label}, {"kind", set.kind}, {"levels", ToJson(set.levels)}, {"counts", ToJson(set.counts)}, {"restore", set.restore}});
+    sets.push_back({{"label", set.label},
+                    {"kind", set.kind},
+                    {"levels", ToJson(set.levels)},
+                    {"counts", ToJson(set.counts)},
+                    {"restore", set.restore}});
   }
   Json findings = Json::array();
   for (const Finding& finding : report.findings) findings.push_back(ToJson(finding));

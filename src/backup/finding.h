@@ -74,7 +74,7 @@ struct Counts {
   std::uint64_t new_pages = 0;
   std::uint64_t wal_segments = 0;
   std::uint64_t wal_records = 0;
-  std::uint64_t unread_files = 0;  ///< that could not be looked into; each has a reason
+  std::uint64_t unread_files = 0;    ///< that could not be looked into; each has a reason
   std::uint64_t standing_files = 0;  ///< not read now: they are as they were when an earlier run read them, and found them good
   std::uint64_t standing_bytes = 0;  ///< as stored
   std::int64_t oldest_reading = 0;   ///< of those, seconds since 1970; 0: there is none

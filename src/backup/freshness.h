@@ -15,9 +15,9 @@ namespace lifeboat::backup {
 
 /// A promise, and how it stands.
 struct ObjectiveLine {
-  std::string name;                   ///< "backup_age", "verified_age", "rto", "rpo"
-  Duration objective{0};              ///< 0: nothing is promised
-  std::optional<Duration> measured;   ///< nothing: not known
+  std::string name;                  ///< "backup_age", "verified_age", "rto", "rpo"
+  Duration objective{0};             ///< 0: nothing is promised
+  std::optional<Duration> measured;  ///< nothing: not known
   Verdict verdict = Verdict::kNotChecked;
   std::string reason;
 };

@@ -10,8 +10,8 @@ namespace lifeboat::backup {
 
 namespace {
 
-constexpr std::size_t kRowHeader = 23;       // the least that a row has: HeapTupleHeaderData
-constexpr std::size_t kInfomask2At = 18;     // t_infomask2
+constexpr std::size_t kRowHeader = 23;          // the least that a row has: HeapTupleHeaderData
+constexpr std::size_t kInfomask2At = 18;        // t_infomask2
 constexpr std::uint16_t kHeapOnlyBit = 0x8000;  // HEAP_ONLY_TUPLE: a later version in a chain, which no index names
 
 enum class Item { kTarget, kUnused, kHeapOnly, kOutside };

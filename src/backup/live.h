@@ -1,8 +1,8 @@
 #pragma once
 
-// What a running source says of its archiver and its replication slots, judged; and held against what lies in the archive: every segment
-// that the archiver was told to be kept is a canary, without anything being written.
-// Thread rule: plain values; the judges are pure.
+// What a running source says of its archiver and its replication slots, judged; and held against what lies in the archive: every
+// segment that the archiver was told to be kept is a canary, without anything being written. Thread rule: plain values; the judges
+// are pure.
 
 #include <cstdint>
 #include <optional>
@@ -18,7 +18,7 @@ namespace lifeboat::backup {
 struct SlotFacts {
   std::string name;
   bool active = false;
-  std::string wal_status;                ///< reserved, extended, unreserved, lost; "": it holds no WAL yet
+  std::string wal_status;                  ///< reserved, extended, unreserved, lost; "": it holds no WAL yet
   std::optional<std::int64_t> safe_bytes;  ///< WAL that may still be written before it is in danger; nothing: no limit
 };
 
@@ -27,8 +27,8 @@ struct LiveFacts {
   std::int64_t now = 0;
   std::uint64_t system_id = 0;
   bool in_recovery = false;
-  std::string archive_mode;       ///< off, on, always
-  std::string last_archived;      ///< a file's name; "": none was since statistics began
+  std::string archive_mode;   ///< off, on, always
+  std::string last_archived;  ///< a file's name; "": none was since statistics began
   std::int64_t last_archived_at = 0;
   std::string last_failed;
   std::int64_t last_failed_at = 0;

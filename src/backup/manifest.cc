@@ -84,15 +84,16 @@ class Builder : public nlohmann::json_sax<Json> {
         value = *decoded;
       }
       // SAFETY: a path that leaves the backup would have us read, and a restore write, elsewhere.
-      if (value.empty() || value[0] == '/' || value == ".." || value.starts_with("../") || value.find("/../") != std::string::npos ||
-          value.ends_with("/..") || value.find('\0') != std::string::npos) {
+      if (value.empty() || value[0] == '/' || value == ".." || value.starts_with("../") ||
+          value.find("/../") != std::string::npos || value.ends_with("/..") || value.find('\0') != std::string::npos) {
         return Refuse("the path '" + value.substr(0, 200) + "' leaves the backup");
       }
       file_.path = std::move(value);
       has_path_ = true;
     } else if (key_ == "Checksum-Algorithm") {
       const auto kind = ParseDigestKind(value);
-      if (!kind || *kind == DigestKind::kSha1) return Refuse("the checksum algorithm '" + value.substr(0, 40) + "' is unknown here");
+      if (!kind || *kind == DigestKind::kSha1)
+        return Refuse("the checksum algorithm '" + value.substr(0, 40) + "' is unknown here");
       file_.digest = *kind;
     } else if (key_ == "Checksum") {
       if (!FromHex(value)) return Refuse("a checksum is no hex");

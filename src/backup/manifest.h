@@ -24,16 +24,16 @@ struct FileEntry {
   DigestKind digest = DigestKind::kNone;
   std::string digest_hex;  ///< of the content; "": the source states none
   // Where a repository keeps it; a plain backup keeps it under its path.
-  std::string holder;              ///< the backup set whose folder holds the bytes; "": the backup itself
-  std::uint64_t stored_size = 0;   ///< as stored: compressed, encrypted
-  std::string stored_sha1;         ///< of the bytes as stored; "": not stated
-  std::uint32_t bundle = 0;        ///< number of the bundle file; 0: a file of its own
+  std::string holder;             ///< the backup set whose folder holds the bytes; "": the backup itself
+  std::uint64_t stored_size = 0;  ///< as stored: compressed, encrypted
+  std::string stored_sha1;        ///< of the bytes as stored; "": not stated
+  std::uint32_t bundle = 0;       ///< number of the bundle file; 0: a file of its own
   std::uint64_t bundle_offset = 0;
-  bool block_incremental = false;  ///< stored as changed blocks and a map
+  bool block_incremental = false;          ///< stored as changed blocks and a map
   std::uint32_t block_bytes = 0;           ///< of such a block
   std::uint32_t block_map_bytes = 0;       ///< of the map at the end of what is stored; 0: not stated
   std::uint32_t block_checksum_bytes = 0;  ///< of each block's own checksum in the map
-  bool page_errors = false;        ///< the tool saw bad pages when it copied them
+  bool page_errors = false;                ///< the tool saw bad pages when it copied them
 };
 
 /// A stretch of WAL that a restore needs.

@@ -11,17 +11,18 @@ constexpr std::size_t kColumns = 32;
 constexpr std::uint32_t kPrime = 16777619;  // of the 32-bit FNV hash
 constexpr std::size_t kChecksumAt = 8;      // pd_checksum
 constexpr std::size_t kUpperAt = 14;        // pd_upper: 0 on a page that was never initialised
-constexpr std::uint32_t kStart[kColumns] = {
-    0x5B1F36E9, 0xB8525960, 0x02AB50AA, 0x1DE66D2A, 0x79FF467A, 0x9BB9F8A3, 0x217E7CD2, 0x83E13D2C,
-    0xF8D4474F, 0xE39EB970, 0x42C6AE16, 0x993216FA, 0x7B093B5D, 0x98DAFF3C, 0xF718902A, 0x0B1C9CDB,
-    0xE58F764B, 0x187636BC, 0x5D7B3BB1, 0xE73DE7DE, 0x92BEC979, 0xCCA6C0B2, 0x304A0979, 0x85AA43D4,
-    0x783125BB, 0x6CA8EAA2, 0xE407EAC6, 0x4B5CFC3E, 0x9FBF8C76, 0x15CA20BE, 0xF2CA9FD3, 0x959BD756};
+constexpr std::uint32_t kStart[kColumns] = {0x5B1F36E9, 0xB8525960, 0x02AB50AA, 0x1DE66D2A, 0x79FF467A, 0x9BB9F8A3, 0x217E7CD2,
+                                            0x83E13D2C, 0xF8D4474F, 0xE39EB970, 0x42C6AE16, 0x993216FA, 0x7B093B5D, 0x98DAFF3C,
+                                            0xF718902A, 0x0B1C9CDB, 0xE58F764B, 0x187636BC, 0x5D7B3BB1, 0xE73DE7DE, 0x92BEC979,
+                                            0xCCA6C0B2, 0x304A0979, 0x85AA43D4, 0x783125BB, 0x6CA8EAA2, 0xE407EAC6, 0x4B5CFC3E,
+                                            0x9FBF8C76, 0x15CA20BE, 0xF2CA9FD3, 0x959BD756};
 
 // One loop, compiled for each kind of processor; the loader chooses. All columns go side by side.
 #if defined(__x86_64__)
 __attribute__((target_clones("avx512f", "avx2", "sse4.1", "default")))
 #endif
-std::uint32_t Fold(const std::uint32_t* words, std::size_t rows, const std::uint32_t* first_row) {
+std::uint32_t
+Fold(const std::uint32_t* words, std::size_t rows, const std::uint32_t* first_row) {
   std::uint32_t sums[kColumns];
   for (std::size_t column = 0; column < kColumns; ++column) sums[column] = kStart[column];
   for (std::size_t column = 0; column < kColumns; ++column) {
@@ -154,8 +155,6 @@ bool IsIncrementalFile(std::string_view path) {
   return path.substr(name).starts_with("INCREMENTAL.");
 }
 
-std::string BlockPlace(std::string_view path, std::uint32_t block) {
-  return std::string(path) + " block " + std::to_string(block);
-}
+std::string BlockPlace(std::string_view path, std::uint32_t block) { return std::string(path) + " block " + std::to_string(block); }
 
 }  // namespace lifeboat::backup

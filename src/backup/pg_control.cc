@@ -42,7 +42,7 @@ Result<PgControl> ParsePgControl(std::span<const char> bytes) {
   control.control_version = Field<std::uint32_t>(bytes, 8);
   if (control.control_version != 1300 && control.control_version != 1800) {
     return Refused("pg_control is of version " + std::to_string(control.control_version) + ", which is unknown here",
-                "PostgreSQL 13 to 18 of little-endian machines are read");
+                   "PostgreSQL 13 to 18 of little-endian machines are read");
   }
   const std::size_t crc_at = control.control_version == 1800 ? kCrcAt18 : kCrcAt13;
   if (Crc32c::Of(bytes.data(), crc_at) != Field<std::uint32_t>(bytes, crc_at)) return Fail("the checksum of pg_control is wrong");

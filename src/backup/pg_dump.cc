@@ -101,7 +101,8 @@ Result<Head> ReadHead(Reader& reader, DumpContents& contents) {
     *part = static_cast<int>(reader.Integer());
   }
   local.tm_isdst = 0;
-  const bool sane = local.tm_year >= 100 && local.tm_year < 300 && local.tm_mon >= 0 && local.tm_mon < 12 && local.tm_mday >= 1 && local.tm_mday <= 31;
+  const bool sane = local.tm_year >= 100 && local.tm_year < 300 && local.tm_mon >= 0 && local.tm_mon < 12 && local.tm_mday >= 1 &&
+                    local.tm_mday <= 31;
   if (sane) contents.began = timegm(&local);
   contents.database = reader.Text().value_or("");
   contents.server_version = reader.Text().value_or("");
@@ -120,8 +121,9 @@ std::string QuotedAfter(std::string_view text, std::string_view label) {
 
 /// What PostgreSQL lets a superuser alone make. @source PostgreSQL manual, the pages of each CREATE
 bool NeedsSuperuser(std::string_view kind, std::string_view made_by) {
-  for (const char* each : {"EVENT TRIGGER", "SUBSCRIPTION", "PUBLICATION", "FOREIGN DATA WRAPPER", "PROCEDURAL LANGUAGE", "ACCESS METHOD",
-                           "OPERATOR CLASS", "OPERATOR FAMILY", "CAST", "TRANSFORM", "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE", "SHELL TYPE"}) {
+  for (const char* each :
+       {"EVENT TRIGGER", "SUBSCRIPTION", "PUBLICATION", "FOREIGN DATA WRAPPER", "PROCEDURAL LANGUAGE", "ACCESS METHOD",
+        "OPERATOR CLASS", "OPERATOR FAMILY", "CAST", "TRANSFORM", "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE", "SHELL TYPE"}) {
     if (kind == each) return true;
   }
   if (kind != "FUNCTION" && kind != "PROCEDURE") return false;
@@ -130,7 +132,8 @@ bool NeedsSuperuser(std::string_view kind, std::string_view made_by) {
 }
 
 /// What loading this entry asks of the cluster.
-void NoteNeeds(std::string_view kind, std::string_view tag, std::string_view made_by, std::string_view owner, DumpContents& contents) {
+void NoteNeeds(std::string_view kind, std::string_view tag, std::string_view made_by, std::string_view owner,
+               DumpContents& contents) {
   if (kind == "ENCODING") contents.encoding = QuotedAfter(made_by, "client_encoding = '");
   if (kind == "DATABASE") {
     const std::string both = QuotedAfter(made_by, " LOCALE = '");
@@ -150,15 +153,15 @@ DumpEntry ReadEntry(Reader& reader, DumpContents& contents, const Head& head) {
   (void)reader.Text();     // its own oid
   const std::string tag(reader.Text().value_or(""));
   const std::string kind(reader.Text().value_or(""));
-  (void)reader.Integer();                              // the section
+  (void)reader.Integer();  // the section
   const std::string_view made_by = reader.Text().value_or("");
   for (int text = 0; text < 2; ++text) (void)reader.Text();  // how it is dropped, copied
   const std::string schema(reader.Text().value_or(""));
-  (void)reader.Text();  // the tablespace
+  (void)reader.Text();                                      // the tablespace
   if (contents.format_minor >= 14) (void)reader.Text();     // the access method
   if (contents.format_minor >= 16) (void)reader.Integer();  // the kind of relation
   const std::string_view owner = reader.Text().value_or("");
-  (void)reader.Text();                                      // "false": with oids
+  (void)reader.Text();  // "false": with oids
   while (reader.Text() && !reader.cut()) {
     // what it depends on
   }
@@ -255,7 +258,9 @@ bool IsEndOfScript(std::string_view last) {
   const std::size_t cluster = last.rfind("\n-- PostgreSQL database cluster dump complete\n--\n");
   // A script with several databases has an end for each: only the last words count, and few may follow (\unrestrict, empty lines).
   constexpr std::size_t kMostAfter = 256;
-  const std::size_t at = database == std::string_view::npos ? cluster : cluster == std::string_view::npos ? database : std::max(database, cluster);
+  const std::size_t at = database == std::string_view::npos  ? cluster
+                         : cluster == std::string_view::npos ? database
+                                                             : std::max(database, cluster);
   return at != std::string_view::npos && last.size() - at < kMostAfter;
 }
 

@@ -29,26 +29,27 @@ enum class DumpKind {
 /// One thing in a dump.
 struct DumpEntry {
   std::int64_t id = 0;
-  std::string what;            ///< "TABLE DATA public.orders"
+  std::string what;  ///< "TABLE DATA public.orders"
   bool holds_data = false;
-  bool placed = false;         ///< custom: `offset` is known (written to a file, not to a pipe)
+  bool placed = false;  ///< custom: `offset` is known (written to a file, not to a pipe)
   std::uint64_t offset = 0;
-  std::string file;            ///< directory, tar: without a compression's ending
+  std::string file;  ///< directory, tar: without a compression's ending
 };
 
 struct DumpContents {
-  int format_minor = 0;        ///< of archive version 1.x
+  int format_minor = 0;  ///< of archive version 1.x
   int integer_bytes = 4;
   bool custom = false;
   Compression compression = Compression::kNone;  ///< of data; kGzip is zlib's own format in a custom dump
-  std::int64_t began = 0;  ///< by the clock on the wall of the host that dumped, whose zone it does not say, read as UTC; 0: not stated
+  std::int64_t began =
+      0;  ///< by the clock on the wall of the host that dumped, whose zone it does not say, read as UTC; 0: not stated
   std::string database;
   std::string server_version;  ///< "15.20 (Debian …)"
   std::vector<DumpEntry> entries;
-  std::uint64_t bytes = 0;     ///< of header and table: where a custom dump's data begin
+  std::uint64_t bytes = 0;  ///< of header and table: where a custom dump's data begin
   // What a cluster must have for it to be loaded.
-  std::string encoding;                 ///< of the database; "": not stated
-  std::string collate;                  ///< its locale; "": not stated
+  std::string encoding;  ///< of the database; "": not stated
+  std::string collate;   ///< its locale; "": not stated
   std::string ctype;
   std::vector<std::string> extensions;  ///< by name
   std::vector<std::string> owners;      ///< roles that own something, sorted, each once

@@ -156,7 +156,8 @@ bool ReadInfo(std::string_view text,
     }
     const auto equals = SplitLine(line);
     if (!equals || *equals == 0 || section.empty()) {
-      return fail(ManifestProblem::kChecksum, "line " + std::to_string(line_number) + " is no 'key=value': it is cut off or not a text of pgBackRest");
+      return fail(ManifestProblem::kChecksum,
+                  "line " + std::to_string(line_number) + " is no 'key=value': it is cut off or not a text of pgBackRest");
     }
     const std::string_view key = line.substr(0, *equals);
     const std::string_view value = line.substr(*equals + 1);
@@ -210,10 +211,13 @@ std::optional<RepoManifest> ParseRepoManifest(std::string_view text, ManifestErr
     const Result<Unit> format = CheckFormat(section, key, json);
     if (!format) return format.error();
     if (section == "backup") about[std::string(key)] = json;
-    if (section == "backup:db" && key == "db-system-id" && json.is_number_unsigned()) manifest.content.system_id = json.get<std::uint64_t>();
+    if (section == "backup:db" && key == "db-system-id" && json.is_number_unsigned())
+      manifest.content.system_id = json.get<std::uint64_t>();
     if (section == "backup:db" && key == "db-id") about["db-id"] = json;
-    if (section == "backup:option" && key == "option-compress-type" && json.is_string()) manifest.compression = json.get<std::string>();
-    if (section == "backup:option" && key == "option-checksum-page" && json.is_boolean()) manifest.checksum_pages = json.get<bool>();
+    if (section == "backup:option" && key == "option-compress-type" && json.is_string())
+      manifest.compression = json.get<std::string>();
+    if (section == "backup:option" && key == "option-checksum-page" && json.is_boolean())
+      manifest.checksum_pages = json.get<bool>();
     if (section == "cipher" && key == "cipher-pass" && json.is_string()) manifest.cipher_pass = json.get<std::string>();
     if (section == "backup:target" && key.starts_with("pg_tblspc/")) {
       manifest.content.tablespaces[std::string(key.substr(10))] = TextAt(json, "path");

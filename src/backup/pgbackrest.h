@@ -72,8 +72,8 @@ struct RepoManifest {
   std::string compression;  ///< "none", "gz", "lz4", "zst", "bz2"
   bool checksum_pages = false;
   std::vector<std::string> references;  ///< backups that maps of changed blocks name by their place in this list
-  bool bare_bundles = false;  ///< what lies in bundles has no headers of its compression and encryption (2.46 and later)
-  std::string cipher_pass;  ///< for the files
+  bool bare_bundles = false;            ///< what lies in bundles has no headers of its compression and encryption (2.46 and later)
+  std::string cipher_pass;              ///< for the files
 };
 [[nodiscard]] std::optional<RepoManifest> ParseRepoManifest(std::string_view text, ManifestError& error);
 

@@ -26,9 +26,9 @@ std::string TablespaceOf(const std::string& path) {
 void JudgeIdentity(const StructureQuestion& question, const PgControl& control, std::vector<Finding>& findings) {
   const auto differs = [&](std::uint64_t stated, const char* whose) {
     if (stated == control.system_id) return;
-    findings.push_back(MakeFinding(3, question.set, "global/pg_control", "",
-                                   "its system id is " + std::to_string(control.system_id) + ", and " + whose + " says " +
-                                       std::to_string(stated)));
+    findings.push_back(MakeFinding(
+        3, question.set, "global/pg_control", "",
+        "its system id is " + std::to_string(control.system_id) + ", and " + whose + " says " + std::to_string(stated)));
   };
   if (question.manifest->system_id) {
     differs(*question.manifest->system_id, "the manifest");
@@ -54,7 +54,8 @@ void JudgeOffline(const StructureQuestion& question, const SetFacts& facts, std:
   constexpr std::uint32_t kShutDown = 1;            // DB_SHUTDOWNED
   constexpr std::uint32_t kShutDownInRecovery = 2;  // DB_SHUTDOWNED_IN_RECOVERY
   if (!facts.control || facts.control->state == kShutDown || facts.control->state == kShutDownInRecovery) return;
-  findings.push_back(MakeFinding(22, question.set, "backup_label", "", "the backup was taken as of a server that is shut down, and pg_control says that it ran"));
+  findings.push_back(MakeFinding(22, question.set, "backup_label", "",
+                                 "the backup was taken as of a server that is shut down, and pg_control says that it ran"));
 }
 
 void JudgeLabel(const StructureQuestion& question, SetFacts& facts, std::vector<Finding>& findings) {
@@ -172,8 +173,8 @@ void CompareListing(const std::string& set, const std::vector<StoredFile>& liste
       continue;
     }
     if (here->size != file.size) {
-      findings.push_back(MakeFinding(8, set, file.path, "",
-                                     "it has " + std::to_string(here->size) + " bytes, and should have " + std::to_string(file.size)));
+      findings.push_back(MakeFinding(
+          8, set, file.path, "", "it has " + std::to_string(here->size) + " bytes, and should have " + std::to_string(file.size)));
     }
     ++here;
   }

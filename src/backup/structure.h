@@ -26,8 +26,9 @@ struct SmallFiles {
 /// What a backup is, after judging its structure.
 struct SetFacts {
   std::optional<PgControl> control;
-  std::string control_problem;  ///< why PostgreSQL would not take pg_control; "": it would, or it is of a release that is unknown here
-  Lsn start;  ///< by backup_label: where replay begins, so what is newer on a page is replaced; 0/0: not known
+  std::string
+      control_problem;  ///< why PostgreSQL would not take pg_control; "": it would, or it is of a release that is unknown here
+  Lsn start;            ///< by backup_label: where replay begins, so what is newer on a page is replaced; 0/0: not known
   std::vector<std::string> tablespaces;  ///< oids that tablespace_map names
   std::optional<Lsn> incremental_from;   ///< start of the backup that this one needs (PostgreSQL 17)
 };

@@ -119,7 +119,9 @@ Result<History> ParseHistory(std::string_view text) {
     std::string_view line = NextLine(text);
     line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
     if (line.empty() || line[0] == '#') continue;
-    const auto bad = [&] { return Fail("the line '" + std::string(line.substr(0, 80)) + "' of a timeline history cannot be read"); };
+    const auto bad = [&] {
+      return Fail("the line '" + std::string(line.substr(0, 80)) + "' of a timeline history cannot be read");
+    };
     Timeline timeline = 0;
     const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), timeline);
     if (error != std::errc{} || timeline == 0) return bad();

@@ -25,9 +25,7 @@ T Field(const char* at) {
   return value;
 }
 
-bool AllZero(const char* page) {
-  return page[0] == 0 && std::memcmp(page, page + 1, kWalPageBytes - 1) == 0;
-}
+bool AllZero(const char* page) { return page[0] == 0 && std::memcmp(page, page + 1, kWalPageBytes - 1) == 0; }
 
 /// A cursor over a record's head that never reads past its end.
 class Cursor {
@@ -58,7 +56,8 @@ constexpr std::uint8_t kWillInit = 0x40;
 constexpr std::uint8_t kSameRelation = 0x80;
 constexpr std::uint8_t kHasHole = 0x01;
 
-/// What follows a block's header when it carries an image, `length` bytes. @return whether replay puts it in place; nothing: cut off
+/// What follows a block's header when it carries an image, `length` bytes. @return whether replay puts it in place; nothing: cut
+/// off
 std::optional<bool> ReadImageHeader(Cursor& cursor, int major, std::uint16_t& length) {
   std::uint16_t hole_at = 0;
   std::uint8_t image = 0;
@@ -178,7 +177,8 @@ void WalWalker::Stop(WalStop why, Lsn at, std::string detail) {
 void WalWalker::Add(std::span<const char> bytes) {
   while (!bytes.empty() && !Stopped()) {
     if (next_page_ >= segment_end_) {
-      return Stop(WalStop::kGeometry, Lsn{segment_end_}, "the segment is longer than " + std::to_string(options_.segment_bytes) + " bytes");
+      return Stop(WalStop::kGeometry, Lsn{segment_end_},
+                  "the segment is longer than " + std::to_string(options_.segment_bytes) + " bytes");
     }
     if (gathered_.empty() && bytes.size() >= kWalPageBytes) {
       Page(bytes.data());

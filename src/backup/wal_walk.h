@@ -77,8 +77,8 @@ struct WalRecordView {
 
 struct WalWalkOptions {
   std::uint32_t segment_bytes = 16U << 20;
-  Timeline timeline = 0;                         ///< of the segments' names
-  std::optional<std::uint64_t> system_id;        ///< empty: the first segment's counts
+  Timeline timeline = 0;                                ///< of the segments' names
+  std::optional<std::uint64_t> system_id;               ///< empty: the first segment's counts
   std::function<void(const WalRecordView&)> on_record;  ///< may be empty
 };
 
@@ -119,7 +119,7 @@ class WalWalker {
   WalStop stop_ = WalStop::kNone;
   Lsn stopped_at_;
   std::string detail_;
-  bool switched_ = false;       ///< the rest of this segment is filling
+  bool switched_ = false;        ///< the rest of this segment is filling
   std::uint32_t pass_over_ = 0;  ///< bytes left of a record that began before the walk
   Timeline page_timeline_ = 0;
   int major_ = 0;

@@ -70,8 +70,8 @@ Span SpanOf(const WalRange& range, std::uint64_t segment_bytes) {
   return {range.start.bytes / segment_bytes, SegmentBefore(end, segment_bytes)};
 }
 
-/// The segment of a fork comes with the timeline that began there, which holds the old part as a copy: a backup that ended in it, on a
-/// standby that was promoted soon after, has it from there. @return that copy's place; nothing: there is none
+/// The segment of a fork comes with the timeline that began there, which holds the old part as a copy: a backup that ended in it,
+/// on a standby that was promoted soon after, has it from there. @return that copy's place; nothing: there is none
 std::optional<WalPlace> CopyOfForkSegment(const WalRange& range, std::uint64_t number, const WalCatalog& catalog) {
   for (const auto& [timeline, history] : catalog.histories()) {
     const std::optional<Lsn> left = Path(history, timeline).Left(range.timeline);
@@ -147,7 +147,8 @@ std::vector<Hole> MissingOf(const BackupSpan& backup, const WalCatalog& catalog)
   for (const WalRange& range : backup.wal) {
     const Span span = SpanOf(range, catalog.segment_bytes());
     for (std::uint64_t number = span.first; number <= span.last; ++number) {
-      if (!catalog.Has({range.timeline, number}) && !CopyOfForkSegment(range, number, catalog)) Extend(missing, {range.timeline, number}, true);
+      if (!catalog.Has({range.timeline, number}) && !CopyOfForkSegment(range, number, catalog))
+        Extend(missing, {range.timeline, number}, true);
     }
   }
   return missing;
@@ -189,7 +190,8 @@ std::optional<Span> ExpectedOf(const WalCatalog& catalog, Timeline timeline, con
   for (const auto& [later, history] : catalog.histories()) {
     const std::optional<Lsn> left = Path(history, later).Left(timeline);
     // The segment of the fork itself comes with the later timeline.
-    if (left && HasTimeline(catalog, later) && left->bytes >= segment_bytes) span.last = std::max(span.last, left->bytes / segment_bytes - 1);
+    if (left && HasTimeline(catalog, later) && left->bytes >= segment_bytes)
+      span.last = std::max(span.last, left->bytes / segment_bytes - 1);
   }
   return span;
 }
@@ -246,8 +248,8 @@ void JudgeHistories(const std::vector<BackupSpan>& backups, const WalCatalog& ca
     const std::optional<Lsn> left = path.Left(own.timeline);
     if (left && *left >= own.end) continue;
     findings.push_back(MakeFinding(18, backup.label, "timeline " + std::to_string(newest), left ? left->Text() : "",
-                                   left ? "timeline " + std::to_string(newest) + " left timeline " + std::to_string(own.timeline) + " at " +
-                                              left->Text() + ", before this backup ended at " + own.end.Text()
+                                   left ? "timeline " + std::to_string(newest) + " left timeline " + std::to_string(own.timeline) +
+                                              " at " + left->Text() + ", before this backup ended at " + own.end.Text()
                                         : "timeline " + std::to_string(newest) + " does not come from timeline " +
                                               std::to_string(own.timeline) + " of this backup"));
   }

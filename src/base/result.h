@@ -28,8 +28,8 @@ struct Error {
   Retry retry = Retry::kFail;
   std::string message;  ///< lower case, names and values quoted, no full stop
   std::string hint;     ///< the operator's next move; may be empty
-  /// True: whoever was asked did not weigh it: asked too often, by a clock or credentials that do not hold, or, for want of those, not at
-  /// all. That says nothing of whether what was asked about is well. Beside `retry`, which says what to do about it.
+  /// True: whoever was asked did not weigh it: asked too often, by a clock or credentials that do not hold, or, for want of those,
+  /// not at all. That says nothing of whether what was asked about is well. Beside `retry`, which says what to do about it.
   bool not_weighed = false;
 
   /// "message" or "message\n  hint: ...".

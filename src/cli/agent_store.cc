@@ -25,7 +25,8 @@ Result<Secret> ReadStorePassword(const std::string& file) {
   std::error_code problem;
   const fs::perms mode = fs::status(file, problem).permissions();
   if (!problem && (mode & (fs::perms::group_all | fs::perms::others_all)) != fs::perms::none) {
-    return Fail("the password file '" + file + "' may be used by its group or by others", "chmod 600 '" + file + "', and change the password");
+    return Fail("the password file '" + file + "' may be used by its group or by others",
+                "chmod 600 '" + file + "', and change the password");
   }
   auto text = ReadSmallFile(file);
   if (!text.ok()) return text.error().Within("'store.password_file'");
@@ -54,16 +55,20 @@ Result<AgentStore> OpenEtcd(boost::asio::io_context& context, const Settings& se
 
 using OpenedClient = std::optional<Result<std::shared_ptr<aws::Client>>>;
 
-Task<> KeepClient(Task<Result<std::shared_ptr<aws::Client>>> opening, OpenedClient* into) { into->emplace(co_await std::move(opening)); }
+Task<> KeepClient(Task<Result<std::shared_ptr<aws::Client>>> opening, OpenedClient* into) {
+  into->emplace(co_await std::move(opening));
+}
 
 /// Drives `context` until the shared files of AWS have been read. Nobody is asked.
-Result<AgentStore> OpenDynamoDb(boost::asio::io_context& context, const Settings& settings, const RegionName& self, Clock& clock, Files& files, const Log& log) {
+Result<AgentStore> OpenDynamoDb(boost::asio::io_context& context, const Settings& settings, const RegionName& self, Clock& clock,
+                                Files& files, const Log& log) {
   aws::OpenOptions how;
   how.client.retry = dynamodb::RetriesOfTable();
   how.credentials.region = StsRegionOfTable(settings.store, self, aws::EnvironmentOfTheProcess());
   OpenedClient client;
-  Spawn(context.get_executor(),
-        KeepClient(aws::Open(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
+  Spawn(
+      context.get_executor(),
+      KeepClient(aws::Open(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
   while (!client) context.run_one();
   context.restart();
   if (!client->ok()) return client->error();
@@ -87,8 +92,8 @@ std::string StsRegionOfTable(const StoreSettings& store, const RegionName& self,
   return held == store.aws_regions.end() ? store.aws_regions.front() : *held;
 }
 
-Result<AgentStore> OpenAgentStore(boost::asio::io_context& context, const Settings& settings, const RegionName& self, Peers& peers, Clock& clock,
-                                  Files& files, const Log& log) {
+Result<AgentStore> OpenAgentStore(boost::asio::io_context& context, const Settings& settings, const RegionName& self, Peers& peers,
+                                  Clock& clock, Files& files, const Log& log) {
   if (settings.store.kind == StoreKind::kEtcd) return OpenEtcd(context, settings, log);
   if (settings.store.kind == StoreKind::kDynamoDb) return OpenDynamoDb(context, settings, self, clock, files, log);
   AgentStore opened;

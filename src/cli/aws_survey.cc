@@ -55,7 +55,8 @@ Task<> ReadClusters(Client& client, AwsSurvey* survey, Duration timeout) {
     }
     survey->clusters.push_back(std::move(one));
   }
-  std::stable_partition(survey->clusters.begin(), survey->clusters.end(), [](const SurveyedCluster& each) { return each.is_writer; });
+  std::stable_partition(survey->clusters.begin(), survey->clusters.end(),
+                        [](const SurveyedCluster& each) { return each.is_writer; });
 }
 
 Task<> ReadZone(Client& client, std::string region, AwsSurvey* survey, Duration timeout) {
@@ -74,8 +75,7 @@ Task<> ReadZone(Client& client, std::string region, AwsSurvey* survey, Duration 
   }
   for (const aws::route53::RecordSet& record : survey->records) {
     if (record.health_check.empty()) continue;
-    Result<aws::route53::HealthCheck> check =
-        co_await aws::route53::GetHealthCheck(client, region, record.health_check, timeout);
+    Result<aws::route53::HealthCheck> check = co_await aws::route53::GetHealthCheck(client, region, record.health_check, timeout);
     if (check.ok()) {
       survey->checks[record.health_check] = *std::move(check);
     } else {
@@ -176,7 +176,8 @@ Task<> ReadTopic(Client& client, SurveyedTopic* topic, Duration timeout) {
 
 /// Whether a subscription to events of RDS tells of this cluster.
 bool Hears(const aws::rds::EventSubscription& one, const std::string& cluster) {
-  if (!one.enabled || (!one.source_type.empty() && one.source_type != "db-cluster" && one.source_type != "db-instance")) return false;
+  if (!one.enabled || (!one.source_type.empty() && one.source_type != "db-cluster" && one.source_type != "db-instance"))
+    return false;
   return one.sources.empty() || std::find(one.sources.begin(), one.sources.end(), cluster) != one.sources.end();
 }
 
@@ -193,7 +194,8 @@ Task<> FindTopics(Client& client, AwsSurvey* survey, Duration timeout) {
       continue;
     }
     for (const aws::rds::EventSubscription& one : *all) {
-      const bool known = std::any_of(survey->topics.begin(), survey->topics.end(), [&](const SurveyedTopic& topic) { return topic.arn == one.topic; });
+      const bool known = std::any_of(survey->topics.begin(), survey->topics.end(),
+                                     [&](const SurveyedTopic& topic) { return topic.arn == one.topic; });
       if (known || !Hears(one, aws::rds::NameOfArn(survey->clusters[at].arn))) continue;
       SurveyedTopic topic;
       topic.arn = one.topic;
@@ -205,7 +207,8 @@ Task<> FindTopics(Client& client, AwsSurvey* survey, Duration timeout) {
 
 Task<> ReadAlarm(Client& client, SurveyedAlarm* alarm, Duration timeout) {
   const std::vector<std::string> names(1, alarm->name);
-  Result<std::vector<aws::cloudwatch::Alarm>> seen = co_await aws::cloudwatch::DescribeAlarms(client, alarm->region.text, names, timeout);
+  Result<std::vector<aws::cloudwatch::Alarm>> seen =
+      co_await aws::cloudwatch::DescribeAlarms(client, alarm->region.text, names, timeout);
   if (!seen) {
     alarm->problem = seen.error().message;
   } else if (seen->empty()) {
@@ -218,7 +221,8 @@ Task<> ReadAlarm(Client& client, SurveyedAlarm* alarm, Duration timeout) {
 Task<> ReadSecret(Client& client, const AwsSurvey& survey, SurveyedSecret* secret, Duration timeout) {
   for (const SurveyedCluster& each : survey.clusters) {
     const RegionName region = each.region;
-    Result<aws::secretsmanager::Secret> seen = co_await aws::secretsmanager::DescribeSecret(client, region.text, secret->name, timeout);
+    Result<aws::secretsmanager::Secret> seen =
+        co_await aws::secretsmanager::DescribeSecret(client, region.text, secret->name, timeout);
     if (!seen) secret->problems[region] = seen.error().message;
     if (seen.ok() && seen->primary_region.empty()) secret->problems[region] = "it is replicated with no other region";
   }

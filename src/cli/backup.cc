@@ -102,10 +102,12 @@ class ProgressLine {
     const double rate = seconds > 0 ? static_cast<double>(at.done) / seconds : 0;
     const bool known = seconds > 1 || at.done > at.total / 50;  // the first bytes say nothing of the rest
     const double left = rate > 0 ? static_cast<double>(at.total - std::min(at.done, at.total)) / rate : 0;
-    const std::string wait = known ? FormatDuration(std::chrono::seconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(left)))) + " left  " : "";
-    std::fprintf(stderr, "\r\033[K%3.0f %%  %s of %s  %s/s  %s%s", 100.0 * static_cast<double>(at.done) / static_cast<double>(at.total),
-                 FormatBytes({at.done}).c_str(), FormatBytes({at.total}).c_str(), FormatBytes({static_cast<std::uint64_t>(rate)}).c_str(),
-                 wait.c_str(), at.doing.c_str());
+    const std::string wait =
+        known ? FormatDuration(std::chrono::seconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(left)))) + " left  " : "";
+    std::fprintf(stderr, "\r\033[K%3.0f %%  %s of %s  %s/s  %s%s",
+                 100.0 * static_cast<double>(at.done) / static_cast<double>(at.total), FormatBytes({at.done}).c_str(),
+                 FormatBytes({at.total}).c_str(), FormatBytes({static_cast<std::uint64_t>(rate)}).c_str(), wait.c_str(),
+                 at.doing.c_str());
   }
 
  private:
@@ -178,7 +180,9 @@ void PrintFindings(std::vector<Finding> findings) {
 
 std::string LevelText(const backup::LevelResult& result) { return backup::ToString(result.verdict); }
 
-std::string Count(std::uint64_t count, const char* one, const char* many) { return std::to_string(count) + " " + (count == 1 ? one : many); }
+std::string Count(std::uint64_t count, const char* one, const char* many) {
+  return std::to_string(count) + " " + (count == 1 ? one : many);
+}
 
 /// What is so of many backups is said once.
 void PrintReasons(const backup::Report& report) {
@@ -186,7 +190,8 @@ void PrintReasons(const backup::Report& report) {
   std::vector<std::pair<std::string, std::vector<std::string>>> told;  // what, of which: in the table's order
   const auto add = [&](const std::string& label, int level, const backup::LevelResult& each) {
     if (each.reason.empty() || each.reason == "not asked for") return;
-    const std::string what = std::string(backup::ToString(static_cast<Level>(level))) + ": " + backup::ToString(each.verdict) + ": " + each.reason;
+    const std::string what =
+        std::string(backup::ToString(static_cast<Level>(level))) + ": " + backup::ToString(each.verdict) + ": " + each.reason;
     const auto known = std::find_if(told.begin(), told.end(), [&](const auto& one) { return one.first == what; });
     if (known == told.end()) {
       told.push_back({what, {label}});
@@ -197,7 +202,8 @@ void PrintReasons(const backup::Report& report) {
   for (const backup::SetReport& set : report.sets) {
     for (int level = 0; level < backup::kLevels; ++level) add(set.label, level, set.levels[static_cast<std::size_t>(level)]);
   }
-  for (int level = 0; level <= static_cast<int>(Level::kBytes); ++level) add("WAL", level, report.wal_levels[static_cast<std::size_t>(level)]);
+  for (int level = 0; level <= static_cast<int>(Level::kBytes); ++level)
+    add("WAL", level, report.wal_levels[static_cast<std::size_t>(level)]);
   for (const auto& [what, labels] : told) {
     std::string whose = std::to_string(labels.size()) + " backups";
     if (labels.size() <= kNamed) whose = labels.size() == 1 ? labels[0] : labels[0] + " and " + labels[1];
@@ -215,7 +221,8 @@ void PrintReport(const backup::Report& report) {
   };
   for (const backup::SetReport& set : report.sets) add(set.label, set.kind, set.levels);
   // A source of dumps has none.
-  const bool wal = std::any_of(report.wal_levels.begin(), report.wal_levels.end(), [](const auto& each) { return each.verdict != Verdict::kNotChecked; });
+  const bool wal = std::any_of(report.wal_levels.begin(), report.wal_levels.end(),
+                               [](const auto& each) { return each.verdict != Verdict::kNotChecked; });
   if (wal || report.sets.empty()) add("WAL", "", report.wal_levels);
   std::printf("%s", table.Text().c_str());
   PrintReasons(report);
@@ -223,7 +230,8 @@ void PrintReport(const backup::Report& report) {
   backup::Counts all = report.wal_counts;
   for (const backup::SetReport& set : report.sets) all.Add(set.counts);
   if (all.files == 0 && all.bytes == 0) {
-    const std::string headers = all.wal_segments > 0 ? ", the headers of " + Count(all.wal_segments, "WAL segment", "WAL segments") : "";
+    const std::string headers =
+        all.wal_segments > 0 ? ", the headers of " + Count(all.wal_segments, "WAL segment", "WAL segments") : "";
     std::printf("looked at: lists%s, in %s\n", headers.c_str(), FormatDuration(report.took).c_str());
     if (report.cancelled) std::printf("cancelled: what was not reached is not checked\n");
     return;
@@ -231,11 +239,15 @@ void PrintReport(const backup::Report& report) {
   std::string read = Count(all.files, "file", "files") + ", " + FormatBytes({all.bytes});
   if (all.pages > 0) read += ", " + Count(all.pages, "page", "pages");
   if (all.hot_pages > 0) read += " (" + std::to_string(all.hot_pages) + " replaced by WAL)";
-  if (all.wal_segments > 0) read += ", " + Count(all.wal_segments, "WAL segment", "WAL segments") + ", " + Count(all.wal_records, "record", "records");
+  if (all.wal_segments > 0)
+    read += ", " + Count(all.wal_segments, "WAL segment", "WAL segments") + ", " + Count(all.wal_records, "record", "records");
   std::printf("read: %s, in %s\n", read.c_str(), FormatDuration(report.took).c_str());
   if (all.standing_files > 0) {
-    std::printf("not read now, as they are unchanged since they were found good: %llu files and segments, %s stored, the oldest read %s ago\n",
-                static_cast<unsigned long long>(all.standing_files), FormatBytes({all.standing_bytes}).c_str(), AgeText(all.oldest_reading).c_str());
+    std::printf(
+        "not read now, as they are unchanged since they were found good: %llu files and segments, %s stored, the oldest read %s "
+        "ago\n",
+        static_cast<unsigned long long>(all.standing_files), FormatBytes({all.standing_bytes}).c_str(),
+        AgeText(all.oldest_reading).c_str());
   }
   if (report.cancelled) std::printf("cancelled: what was not reached is not checked\n");
 }
@@ -263,7 +275,8 @@ bool AnyUnknown(const backup::Report& report, int level) {
 void TellEmpty(const backup::Source& source, const std::vector<backup::SetInfo>& sets, std::vector<Finding>& findings) {
   const bool told = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.fault == 1; });
   // Where a list cannot be read, that is told, and nobody knows.
-  const bool unread = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return each.set.empty() && each.severity == Severity::kFault; });
+  const bool unread = std::any_of(findings.begin(), findings.end(),
+                                  [](const Finding& each) { return each.set.empty() && each.severity == Severity::kFault; });
   if (!source.holds_backups() || !sets.empty() || told || unread) return;
   findings.push_back(backup::MakeFinding(1, "", source.name(), "", "there is no backup in it"));
 }
@@ -276,13 +289,24 @@ Json WindowsJson(backup::Source& source, const backup::Verified& verified) {
     const std::uint64_t segment = verified.catalogs[at].segment_bytes();
     Json holes = Json::array();
     for (const backup::Hole& hole : window.holes) {
-      holes.push_back({{"first", backup::SegmentName(hole.first, segment)}, {"segments", hole.count}, {"missing", hole.missing},
-                       {"first_bytes", hole.first.number * segment}, {"bytes", hole.count * segment}});
+      holes.push_back({{"first", backup::SegmentName(hole.first, segment)},
+                       {"segments", hole.count},
+                       {"missing", hole.missing},
+                       {"first_bytes", hole.first.number * segment},
+                       {"bytes", hole.count * segment}});
     }
-    Json json = {{"backup", window.label},           {"restores", window.consistent},   {"timeline", window.timeline},
-                 {"from", window.from.Text()},       {"to", window.to.Text()},          {"newest_wal", window.last.Text()},
-                 {"last_commit", nullptr},           {"last_commit_s", nullptr},        {"from_bytes", window.from.bytes},
-                 {"to_bytes", window.to.bytes},      {"newest_wal_bytes", window.last.bytes}, {"holes", std::move(holes)}};
+    Json json = {{"backup", window.label},
+                 {"restores", window.consistent},
+                 {"timeline", window.timeline},
+                 {"from", window.from.Text()},
+                 {"to", window.to.Text()},
+                 {"newest_wal", window.last.Text()},
+                 {"last_commit", nullptr},
+                 {"last_commit_s", nullptr},
+                 {"from_bytes", window.from.bytes},
+                 {"to_bytes", window.to.bytes},
+                 {"newest_wal_bytes", window.last.bytes},
+                 {"holes", std::move(holes)}};
     if (window.consistent) {
       if (const auto commit = backup::LastCommitBefore(source, ArchivesOf(verified, window.label), window.timeline, window.to)) {
         json["last_commit"] = TimeText(*commit / 1000000);
@@ -325,9 +349,11 @@ int ListBackups(const CommonOptions& common, const BackupOptions& given) {
   Json sets = Json::array();
   Table table({"backup", "kind", "ended", "age", "size", "stored", "needs WAL", "after"});
   for (const backup::SetInfo& set : inventory->sets) {
-    const std::string wal = set.logical ? "none" : set.span.wal.empty() ? "unknown" : set.span.wal.front().start.Text() + " to " + set.span.wal.back().end.Text();
-    table.Add({set.label, set.present ? set.kind : set.kind + " (gone)", TimeText(set.stopped), AgeText(set.stopped), FormatBytes({set.size}),
-               FormatBytes({set.stored_size}), wal, set.prior});
+    const std::string wal = set.logical            ? "none"
+                            : set.span.wal.empty() ? "unknown"
+                                                   : set.span.wal.front().start.Text() + " to " + set.span.wal.back().end.Text();
+    table.Add({set.label, set.present ? set.kind : set.kind + " (gone)", TimeText(set.stopped), AgeText(set.stopped),
+               FormatBytes({set.size}), FormatBytes({set.stored_size}), wal, set.prior});
     sets.push_back({{"label", set.label},
                     {"kind", set.kind},
                     {"present", set.present},
@@ -349,7 +375,8 @@ int ListBackups(const CommonOptions& common, const BackupOptions& given) {
   const int code = CodeOf(findings, false, backup::AnyMissed(fresh.lines));
   if (common.json) {
     Json archives = Json::array();
-    for (const backup::Archive& each : inventory->archives) archives.push_back({{"name", each.name}, {"segments", each.wal.size()}, {"segment_bytes", each.segment_bytes}});
+    for (const backup::Archive& each : inventory->archives)
+      archives.push_back({{"name", each.name}, {"segments", each.wal.size()}, {"segment_bytes", each.segment_bytes}});
     Json told = Json::array();
     for (const Finding& each : findings) told.push_back(backup::ToJson(each));
     std::printf("%s\n", Json{{"format", "lifeboat-backup-list/1"},
@@ -364,7 +391,8 @@ int ListBackups(const CommonOptions& common, const BackupOptions& given) {
   }
   std::printf("%s\n%s", (*source)->name().c_str(), table.Text().c_str());
   for (const backup::Archive& each : inventory->archives) {
-    std::printf("  WAL %s: %zu segments of %s\n", each.name.c_str(), each.wal.size(), each.segment_bytes == 0 ? "unknown size" : FormatBytes({each.segment_bytes}).c_str());
+    std::printf("  WAL %s: %zu segments of %s\n", each.name.c_str(), each.wal.size(),
+                each.segment_bytes == 0 ? "unknown size" : FormatBytes({each.segment_bytes}).c_str());
   }
   if (options.settings) PrintFreshness(fresh);
   PrintFindings(findings);
@@ -439,7 +467,9 @@ int VerifyBackups(const CommonOptions& common, const BackupOptions& given) {
 int ShowWindows(const CommonOptions& common, const BackupOptions& given) {
   BackupOptions options = given;
   if (const Result<Unit> applied = ApplySource(common, options); !applied) return EndWith(applied.error(), common);
-  if (IsRds(options.repository)) return EndWith(Refused("RDS shows no WAL, so there are no windows to draw", "lifeboat backup verify looks at its snapshots"), common);
+  if (IsRds(options.repository))
+    return EndWith(Refused("RDS shows no WAL, so there are no windows to draw", "lifeboat backup verify looks at its snapshots"),
+                   common);
   Result<std::unique_ptr<backup::Source>> source = Open(options);
   if (!source) return EndWith(source.error(), common);
   backup::VerifyOptions run;
@@ -457,12 +487,14 @@ int ShowWindows(const CommonOptions& common, const BackupOptions& given) {
     const std::string picture = backup::DrawWindow(window, verified->catalogs[at], 40);
     const std::string last = TextAt(windows[at], "last_commit", "unknown");
     table.Add({window.label, std::to_string(window.timeline), window.consistent ? window.from.Text() : "does not restore",
-               window.consistent ? window.to.Text() : "", window.consistent ? last : "", std::to_string(window.holes.size()), picture});
+               window.consistent ? window.to.Text() : "", window.consistent ? last : "", std::to_string(window.holes.size()),
+               picture});
   }
   if (common.json) {
     Json findings = Json::array();
     for (const Finding& each : verified->report.findings) findings.push_back(backup::ToJson(each));
-    std::printf("%s\n", Json{{"format", "lifeboat-backup-windows/1"}, {"windows", windows}, {"findings", findings}}.dump(2).c_str());
+    std::printf("%s\n",
+                Json{{"format", "lifeboat-backup-windows/1"}, {"windows", windows}, {"findings", findings}}.dump(2).c_str());
   } else {
     std::printf("%s", table.Text().c_str());
     PrintFindings(verified->report.findings);

@@ -27,15 +27,15 @@ struct BackupOptions {
   int level = 3;
   unsigned threads = 0;  ///< 0: as many as there are processors
 
-  std::string source;           ///< name of one in lifeboat.yaml; what is given above goes before what that says
-  std::string live;             ///< how to reach the running source (libpq); "": the database of the source's region, where it has one
-  std::string memory;           ///< file of what earlier runs verified; "": that of the source's agent, where there is one
-  bool full = false;            ///< read everything, whatever is known
-  std::uint64_t read_rate = 0;  ///< stored bytes a second; 0: no limit
-  std::uint64_t deadline = 0;   ///< seconds; 0: none
+  std::string source;  ///< name of one in lifeboat.yaml; what is given above goes before what that says
+  std::string live;    ///< how to reach the running source (libpq); "": the database of the source's region, where it has one
+  std::string memory;  ///< file of what earlier runs verified; "": that of the source's agent, where there is one
+  bool full = false;   ///< read everything, whatever is known
+  std::uint64_t read_rate = 0;                   ///< stored bytes a second; 0: no limit
+  std::uint64_t deadline = 0;                    ///< seconds; 0: none
   std::optional<BackupSourceSettings> settings;  ///< of `source`
-  RestoreFlags restore;         ///< levels 4 to 6, and drill
-  RdsFlags rds;                 ///< `repository` is "rds:…"
+  RestoreFlags restore;                          ///< levels 4 to 6, and drill
+  RdsFlags rds;                                  ///< `repository` is "rds:…"
 };
 
 [[nodiscard]] int ListBackups(const CommonOptions& common, const BackupOptions& options);

@@ -142,12 +142,14 @@ Result<RdsFacts> Gather(Aws& aws, const BackupOptions& options, const std::vecto
 Result<std::vector<backup::SqlCheck>> QuestionsOf(const BackupOptions& options) {
   Result<std::vector<backup::SqlCheck>> questions = ReadSqlChecks(options.restore.checks);
   if (!questions || !options.settings) return questions;
-  for (const BackupSqlCheck& each : options.settings->checks) questions->push_back({each.name, each.database, each.sql, each.expect});
+  for (const BackupSqlCheck& each : options.settings->checks)
+    questions->push_back({each.name, each.database, each.sql, each.expect});
   return questions;
 }
 
 /// Level 6 by SQL, where the instance can be reached from here.
-RdsContent CheckBySql(const aws::Restored& restored, const aws::rds::StoredSnapshot& snapshot, const BackupOptions& options, const std::string& label) {
+RdsContent CheckBySql(const aws::Restored& restored, const aws::rds::StoredSnapshot& snapshot, const BackupOptions& options,
+                      const std::string& label) {
   Result<std::vector<backup::SqlCheck>> questions = QuestionsOf(options);
   if (!questions) return {{Verdict::kNotChecked, questions.error().message}, {}, {}, {}, Json::object()};
   const std::string named = options.settings ? options.settings->rds.user : "";
@@ -172,7 +174,8 @@ LevelResult JudgeRestore(const Result<aws::Restored>& restored, const std::strin
   }
   if (restored->available) return {Verdict::kPass, "RDS says that it is available, after " + FormatDuration(restored->took)};
   const bool key = restored->status == "inaccessible-encryption-credentials";
-  report.findings.push_back(backup::MakeFinding(key ? 20 : 31, label, "", "", "RDS gave the restore up: '" + restored->status + "'"));
+  report.findings.push_back(
+      backup::MakeFinding(key ? 20 : 31, label, "", "", "RDS gave the restore up: '" + restored->status + "'"));
   report.findings.back().level = Level::kRestores;
   return {Verdict::kFail, ""};
 }
@@ -198,7 +201,8 @@ std::optional<Duration> LossOf(const RdsFacts& facts, const aws::rds::StoredSnap
 bool RestoreOne(Aws& aws, aws::TemporaryRestores& restores, const RdsFacts& facts, const aws::rds::StoredSnapshot& snapshot,
                 const BackupOptions& options, const RdsPromises& promises, backup::Report& report) {
   const std::string label = LabelOf(snapshot);
-  const auto set = std::find_if(report.sets.begin(), report.sets.end(), [&](const backup::SetReport& each) { return each.label == label; });
+  const auto set =
+      std::find_if(report.sets.begin(), report.sets.end(), [&](const backup::SetReport& each) { return each.label == label; });
   if (set == report.sets.end()) return true;
   const aws::rds::TemporaryShape shape = ShapeOf(options.rds, snapshot);
   const auto began = std::chrono::steady_clock::now();
@@ -207,7 +211,8 @@ bool RestoreOne(Aws& aws, aws::TemporaryRestores& restores, const RdsFacts& fact
   Json figures = {{"set", label}, {"kind", set->kind}, {"id", shape.id}, {"region", snapshot.region}, {"phases", Json::array()}};
   set->levels[static_cast<std::size_t>(Level::kRestores)] = JudgeRestore(restored, label, report);
   if (options.level >= static_cast<int>(Level::kLogic)) {
-    set->levels[static_cast<std::size_t>(Level::kLogic)] = {Verdict::kNotChecked, "amcheck is not run on a restored instance of RDS"};
+    set->levels[static_cast<std::size_t>(Level::kLogic)] = {Verdict::kNotChecked,
+                                                            "amcheck is not run on a restored instance of RDS"};
   }
   RdsContent content;
   content.level = {Verdict::kNotChecked, "there is nothing to ask"};
@@ -220,8 +225,10 @@ bool RestoreOne(Aws& aws, aws::TemporaryRestores& restores, const RdsFacts& fact
   std::optional<Duration> usable;
   if (there && content.answered) usable = std::chrono::duration_cast<Duration>(*content.answered - began);
   if (restored.ok()) figures["phases"].push_back({{"name", "restore"}, {"seconds", Seconds(restored->took)}});
-  if (usable) figures["phases"].push_back({{"name", "query"}, {"seconds", Seconds(std::max(Duration{0}, *usable - restored->took))}});
-  figures["rto"] = RestoreObjective(promises.rto, usable, there ? "it was not asked by SQL, so no query was answered" : "no query was answered");
+  if (usable)
+    figures["phases"].push_back({{"name", "query"}, {"seconds", Seconds(std::max(Duration{0}, *usable - restored->took))}});
+  figures["rto"] =
+      RestoreObjective(promises.rto, usable, there ? "it was not asked by SQL, so no query was answered" : "no query was answered");
   figures["rpo"] = RestoreObjective(promises.rpo, there ? LossOf(facts, snapshot, content) : std::nullopt,
                                     there ? "neither RDS nor a heartbeat tells how new the data is" : "it was not restored");
   if (restored.ok()) figures["took_ms"] = Millis(restored->took);
@@ -239,7 +246,8 @@ bool SweepAll(Aws& aws, aws::TemporaryRestores& restores, const std::vector<std:
   for (const std::string& region : regions) {
     const Result<aws::Swept> swept = aws.Wait(restores.Sweep(region));
     if (!swept) continue;  // listing its snapshots says why, if it does not answer
-    for (const std::string& each : swept->removed) std::fprintf(stderr, "lifeboat: '%s' in '%s', left by an earlier run, is deleted\n", each.c_str(), region.c_str());
+    for (const std::string& each : swept->removed)
+      std::fprintf(stderr, "lifeboat: '%s' in '%s', left by an earlier run, is deleted\n", each.c_str(), region.c_str());
     for (const std::string& each : swept->problems) std::fprintf(stderr, "lifeboat: in '%s': %s\n", region.c_str(), each.c_str());
     clean = clean && swept->problems.empty();
   }
@@ -265,7 +273,8 @@ void PrintShort(backup::Report report) {
   for (backup::SetReport& set : report.sets) {
     for (int level = 0; level < static_cast<int>(Level::kRestores); ++level) {
       LevelResult& each = set.levels[static_cast<std::size_t>(level)];
-      if (each.verdict == Verdict::kPass || (each.verdict == Verdict::kNotChecked && level >= static_cast<int>(Level::kBytes))) each.reason.clear();
+      if (each.verdict == Verdict::kPass || (each.verdict == Verdict::kNotChecked && level >= static_cast<int>(Level::kBytes)))
+        each.reason.clear();
     }
   }
   PrintBackupReport(report);
@@ -292,7 +301,8 @@ Result<std::vector<std::string>> RegionsOf(const BackupOptions& options) {
   }
   if (regions.empty()) return Fail("no region is named in which snapshots should lie", "name each by --rds-region");
   if (options.repository.size() == kScheme.size()) return Fail("'rds:' names no instance or cluster", "write rds:orders");
-  if (!options.restore.to.empty()) return Fail("--to says nothing of snapshots of RDS: each is of one moment", "name a snapshot by --set");
+  if (!options.restore.to.empty())
+    return Fail("--to says nothing of snapshots of RDS: each is of one moment", "name a snapshot by --set");
   return regions;
 }
 
@@ -305,7 +315,8 @@ Result<RdsPromises> PromisesOf(const BackupOptions& options) {
     const BackupObjectives& said = options.settings->objectives;
     promises = {said.backup_age, said.verified_age, said.rto, said.rpo, options.settings->schedule.restore_level};
   }
-  for (const auto& [name, text, into] : {std::tuple("rto", &options.restore.rto, &promises.rto), std::tuple("rpo", &options.restore.rpo, &promises.rpo)}) {
+  for (const auto& [name, text, into] :
+       {std::tuple("rto", &options.restore.rto, &promises.rto), std::tuple("rpo", &options.restore.rpo, &promises.rpo)}) {
     const Result<std::optional<Duration>> given = ParseObjective(name, *text);
     if (!given) return given.error();
     if (*given) *into = **given;
@@ -314,8 +325,8 @@ Result<RdsPromises> PromisesOf(const BackupOptions& options) {
 }
 
 /// Levels 4 to 6 of the snapshot that was asked for. @return whether one was tried, and whether nothing is left behind
-std::pair<bool, bool> TryRestore(Aws& aws, const RdsFacts& facts, const BackupOptions& options, const std::vector<std::string>& regions,
-                                 const RdsPromises& promises, backup::Report& report) {
+std::pair<bool, bool> TryRestore(Aws& aws, const RdsFacts& facts, const BackupOptions& options,
+                                 const std::vector<std::string>& regions, const RdsPromises& promises, backup::Report& report) {
   aws::TemporaryOptions temporary;
   temporary.poll = std::chrono::seconds(options.rds.poll);
   temporary.patience = std::chrono::minutes(options.rds.patience);
@@ -349,7 +360,8 @@ void Remember(backup::VerifiedMemory& memory, const RdsFacts& facts, const backu
     const int restored = RestoredTo(set);
     for (const RdsRegion& region : facts.regions) {
       for (const aws::rds::StoredSnapshot& each : region.snapshots) {
-        if (restored > 0 && each.created && LabelOf(each) == set.label) memory.NoteSet({set.label, each.created->ns / 1000000000, restored, now});
+        if (restored > 0 && each.created && LabelOf(each) == set.label)
+          memory.NoteSet({set.label, each.created->ns / 1000000000, restored, now});
       }
     }
   }
@@ -378,9 +390,10 @@ void PrintRestores(const backup::Report& report) {
       const Json& told = MemberAt(set.restore, name);
       if (!MemberAt(told, "objective_seconds").is_number()) continue;
       const Json& measured = MemberAt(told, "measured_seconds");
-      std::printf("  %s: %s (at most %.0f s): %s%s%s\n", name, measured.is_number() ? (std::to_string(measured.get<double>()) + " s").c_str() : "unknown",
-                  MemberAt(told, "objective_seconds").get<double>(), TextAt(told, "verdict").c_str(), TextAt(told, "reason").empty() ? "" : "; ",
-                  TextAt(told, "reason").c_str());
+      std::printf("  %s: %s (at most %.0f s): %s%s%s\n", name,
+                  measured.is_number() ? (std::to_string(measured.get<double>()) + " s").c_str() : "unknown",
+                  MemberAt(told, "objective_seconds").get<double>(), TextAt(told, "verdict").c_str(),
+                  TextAt(told, "reason").empty() ? "" : "; ", TextAt(told, "reason").c_str());
     }
   }
 }
@@ -400,8 +413,8 @@ Result<Unit> RecordRestores(const CommonOptions& common, const BackupOptions& op
   return Done();
 }
 
-Json JsonOf(const backup::Report& report, const BackupOptions& options, const std::vector<std::string>& regions, const Freshness& fresh,
-            const std::string& memory_problem, std::int64_t now) {
+Json JsonOf(const backup::Report& report, const BackupOptions& options, const std::vector<std::string>& regions,
+            const Freshness& fresh, const std::string& memory_problem, std::int64_t now) {
   Json json = backup::ToJson(report);
   json["level"] = options.level;
   json["full"] = true;  // RDS is asked anew each time
@@ -438,7 +451,9 @@ int VerifyRds(const CommonOptions& common, const BackupOptions& options, bool dr
   const Result<RdsPromises> promises = PromisesOf(options);
   if (!promises) return EndWith(promises.error(), common);
   if (const Result<Unit> proven = ProveThatRdsChecksCanFail(); !proven) return EndWith(proven.error(), common);
-  const auto lock = options.level > static_cast<int>(Level::kExists) ? LockSource(options) : Result<std::optional<Descriptor>>(std::optional<Descriptor>());
+  const auto lock = options.level > static_cast<int>(Level::kExists)
+                        ? LockSource(options)
+                        : Result<std::optional<Descriptor>>(std::optional<Descriptor>());
   if (!lock) return EndWith(lock.error(), common);
   Aws aws;
   if (const Result<Unit> opened = aws.Open(regions->front()); !opened) return EndWith(opened.error(), common);
@@ -457,7 +472,8 @@ int VerifyRds(const CommonOptions& common, const BackupOptions& options, bool dr
   const std::int64_t now = facts->now.ns / 1000000000;
   if (memory) Remember(*memory, *facts, report, now);
   const auto known = memory ? memory->Sets() : Result<std::vector<backup::VerifiedSet>>(Fail(""));
-  const Freshness fresh = JudgeRdsAges(*facts, report, *promises, known ? std::optional(*known) : std::nullopt, restores && tried, report.findings);
+  const Freshness fresh =
+      JudgeRdsAges(*facts, report, *promises, known ? std::optional(*known) : std::nullopt, restores && tried, report.findings);
   if (common.json) {
     Json json = JsonOf(report, options, *regions, fresh, memory_problem, now);
     json["automated"] = ToJson(windows, facts->now);
@@ -470,7 +486,8 @@ int VerifyRds(const CommonOptions& common, const BackupOptions& options, bool dr
     if (!memory_problem.empty()) std::printf("what was verified before is not known: %s\n", memory_problem.c_str());
   }
   // A drill without its record is no evidence: it failed, whatever it found.
-  if (const Result<Unit> recorded = drill ? RecordRestores(common, options, report) : Result<Unit>(Done()); !recorded) return EndWith(recorded.error(), common);
+  if (const Result<Unit> recorded = drill ? RecordRestores(common, options, report) : Result<Unit>(Done()); !recorded)
+    return EndWith(recorded.error(), common);
   const int code = CodeFor(report, options.level, tried, clean);
   const bool missed = backup::AnyMissed(fresh.lines) || AnyRestoreMissed(report);
   return code == static_cast<int>(Exit::kDone) && missed ? static_cast<int>(Exit::kNotMet) : code;

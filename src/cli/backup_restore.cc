@@ -95,7 +95,8 @@ class RestoreLine {
         at.done > 0 ? seconds * static_cast<double>(at.total - std::min(at.done, at.total)) / static_cast<double>(at.done) : 0;
     std::fprintf(stderr, "\r\033[K%s  %3.0f %%  %s left  %s", at.phase.c_str(),
                  100.0 * static_cast<double>(at.done) / static_cast<double>(at.total),
-                 FormatDuration(std::chrono::seconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(left)))).c_str(), at.doing.c_str());
+                 FormatDuration(std::chrono::seconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(left)))).c_str(),
+                 at.doing.c_str());
   }
 
  private:
@@ -184,9 +185,11 @@ void PrintLoad(const Json& load) {
   const std::string database = TextAt(load, "database");
   const std::string why = TextAt(load, "why_superuser");
   std::printf("  loaded by %s%s%s, as %s%s: %lld %s failed\n", TextAt(load, "by").c_str(),
-              database.empty() ? "" : (" into database '" + database + "'").c_str(), globals.empty() ? "" : (", after '" + globals + "'").c_str(),
+              database.empty() ? "" : (" into database '" + database + "'").c_str(),
+              globals.empty() ? "" : (", after '" + globals + "'").c_str(),
               TextAt(load, "as") == "owner" ? "a role that owns the database" : "the sandbox's superuser",
-              why.empty() ? "" : (", which " + why + " needs").c_str(), static_cast<long long>(SignedAt(load, "errors")), SignedAt(load, "errors") == 1 ? "statement" : "statements");
+              why.empty() ? "" : (", which " + why + " needs").c_str(), static_cast<long long>(SignedAt(load, "errors")),
+              SignedAt(load, "errors") == 1 ? "statement" : "statements");
 }
 
 void PrintRestore(const RestoreOutcome& outcome) {
@@ -376,7 +379,9 @@ int DrillBackup(const CommonOptions& common, const BackupOptions& given) {
   if (!recorded) return EndWith(recorded.error().Within("the drill was not recorded"), common);
   if (outcome->HasFault() || outcome->cancelled) return static_cast<int>(Exit::kFailed);
   const bool unknown = outcome->levels[static_cast<std::size_t>(Level::kRestores)].verdict != backup::Verdict::kPass;
-  return static_cast<int>(unknown ? Exit::kFailed : outcome->MeetsObjectives() && WasLookedAt(*outcome) ? Exit::kDone : Exit::kNotMet);
+  return static_cast<int>(unknown                                               ? Exit::kFailed
+                          : outcome->MeetsObjectives() && WasLookedAt(*outcome) ? Exit::kDone
+                                                                                : Exit::kNotMet);
 }
 
 }  // namespace lifeboat

@@ -30,13 +30,14 @@ struct RestoreFlags {
   std::string amcheck = "full";
   bool allow_unguarded = false;
   std::string start_timeout;  ///< "2h": what is not usable by then fails; "": a day
-  std::string checks;   ///< file of SQL checks
-  std::string history;  ///< file of the last run's figures
-  std::string rto;      ///< "15m"
+  std::string checks;         ///< file of SQL checks
+  std::string history;        ///< file of the last run's figures
+  std::string rto;            ///< "15m"
   std::string rpo;
 };
 
-/// Whether levels 4 to 6, where they are asked for, could begin with these flags: said before anything is read. @error kFail: they could not
+/// Whether levels 4 to 6, where they are asked for, could begin with these flags: said before anything is read. @error kFail: they
+/// could not
 [[nodiscard]] Result<Unit> CheckRestoreFlags(const BackupOptions& options);
 
 [[nodiscard]] int DrillBackup(const CommonOptions& common, const BackupOptions& options);

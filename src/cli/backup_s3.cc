@@ -83,8 +83,8 @@ class S3Blobs final : public S3Store {
         if (!each.key.starts_with(prefix_))
           return Fail("the list of '" + name_ + "' holds '" + each.key + "', which does not lie there");
         if (each.key.ends_with('/')) continue;  // stands for a folder in some programs' eyes
-        blobs.push_back(
-            {each.key.substr(prefix_.size()), each.size, each.etag, IsCold(each.storage_class) ? each.storage_class : "", each.modified});
+        blobs.push_back({each.key.substr(prefix_.size()), each.size, each.etag,
+                         IsCold(each.storage_class) ? each.storage_class : "", each.modified});
       }
       // SAFETY: the same page for ever would be no list.
       if (!page->next.empty() && page->next == next) return Fail("the list of '" + name_ + "' does not come to an end");
@@ -132,7 +132,8 @@ class S3Blobs final : public S3Store {
     if (!expiry) return facts;
     facts.expiry.emplace();
     for (aws::s3::LifecycleExpiry& each : *expiry) {
-      facts.expiry->push_back({std::move(each.id), std::move(each.prefix), each.days, each.date, each.more_than, each.less_than, each.by_tags});
+      facts.expiry->push_back(
+          {std::move(each.id), std::move(each.prefix), each.days, each.date, each.more_than, each.less_than, each.by_tags});
     }
     return facts;
   }

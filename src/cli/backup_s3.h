@@ -1,8 +1,8 @@
 #pragma once
 
 // Backups at s3://BUCKET/PREFIX: objects of S3, or of what speaks like it, as the sources of backups read them.
-// Credentials by the usual chain of AWS, or by a profile that is named. What talks to S3 runs on a thread of its own, which ends with the door.
-// Thread rule: as backup::Blobs.
+// Credentials by the usual chain of AWS, or by a profile that is named. What talks to S3 runs on a thread of its own, which ends
+// with the door. Thread rule: as backup::Blobs.
 
 #include <chrono>
 #include <memory>
@@ -20,9 +20,9 @@ struct S3Place {
   std::string region;  ///< "": AWS_REGION, AWS_DEFAULT_REGION
   std::string
       endpoint;  ///< "https://host", the bucket becomes part of the path; "": AWS_ENDPOINT_URL_S3 and its kin, else AWS's own
-  std::string ca_file;    ///< certificates that the endpoint's is checked by; "": AWS_CA_BUNDLE, else the system's
-  std::string profile;    ///< of AWS's shared files; "": the usual chain
-  unsigned readers = 2;   ///< threads that will read: what each may hold at once is its share of the memory
+  std::string ca_file;   ///< certificates that the endpoint's is checked by; "": AWS_CA_BUNDLE, else the system's
+  std::string profile;   ///< of AWS's shared files; "": the usual chain
+  unsigned readers = 2;  ///< threads that will read: what each may hold at once is its share of the memory
   Duration patience = std::chrono::seconds(150);  ///< with a store that does not answer: all attempts at one call
 };
 

@@ -49,7 +49,9 @@ class Needs {
     const std::string name = path.substr(path.rfind('/') + 1);
     // Lists without which pgBackRest knows of no backup and no archive.
     if (newest_ != nullptr && (name.starts_with("backup.info") || name.starts_with("archive.info"))) return true;
-    return std::any_of(folders_.begin(), folders_.end(), [&](const std::string& folder) { return folder.empty() || path == folder || path.starts_with(folder + "/"); });
+    return std::any_of(folders_.begin(), folders_.end(), [&](const std::string& folder) {
+      return folder.empty() || path == folder || path.starts_with(folder + "/");
+    });
   }
 
  private:
@@ -74,7 +76,8 @@ class Needs {
 };
 
 void ExplainMissing(S3Store& store, std::vector<Finding>& findings, backup::BucketFacts& facts) {
-  const bool any = std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return backup::MissingIn(each).has_value(); });
+  const bool any =
+      std::any_of(findings.begin(), findings.end(), [](const Finding& each) { return backup::MissingIn(each).has_value(); });
   // Where there never were versions nothing can be hidden.
   if (!any || (facts.versions && !*facts.versions && facts.unseen.empty())) return;
   const auto hidden = store.Hidden("");
@@ -85,8 +88,8 @@ void ExplainMissing(S3Store& store, std::vector<Finding>& findings, backup::Buck
   backup::ExplainHidden(*hidden, findings);
 }
 
-bool CompareReplica(const BackupReplica& replica, const BackupStore& reader, S3Store& store, const std::vector<backup::ListedObject>& here,
-                    bool locked, std::vector<Finding>& findings, Json& told) {
+bool CompareReplica(const BackupReplica& replica, const BackupStore& reader, S3Store& store,
+                    const std::vector<backup::ListedObject>& here, bool locked, std::vector<Finding>& findings, Json& told) {
   told["replica"] = {{"path", replica.path}, {"problem", ""}};
   const auto fails = [&](const Error& error) {
     told["replica"]["problem"] = error.message;

@@ -17,7 +17,7 @@ namespace lifeboat {
 struct OrderOptions {
   std::string region;  ///< the target, or the region that is rejoined
   bool accept_loss = false;
-  bool detach = false;  ///< a database that AWS runs: detach-and-promote
+  bool detach = false;           ///< a database that AWS runs: detach-and-promote
   bool despite_backups = false;  ///< a planned switchover although backups that are a gate are not verified
   std::string attest;
   bool no_wait = false;  ///< answer as soon as the execution has begun
@@ -41,7 +41,8 @@ struct ReseedOptions {
 
 [[nodiscard]] int ListExecutions(const CommonOptions& options);
 /// `verb`: show, resume or abort. `attest`: with resume, a person's word in place of an external fence's proof; else empty.
-[[nodiscard]] int OneExecution(const CommonOptions& options, const std::string& verb, const std::string& id, const std::string& attest);
+[[nodiscard]] int OneExecution(const CommonOptions& options, const std::string& verb, const std::string& id,
+                               const std::string& attest);
 
 /// Prints the trace of an execution as OTLP JSON (docs/formats/traces.md): what can be handed to a collector.
 [[nodiscard]] int PrintTrace(const CommonOptions& options, const std::string& id);

@@ -23,8 +23,8 @@ namespace lifeboat {
 
 namespace {
 
-constexpr std::size_t kWidth = 118;   // of a comment
-constexpr Duration kOneCall = 15s;    // all attempts at it
+constexpr std::size_t kWidth = 118;  // of a comment
+constexpr Duration kOneCall = 15s;   // all attempts at it
 constexpr const char* kTable = "lifeboat";
 constexpr std::size_t kControlEndpoints = 5;
 
@@ -33,8 +33,9 @@ using aws::Lower;
 /// A scalar of YAML: as it stands where that is certain to read as the same text, in single quotes else.
 std::string Scalar(const std::string& text) {
   const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || std::strchr("._/:@+-*", c) != nullptr; };
-  const bool safe = !text.empty() && std::all_of(text.begin(), text.end(), plain) && std::isalnum(static_cast<unsigned char>(text.front())) != 0 &&
-                    text.back() != ':' && text.find(": ") == std::string::npos;
+  const bool safe = !text.empty() && std::all_of(text.begin(), text.end(), plain) &&
+                    std::isalnum(static_cast<unsigned char>(text.front())) != 0 && text.back() != ':' &&
+                    text.find(": ") == std::string::npos;
   if (safe) return text;
   std::string quoted = "'";
   for (const char c : text) {
@@ -115,7 +116,8 @@ std::optional<RegionName> RegionOf(const AwsSurvey& survey, const aws::route53::
     if (each.cluster && WithoutDot(each.cluster->endpoint) == WithoutDot(value)) return each.region;
   }
   for (const SurveyedCluster& each : survey.clusters) {
-    if (WithoutDot(value).find("." + each.region.text + ".") != std::string::npos || record.region == each.region.text) return each.region;
+    if (WithoutDot(value).find("." + each.region.text + ".") != std::string::npos || record.region == each.region.text)
+      return each.region;
   }
   return std::nullopt;
 }
@@ -144,11 +146,13 @@ struct Traffic {
   std::vector<std::string> missing;  ///< not empty: the section cannot be used as it is
 };
 
-void ReadCheck(const AwsSurvey& survey, const aws::route53::RecordSet& record, const std::optional<RegionName>& region, Traffic& traffic) {
+void ReadCheck(const AwsSurvey& survey, const aws::route53::RecordSet& record, const std::optional<RegionName>& region,
+               Traffic& traffic) {
   const auto found = survey.checks.find(record.health_check);
   if (found == survey.checks.end()) return;
   const aws::route53::HealthCheck& check = found->second;
-  if (check.disabled) traffic.notes.push_back("health check '" + check.id + "' is disabled: it counts as healthy, whatever happens");
+  if (check.disabled)
+    traffic.notes.push_back("health check '" + check.id + "' is disabled: it counts as healthy, whatever happens");
   if (check.type == "RECOVERY_CONTROL" && region) {
     traffic.kind = "routing-control";
     traffic.controls[*region] = check.routing_control;
@@ -158,7 +162,8 @@ void ReadCheck(const AwsSurvey& survey, const aws::route53::RecordSet& record, c
     traffic.kind = "standby-takes-over";
     traffic.markers.insert(*marker);
   } else if (marker) {
-    traffic.notes.push_back("health check '" + check.id + "' looks at " + marker->second + " and is not inverted: the object's absence would be the failure");
+    traffic.notes.push_back("health check '" + check.id + "' looks at " + marker->second +
+                            " and is not inverted: the object's absence would be the failure");
   }
 }
 
@@ -166,7 +171,8 @@ void ReadCheck(const AwsSurvey& survey, const aws::route53::RecordSet& record, c
 void CheckTargets(Traffic& traffic) {
   std::set<std::string> seen;
   for (const auto& [region, target] : traffic.targets) {
-    if (!seen.insert(target).second) traffic.missing.push_back("two regions have the target '" + target + "': where clients are would not be known");
+    if (!seen.insert(target).second)
+      traffic.missing.push_back("two regions have the target '" + target + "': where clients are would not be known");
   }
   for (const char* known : {"CNAME", "A", "AAAA", "alias", ""}) {
     if (traffic.type == known) return;
@@ -188,7 +194,9 @@ Traffic JudgeTraffic(const AwsSurvey& survey) {
       region = one;
       traffic.targets[*one] = value;
     }
-    if (record.ttl) traffic.notes.push_back("'" + record.failover + (record.failover.empty() ? record.type : "") + "' has a TTL of " + std::to_string(*record.ttl) + " s: that much is part of every outage");
+    if (record.ttl)
+      traffic.notes.push_back("'" + record.failover + (record.failover.empty() ? record.type : "") + "' has a TTL of " +
+                              std::to_string(*record.ttl) + " s: that much is part of every outage");
     ReadCheck(survey, record, region, traffic);
   }
   if (!survey.zone_problem.empty()) traffic.missing.push_back(survey.zone_problem);
@@ -204,21 +212,27 @@ Traffic JudgeTraffic(const AwsSurvey& survey) {
   }
   if (traffic.type == "alias") traffic.missing.push_back("the record is an alias, which is not moved by Lifeboat");
   if (traffic.kind == "routing-control" && survey.control_endpoints.size() != kControlEndpoints) {
-    traffic.missing.push_back("the five endpoints of the routing controls' cluster: " +
-                              (survey.control_problem.empty() ? "it has " + std::to_string(survey.control_endpoints.size()) : survey.control_problem));
+    traffic.missing.push_back(
+        "the five endpoints of the routing controls' cluster: " +
+        (survey.control_problem.empty() ? "it has " + std::to_string(survey.control_endpoints.size()) : survey.control_problem));
   }
   if (traffic.kind == "routing-control" && traffic.controls.size() < survey.clusters.size())
     traffic.missing.push_back("not every region has a record under a check on a routing control of its own");
   if (traffic.kind == "standby-takes-over" && traffic.markers.size() < survey.clusters.size())
-    traffic.missing.push_back("not every region has an object under the other record's inverted check: from there the service could not come back");
+    traffic.missing.push_back(
+        "not every region has an object under the other record's inverted check: from there the service could not come back");
   CheckTargets(traffic);
   return traffic;
 }
 
 void WriteHead(Page& page, const AwsSurvey& survey) {
-  page.Comment(0, "lifeboat.yaml: one service on an Aurora global database, as AWS told of it when this file was made. Nothing in AWS was changed.");
-  page.Comment(0, "All regions read the same file. Every key is explained in docs/configuration.md, the set-up in docs/aws.md. Look through it, "
-                  "put in what only you know (marked CHANGE), then: lifeboat check --config lifeboat.yaml");
+  page.Comment(0,
+               "lifeboat.yaml: one service on an Aurora global database, as AWS told of it when this file was made. Nothing in AWS "
+               "was changed.");
+  page.Comment(0,
+               "All regions read the same file. Every key is explained in docs/configuration.md, the set-up in docs/aws.md. Look "
+               "through it, "
+               "put in what only you know (marked CHANGE), then: lifeboat check --config lifeboat.yaml");
   for (const std::string& problem : survey.problems) page.Comment(0, "Not read: " + problem);
   page.Gap();
   page.Key(0, "service", Lower(survey.global.id));
@@ -237,20 +251,24 @@ void WriteHead(Page& page, const AwsSurvey& survey) {
 }
 
 void WriteStore(Page& page, const AwsSurvey& survey) {
-  page.Comment(0, "The agents' shared store: a DynamoDB table, made as docs/aws.md says (\"The store's table\"): with two regions it must be a global table "
-                  "with multi-region strong consistency. It was not looked at.");
+  page.Comment(0,
+               "The agents' shared store: a DynamoDB table, made as docs/aws.md says (\"The store's table\"): with two regions it "
+               "must be a global table "
+               "with multi-region strong consistency. It was not looked at.");
   page.Line(0, "store:");
   page.Line(2, "kind: dynamodb");
   page.Line(2, std::string("table: ") + kTable);
   std::string regions;
-  for (std::size_t at = 0; at < survey.clusters.size() && at < 2; ++at) regions += (at == 0 ? "" : ", ") + survey.clusters[at].region.text;
+  for (std::size_t at = 0; at < survey.clusters.size() && at < 2; ++at)
+    regions += (at == 0 ? "" : ", ") + survey.clusters[at].region.text;
   page.Line(2, "aws_regions: [" + regions + "]");
   page.Gap();
 }
 
 std::string About(const SurveyedCluster& each) {
   if (!each.cluster) return "Not read: " + each.problem;
-  std::string text = std::string(each.is_writer ? "The writer, when this was made: cluster '" : "Cluster '") + each.cluster->id + "', " + each.cluster->engine + " " + each.cluster->engine_version + ", " + each.cluster->status + ", " +
+  std::string text = std::string(each.is_writer ? "The writer, when this was made: cluster '" : "Cluster '") + each.cluster->id +
+                     "', " + each.cluster->engine + " " + each.cluster->engine_version + ", " + each.cluster->status + ", " +
                      std::to_string(each.cluster->instances.size()) + " instances";
   if (each.cluster->instances.empty()) text += ": it is headless, and nobody could connect to it after a failover";
   return text;
@@ -271,7 +289,8 @@ void WriteRegions(Page& page, const AwsSurvey& survey) {
   };
   for (const SurveyedCluster& each : survey.clusters) write(each.region.text, "data", About(each));
   for (const RegionName& each : survey.others) write(each.text, "witness", "Holds no cluster of it: its agent votes.");
-  if (survey.others.empty()) page.Comment(2, "A third region whose agent only votes: name it by one more --region, or write an item with 'kind: witness'.");
+  if (survey.others.empty())
+    page.Comment(2, "A third region whose agent only votes: name it by one more --region, or write an item with 'kind: witness'.");
   page.Gap();
 }
 
@@ -291,7 +310,8 @@ void WriteTraffic(Page& page, const AwsSurvey& survey) {
   page.Comment(2, "The name that clients follow.");
   if (survey.zone.empty()) {
     page.Comment(2, "No zone was named (--zone, --name): clients must follow the global writer endpoint" +
-                        (survey.global.endpoint.empty() ? std::string() : ", '" + survey.global.endpoint + "',") + " or a name that you write here.");
+                        (survey.global.endpoint.empty() ? std::string() : ", '" + survey.global.endpoint + "',") +
+                        " or a name that you write here.");
     return;
   }
   const Traffic traffic = JudgeTraffic(survey);
@@ -345,10 +365,13 @@ void ReadRules(const AwsSurvey& survey, const SurveyedBucket& bucket, Objects& o
       objects.notes.push_back("rule '" + rule.id + "' of '" + bucket.name + "' is not enabled");
       continue;
     }
-    if (!rule.delete_markers) objects.notes.push_back("rule '" + rule.id + "' of '" + bucket.name + "' does not copy delete markers");
-    const auto other = std::find_if(survey.buckets.begin(), survey.buckets.end(), [&](const SurveyedBucket& each) { return each.name == to; });
+    if (!rule.delete_markers)
+      objects.notes.push_back("rule '" + rule.id + "' of '" + bucket.name + "' does not copy delete markers");
+    const auto other =
+        std::find_if(survey.buckets.begin(), survey.buckets.end(), [&](const SurveyedBucket& each) { return each.name == to; });
     if (other == survey.buckets.end()) {
-      objects.notes.push_back("'" + bucket.name + "' is copied to '" + to + "', whose region was not asked for: name it too (--bucket " + to + ")");
+      objects.notes.push_back("'" + bucket.name + "' is copied to '" + to +
+                              "', whose region was not asked for: name it too (--bucket " + to + ")");
       continue;
     }
     if (std::find(data.begin(), data.end(), other->region) != data.end()) objects.buckets[other->region] = to;
@@ -366,7 +389,8 @@ std::vector<Objects> JudgeObjects(const AwsSurvey& survey) {
     Objects objects;
     objects.name = LabelOf(bucket.name);
     if (!bucket.problem.empty()) objects.notes.push_back("not read of '" + bucket.name + "': " + bucket.problem);
-    if (bucket.versioned && !*bucket.versioned) objects.notes.push_back("'" + bucket.name + "' keeps no versions, which replication needs");
+    if (bucket.versioned && !*bucket.versioned)
+      objects.notes.push_back("'" + bucket.name + "' keeps no versions, which replication needs");
     if (std::find(data.begin(), data.end(), bucket.region) != data.end()) {
       objects.buckets[bucket.region] = bucket.name;
     } else if (!bucket.region.text.empty()) {
@@ -383,7 +407,8 @@ void WriteObjects(Page& page, const AwsSurvey& survey) {
   if (all.empty()) return;
   page.Gap();
   page.Comment(2, "Buckets that are copied between the regions.");
-  const bool any = std::any_of(all.begin(), all.end(), [&](const Objects& each) { return each.buckets.size() == survey.clusters.size(); });
+  const bool any =
+      std::any_of(all.begin(), all.end(), [&](const Objects& each) { return each.buckets.size() == survey.clusters.size(); });
   if (any) page.Line(2, "objects:");
   for (const Objects& each : all) {
     for (const std::string& note : each.notes) page.Comment(4, "Seen: " + note + ".");
@@ -428,7 +453,8 @@ void WriteGroups(Page& page, const AwsSurvey& survey, const std::vector<const Su
     const RegionName& region = one->group.region;
     if (!one->problem.empty()) page.Comment(4, "Not read: '" + one->group.name + "' in " + region.text + ": " + one->problem + ".");
     if (!one->seen.empty()) page.Comment(4, "Seen: '" + one->group.name + "' in " + region.text + " " + one->seen + ".");
-    if (one->target_groups.size() > 1) page.Comment(4, "Seen: it has " + std::to_string(one->target_groups.size()) + " target groups; the first is written here.");
+    if (one->target_groups.size() > 1)
+      page.Comment(4, "Seen: it has " + std::to_string(one->target_groups.size()) + " target groups; the first is written here.");
     if (std::find(data.begin(), data.end(), region) == data.end()) {
       page.Comment(4, "Seen: " + region.text + " is no data region.");
       continue;
@@ -452,7 +478,8 @@ void WriteGroups(Page& page, const AwsSurvey& survey, const std::vector<const Su
 void WriteCompute(Page& page, const AwsSurvey& survey) {
   if (survey.groups.empty()) return;
   page.Gap();
-  page.Comment(2, "What is scaled up in the region that takes over. The load balancer's word counts where a target group is named.");
+  page.Comment(2,
+               "What is scaled up in the region that takes over. The load balancer's word counts where a target group is named.");
   std::set<std::string> names;
   std::vector<std::vector<const SurveyedGroup*>> items;
   for (const AwsComputeKind kind : {AwsComputeKind::kAutoScaling, AwsComputeKind::kEcs, AwsComputeKind::kEks}) {
@@ -477,7 +504,8 @@ void WriteNotices(Page& page, const AwsSurvey& survey) {
   for (const SurveyedTopic& topic : survey.topics) {
     if (!topic.problem.empty()) page.Comment(4, "Not read: topic '" + topic.arn + "': " + topic.problem + ".");
     if (topic.subscribers) page.Comment(4, "Seen: it has " + std::to_string(*topic.subscribers) + " confirmed subscriptions.");
-    if (!topic.hears.empty()) page.Comment(4, "Seen: it hears events of RDS (subscription '" + topic.hears + "'); yours to name here too:");
+    if (!topic.hears.empty())
+      page.Comment(4, "Seen: it hears events of RDS (subscription '" + topic.hears + "'); yours to name here too:");
     if (!named(topic)) page.Off();
     page.Line(4, "- kind: sns");
     page.Line(6, "region: " + Scalar(aws::rds::RegionOfArn(topic.arn)));
@@ -489,14 +517,18 @@ void WriteNotices(Page& page, const AwsSurvey& survey) {
 void WriteAlarms(Page& page, const AwsSurvey& survey) {
   if (survey.alarms.empty()) return;
   page.Gap();
-  page.Comment(2, "Alarms that count as signs of trouble. CHANGE 'about': the region that an alarm tells of, here the writer's when this was made.");
+  page.Comment(2,
+               "Alarms that count as signs of trouble. CHANGE 'about': the region that an alarm tells of, here the writer's when "
+               "this was made.");
   const auto known = [&](const SurveyedAlarm& alarm) {
     const std::vector<RegionName> data = DataRegions(survey);
-    return std::find(data.begin(), data.end(), alarm.region) != data.end() || std::find(survey.others.begin(), survey.others.end(), alarm.region) != survey.others.end();
+    return std::find(data.begin(), data.end(), alarm.region) != data.end() ||
+           std::find(survey.others.begin(), survey.others.end(), alarm.region) != survey.others.end();
   };
   if (std::any_of(survey.alarms.begin(), survey.alarms.end(), known)) page.Line(2, "alarms:");
   for (const SurveyedAlarm& alarm : survey.alarms) {
-    if (!alarm.problem.empty()) page.Comment(4, "Not read: alarm '" + alarm.name + "' in " + alarm.region.text + ": " + alarm.problem + ".");
+    if (!alarm.problem.empty())
+      page.Comment(4, "Not read: alarm '" + alarm.name + "' in " + alarm.region.text + ": " + alarm.problem + ".");
     if (!alarm.state.empty()) page.Comment(4, "Seen: it is " + alarm.state + ".");
     if (!known(alarm)) page.Comment(4, "Missing: " + alarm.region.text + " is no region of this service: name it too (--region).");
     if (!known(alarm)) page.Off();
@@ -515,14 +547,17 @@ void WriteSecrets(Page& page, const AwsSurvey& survey) {
   std::set<std::string> names;
   for (const SurveyedSecret& secret : survey.secrets) {
     if (!names.insert(secret.name).second) continue;
-    for (const auto& [region, problem] : secret.problems) page.Comment(4, "Missing: '" + secret.name + "' in " + region.text + ": " + problem + ".");
+    for (const auto& [region, problem] : secret.problems)
+      page.Comment(4, "Missing: '" + secret.name + "' in " + region.text + ": " + problem + ".");
     page.Line(4, "- name: " + Scalar(secret.name));
   }
 }
 
 void WriteRest(Page& page, const AwsSurvey& survey) {
   std::string rest;
-  const auto add = [&rest](bool missing, const char* what) { rest += missing ? (rest.empty() ? "" : ", ") + std::string(what) : std::string(); };
+  const auto add = [&rest](bool missing, const char* what) {
+    rest += missing ? (rest.empty() ? "" : ", ") + std::string(what) : std::string();
+  };
   add(survey.groups.empty(), "compute (what is scaled up in the region that takes over)");
   add(survey.topics.empty(), "notify (SNS, EventBridge)");
   add(survey.alarms.empty(), "alarms (CloudWatch alarms that count as votes)");
@@ -531,14 +566,16 @@ void WriteRest(Page& page, const AwsSurvey& survey) {
   page.Gap();
   page.Comment(2, "Not asked for, and yours to add: " + rest + ". docs/configuration.md has their keys.");
   page.Gap();
-  page.Comment(0, "CHANGE: the token that agents and command line share: 32 random bytes or more, mode 0600, the same in all regions.");
+  page.Comment(
+      0, "CHANGE: the token that agents and command line share: 32 random bytes or more, mode 0600, the same in all regions.");
   page.Line(0, "token_file: /etc/lifeboat/token");
 }
 
 /// SAFETY: O_EXCL: a configuration that somebody has worked on is never overwritten.
 Result<Unit> WriteNew(const std::string& path, const std::string& text) {
   const Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!file.ok() && errno == EEXIST) return Refused("'" + path + "' is there already, and is not overwritten", "name another file: --output FILE");
+  if (!file.ok() && errno == EEXIST)
+    return Refused("'" + path + "' is there already, and is not overwritten", "name another file: --output FILE");
   if (!file.ok()) return Fail("cannot make '" + path + "': " + std::strerror(errno));
   std::size_t at = 0;
   while (at < text.size()) {
@@ -570,7 +607,8 @@ Task<> Deliver(Task<Result<AwsSurvey>> task, std::optional<Result<AwsSurvey>>* i
 
 Result<std::string> FirstSettings(const AwsSurvey& survey) {
   if (survey.clusters.size() < 2) {
-    return Refused("'" + survey.global.id + "' has " + std::to_string(survey.clusters.size()) + " cluster: there is no second region to move to",
+    return Refused("'" + survey.global.id + "' has " + std::to_string(survey.clusters.size()) +
+                       " cluster: there is no second region to move to",
                    "add a secondary cluster in another region, then run this again");
   }
   Page page;
@@ -595,8 +633,9 @@ namespace {
 /// What the command line names in regions.
 Result<AwsSurveyRequest> RequestOf(const InitOptions& options) {
   AwsSurveyRequest request = options.request;
-  const std::pair<AwsComputeKind, const std::vector<std::string>*> lists[] = {
-      {AwsComputeKind::kAutoScaling, &options.groups}, {AwsComputeKind::kEcs, &options.services}, {AwsComputeKind::kEks, &options.node_groups}};
+  const std::pair<AwsComputeKind, const std::vector<std::string>*> lists[] = {{AwsComputeKind::kAutoScaling, &options.groups},
+                                                                              {AwsComputeKind::kEcs, &options.services},
+                                                                              {AwsComputeKind::kEks, &options.node_groups}};
   for (const auto& [kind, texts] : lists) {
     for (const std::string& text : *texts) {
       const auto one = ParseInRegion(text);
@@ -618,7 +657,8 @@ int InitFromAws(const CommonOptions& common, const InitOptions& options) {
   const Result<AwsSurveyRequest> request = RequestOf(options);
   if (!request) return EndWith(request.error(), common);
   if (access(options.output.c_str(), F_OK) == 0) {
-    return EndWith(Refused("'" + options.output + "' is there already, and is not overwritten", "name another file: --output FILE"), common);
+    return EndWith(Refused("'" + options.output + "' is there already, and is not overwritten", "name another file: --output FILE"),
+                   common);
   }
   boost::asio::io_context io(1);
   SystemClock clock;
@@ -633,8 +673,9 @@ int InitFromAws(const CommonOptions& common, const InitOptions& options) {
   if (common.json) {
     std::printf("%s\n", Json{{"file", options.output}, {"service", Lower((*survey)->global.id)}}.dump(2).c_str());
   } else {
-    std::printf("'%s' is written; nothing in AWS was changed\n  next: look for CHANGE and Missing in it, then lifeboat check --config %s\n", options.output.c_str(),
-                options.output.c_str());
+    std::printf(
+        "'%s' is written; nothing in AWS was changed\n  next: look for CHANGE and Missing in it, then lifeboat check --config %s\n",
+        options.output.c_str(), options.output.c_str());
   }
   return static_cast<int>(Exit::kDone);
 }

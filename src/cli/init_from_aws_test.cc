@@ -88,7 +88,8 @@ TEST(InitFromAws, TheFileLoadsAsItStandsAndOnlyObserves) {
   ASSERT_TRUE(settings->aws && settings->aws->database);
   EXPECT_EQ(settings->aws->database->kind, AwsDatabaseKind::kAuroraGlobal);
   EXPECT_EQ(settings->aws->database->global_cluster, "Orders");
-  EXPECT_EQ(settings->aws->database->members.at(RegionName("eu-central-1")), "arn:aws:rds:eu-central-1:123456789012:cluster:orders-eu-central-1");
+  EXPECT_EQ(settings->aws->database->members.at(RegionName("eu-central-1")),
+            "arn:aws:rds:eu-central-1:123456789012:cluster:orders-eu-central-1");
   EXPECT_FALSE(settings->aws->database->detach_when_needed);
 }
 
@@ -163,9 +164,10 @@ SurveyedGroup Group(AwsComputeKind kind, const std::string& region, const std::s
 
 TEST(InitFromAws, WhatRunsBesideTheDatabaseIsWrittenWhereItIsWholeAndShownWhereItIsNot) {
   AwsSurvey survey = TwoRegions();
-  survey.groups = {Group(AwsComputeKind::kAutoScaling, "eu-west-1", "Web group"), Group(AwsComputeKind::kEcs, "eu-west-1", "main/api"),
-                   Group(AwsComputeKind::kAutoScaling, "eu-central-1", "web-2"), Group(AwsComputeKind::kEks, "eu-west-1", "k/nodes"),
-                   Group(AwsComputeKind::kEks, "eu-central-1", "k/nodes")};
+  survey.groups = {Group(AwsComputeKind::kAutoScaling, "eu-west-1", "Web group"),
+                   Group(AwsComputeKind::kEcs, "eu-west-1", "main/api"),
+                   Group(AwsComputeKind::kAutoScaling, "eu-central-1", "web-2"),
+                   Group(AwsComputeKind::kEks, "eu-west-1", "k/nodes"), Group(AwsComputeKind::kEks, "eu-central-1", "k/nodes")};
   survey.groups[2].target_groups = {"arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/web/1"};
   SurveyedTopic ops;
   ops.arn = "arn:aws:sns:eu-west-2:1:ops";

@@ -128,7 +128,8 @@ int Signalled(const Result<lab::KillReport>& done, const LabState& state, const 
   if (state.json)
     std::printf("%s\n", Json{{verb, done->killed}, {"at_ns", done->wall_ns}}.dump().c_str());
   else if (done->killed.empty())  // nothing but what answers for DynamoDB
-    std::printf("%s: %s, since %s\n", verb, state.part.empty() ? "nothing stood still" : state.part.c_str(), FormatWallTime({done->wall_ns}).c_str());
+    std::printf("%s: %s, since %s\n", verb, state.part.empty() ? "nothing stood still" : state.part.c_str(),
+                FormatWallTime({done->wall_ns}).c_str());
   else
     std::printf("%s %zu processes at %s\n", verb, done->killed.size(), FormatWallTime({done->wall_ns}).c_str());
   return 0;
@@ -165,7 +166,8 @@ int Status(const LabState& state) {
       const bool is_silent = std::find(silent.begin(), silent.end(), region) != silent.end();
       regions += (regions.empty() ? "" : ", ") + region.get<std::string>() + (is_silent ? " (SILENT)" : "");
     }
-    std::printf("\nDynamoDB: table %s at %s in %s\n", TextAt(store, "name").c_str(), TextAt(store, "endpoint").c_str(), regions.c_str());
+    std::printf("\nDynamoDB: table %s at %s in %s\n", TextAt(store, "name").c_str(), TextAt(store, "endpoint").c_str(),
+                regions.c_str());
   }
   const Json& service = MemberAt(*status, "service");
   if (service.is_object())
@@ -203,15 +205,20 @@ void AddKnobs(CLI::App* command, const std::shared_ptr<LabState>& state) {
   command->add_option("--gate", state->gate, "whether the servers load lifeboat_gate (where it is built)")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
-  CLI::Option* store = command
-                           ->add_option("--store", state->store,
-                                        "embedded: hosted by the witness's agent; etcd: a member of a cluster in each region; dynamodb: a table in two "
-                                        "regions, in an emulator from the checkout")
-                           ->check(CLI::IsMember({"embedded", "etcd", "dynamodb"}))
-                           ->capture_default_str();
-  CLI::Option* endpoint = command->add_option("--store-endpoint", state->store_endpoint, "with --store dynamodb: URL of another DynamoDB, in which a table is made");
+  CLI::Option* store =
+      command
+          ->add_option(
+              "--store", state->store,
+              "embedded: hosted by the witness's agent; etcd: a member of a cluster in each region; dynamodb: a table in two "
+              "regions, in an emulator from the checkout")
+          ->check(CLI::IsMember({"embedded", "etcd", "dynamodb"}))
+          ->capture_default_str();
+  CLI::Option* endpoint = command->add_option("--store-endpoint", state->store_endpoint,
+                                              "with --store dynamodb: URL of another DynamoDB, in which a table is made");
   endpoint->needs(store);
-  command->add_option("--store-region", state->store_regions, "AWS region of the table at that URL (more than one: of a table with strong consistency over them)")
+  command
+      ->add_option("--store-region", state->store_regions,
+                   "AWS region of the table at that URL (more than one: of a table with strong consistency over them)")
       ->needs(endpoint);
   command->add_option("--automation", state->automation, "whether the agents act or only observe")
       ->check(CLI::IsMember({"act", "observe"}))
@@ -233,7 +240,8 @@ void AddFaults(const Adder& add, const std::shared_ptr<LabState>& state) {
   CLI::App* freeze = add("freeze", "let a part of a region stand still (SIGSTOP), or all of it",
                          [state] { return Signalled(lab::Freeze(state->Folder(), state->region, state->part), *state, "frozen"); });
   freeze->add_option("region", state->region, "the region")->required();
-  freeze->add_option("part", state->part, "agent, guard, database, postmaster, knot, etcd, dynamodb or supervisor (default: everything)");
+  freeze->add_option("part", state->part,
+                     "agent, guard, database, postmaster, knot, etcd, dynamodb or supervisor (default: everything)");
   CLI::App* thaw = add("thaw", "let go on what stands still: a part, a region, or (none named) everything",
                        [state] { return Signalled(lab::Thaw(state->Folder(), state->region, state->part), *state, "thawed"); });
   thaw->add_option("region", state->region, "the region");

@@ -76,7 +76,8 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
      "  lifeboat store reseed --holder us-east-1 --attest us-east-1=\"J. Doe: the site burns, ticket 4711\""},
     {"executions", "lifeboat executions list"},
     {"executions list", "lifeboat executions list"},
-    {"executions show", "lifeboat executions show x-20261123-065029164-f0a0\n  lifeboat executions show x-20261123-065029164-f0a0 --otlp"},
+    {"executions show",
+     "lifeboat executions show x-20261123-065029164-f0a0\n  lifeboat executions show x-20261123-065029164-f0a0 --otlp"},
     {"executions resume", "lifeboat executions resume x-20261123-065029164-f0a0"},
     {"executions abort", "lifeboat executions abort x-20261123-065029164-f0a0"},
     {"evidence", "lifeboat evidence verify"},
@@ -93,7 +94,9 @@ constexpr std::pair<const char*, const char*> kExamples[] = {
      "  lifeboat backup verify --repo rds:orders --rds-region eu-west-1 --rds-region eu-central-1 --rds-age 26h --level 4"},
     {"backup drill", "lifeboat backup drill --repo /var/lib/pgbackrest --rto 15m --rpo 5m --scratch /restore"},
     {"backup windows", "lifeboat backup windows --repo /var/lib/pgbackrest --set latest"},
-    {"init", "lifeboat init --from-aws --global-cluster orders --region eu-west-1 --region eu-central-1 --zone Z0123 --name orders.example.net"},
+    {"init",
+     "lifeboat init --from-aws --global-cluster orders --region eu-west-1 --region eu-central-1 --zone Z0123 --name "
+     "orders.example.net"},
     {"lab", "lifeboat lab up"},
     {"lab up", "lifeboat lab up --lease 1 --lab /tmp/try"},
     {"lab status", "lifeboat lab status"},
@@ -143,13 +146,17 @@ void AddRdsOptions(CLI::App* command, RdsFlags& flags) {
   CLI::Option_group* rds = command->add_option_group("rds", "snapshots of RDS (--repo rds:NAME)");
   rds->add_option("--rds-region", flags.regions, "where one must lie; repeat it (default: AWS_REGION)");
   rds->add_option("--rds-age", flags.age, "objective: age of the newest one in each region, e.g. 26h");
-  rds->add_option("--rds-restore-region", flags.restore_region, "where it is restored for levels 4 to 6 (default: the last --rds-region)");
-  rds->add_option("--rds-class", flags.instance_class, "class of the temporary instance (default: the source's; Aurora: db.t4g.medium)");
+  rds->add_option("--rds-restore-region", flags.restore_region,
+                  "where it is restored for levels 4 to 6 (default: the last --rds-region)");
+  rds->add_option("--rds-class", flags.instance_class,
+                  "class of the temporary instance (default: the source's; Aurora: db.t4g.medium)");
   rds->add_option("--rds-subnet-group", flags.subnet_group, "its subnet group (default: the default one)");
   rds->add_option("--rds-parameter-group", flags.parameter_group, "its parameter group; Aurora: the cluster's");
   rds->add_option("--rds-security-group", flags.security_groups, "its security groups; repeat it");
   rds->add_option("--rds-poll", flags.poll, "seconds between two looks at it")->check(CLI::Range(1, 600))->capture_default_str();
-  rds->add_option("--rds-patience", flags.patience, "minutes until it must be available")->check(CLI::Range(1, 1440))->capture_default_str();
+  rds->add_option("--rds-patience", flags.patience, "minutes until it must be available")
+      ->check(CLI::Range(1, 1440))
+      ->capture_default_str();
 }
 
 bool IsCommand(const CLI::App& app, const std::string& word) {
@@ -216,8 +223,9 @@ int main(int argc, char** argv) {
   failover->add_option("--to", order.region, "the region that becomes primary")->required();
   failover->add_flag("--accept-loss", order.accept_loss,
                      "also above the loss limit, or where the loss is unknown; on record, for this once");
-  failover->add_flag("--detach", order.detach,
-                     "a database that AWS runs: cut the secondary loose, which ends the global database; nothing stops the old writer");
+  failover->add_flag(
+      "--detach", order.detach,
+      "a database that AWS runs: cut the secondary loose, which ends the global database; nothing stops the old writer");
   failover->add_option("--attest", order.attest, "\"who and how\": you saw to it yourself that the old region is off; on record");
   failover->add_flag("--no-wait", order.no_wait, "do not follow it to its end");
   CLI::App* rejoin =
@@ -237,8 +245,9 @@ int main(int argc, char** argv) {
   CLI::App* begin_anew = add(store, "reseed", "begin a store anew whose content was lost; refuses while the store is whole",
                              [&] { return ReseedStore(common, reseed); });
   begin_anew->add_option("--holder", reseed.holder, "the region that was the last primary: it keeps the lease")->required();
-  begin_anew->add_option("--attest", reseed.attest,
-                         "REGION=\"who saw what\": that region does not answer, and you saw to it that it is off; repeat it for each");
+  begin_anew->add_option(
+      "--attest", reseed.attest,
+      "REGION=\"who saw what\": that region does not answer, and you saw to it that it is off; repeat it for each");
   asks(begin_anew);
 
   CLI::App* cool_down = app.add_subcommand("cool-down", "the latch after a move that votes drove: clear");
@@ -258,9 +267,11 @@ int main(int argc, char** argv) {
       return otlp ? PrintTrace(common, id) : OneExecution(common, verb, id, order.attest);
     });
     command->add_option("id", id, "its id")->required();
-    if (command->get_name() == "show") command->add_flag("--otlp", otlp, "its trace as OTLP JSON, for a collector, once it has ended");
+    if (command->get_name() == "show")
+      command->add_flag("--otlp", otlp, "its trace as OTLP JSON, for a collector, once it has ended");
     if (command->get_name() == "resume") {
-      command->add_option("--attest", order.attest, "the instance whose external fence gives no proof is off, I saw to it: who and how; recorded");
+      command->add_option("--attest", order.attest,
+                          "the instance whose external fence gives no proof is off, I saw to it: who and how; recorded");
     }
     asks(command);
   }
@@ -284,20 +295,26 @@ int main(int argc, char** argv) {
   backup->require_subcommand(1);
   for (const auto& [name, text, run] :
        {std::tuple("list", "what is there: age, size, the WAL that each needs", &ListBackups),
-        std::tuple("verify", "whether they are whole: structure, bytes and pages in one pass (exit code 1: a fault)", &VerifyBackups),
+        std::tuple("verify", "whether they are whole: structure, bytes and pages in one pass (exit code 1: a fault)",
+                   &VerifyBackups),
         std::tuple("drill", "a restore, timed by phase against its objectives (exit code 4: one is missed)", &DrillBackup),
         std::tuple("windows", "to which moments a restore can really go, and where the holes are", &ShowWindows)}) {
     CLI::App* command = add(backup, name, text, [&, run = run] { return run(common, backups); });
     CLI::Option_group* where = command->add_option_group("where", "which backups");
-    where->add_option("--repo", backups.repository, "a pgBackRest repository, a folder of base backups, or a folder of WAL; s3://BUCKET/PREFIX: the same in S3; rds:NAME: snapshots of an RDS instance or an Aurora cluster");
+    where->add_option("--repo", backups.repository,
+                      "a pgBackRest repository, a folder of base backups, or a folder of WAL; s3://BUCKET/PREFIX: the same in S3; "
+                      "rds:NAME: snapshots of an RDS instance or an Aurora cluster");
     where->add_option("--source", backups.source, "a source that lifeboat.yaml describes, with its objectives");
     where->require_option(1);
-    command->add_option("--memory", backups.memory, "file of what was verified before (default with --source: its agent's, on that machine)");
+    command->add_option("--memory", backups.memory,
+                        "file of what was verified before (default with --source: its agent's, on that machine)");
     command->add_option("--wal", backups.wal, "the WAL archive of base backups");
     command->add_option("--stanza", backups.stanza, "pgBackRest's stanza (default: the only one)");
     command->add_option("--s3-region", backups.s3_region, "the bucket's region (default: AWS_REGION, AWS_DEFAULT_REGION)");
-    command->add_option("--s3-endpoint", backups.s3_endpoint, "URL of what speaks like S3, asked by path (default: AWS_ENDPOINT_URL_S3, else AWS)");
-    command->add_option("--s3-ca-file", backups.s3_ca_file, "certificates for that endpoint (default: AWS_CA_BUNDLE, else the system's)");
+    command->add_option("--s3-endpoint", backups.s3_endpoint,
+                        "URL of what speaks like S3, asked by path (default: AWS_ENDPOINT_URL_S3, else AWS)");
+    command->add_option("--s3-ca-file", backups.s3_ca_file,
+                        "certificates for that endpoint (default: AWS_CA_BUNDLE, else the system's)");
     command->add_option("--s3-profile", backups.s3_profile, "profile of AWS's shared files (default: the usual chain)");
     AddRdsOptions(command, backups.rds);
     command->add_option("--cipher-pass-file", backups.cipher_pass_file, "file with the repository's pass, mode 0600");
@@ -307,17 +324,23 @@ int main(int argc, char** argv) {
     command->add_option("--read-rate", backups.read_rate, "how much may be read in a second")->transform(CLI::AsSizeValue(false));
     if (std::string_view(name) == "drill") {
       AddRestoreOptions(command, backups.restore);
-      command->add_option("--region", common.region, "whose evidence the drill is recorded in (default with --source: its region's)");
+      command->add_option("--region", common.region,
+                          "whose evidence the drill is recorded in (default with --source: its region's)");
       command->add_option("--level", backups.level, "4 restores, 5 logic, 6 content")->check(CLI::Range(4, 6));
       command->preparse_callback([&backups](std::size_t) { backups.level = 6; });
     }
     if (std::string_view(name) != "verify") continue;
     AddRestoreOptions(command, backups.restore);
     command->add_option("--live", backups.live,
-                        "the running source, as libpq reaches it: its archiver and slots are looked at too (default with --source: its region's database)");
+                        "the running source, as libpq reaches it: its archiver and slots are looked at too (default with --source: "
+                        "its region's database)");
     command->add_flag("--full", backups.full, "read everything, also what is unchanged since it was found good");
     command->add_option("--deadline", backups.deadline, "seconds after which it ends; what was not reached is not checked");
-    command->add_option("--level", backups.level, "0 exists, 1 structure, 2 bytes, 3 pages; restored in a sandbox: 4 restores, 5 logic, 6 content")->check(CLI::Range(0, 6))->capture_default_str();
+    command
+        ->add_option("--level", backups.level,
+                     "0 exists, 1 structure, 2 bytes, 3 pages; restored in a sandbox: 4 restores, 5 logic, 6 content")
+        ->check(CLI::Range(0, 6))
+        ->capture_default_str();
   }
   for (const auto& [name, text, run] : {std::tuple("agent", "run the agent of a region", &RunAgentOf),
                                         std::tuple("guard", "run the guard of a data region", &RunGuardOf)}) {
@@ -326,10 +349,13 @@ int main(int argc, char** argv) {
     command->add_option("--log", log_file, "log file, JSON lines (default: standard error)");
   }
   InitOptions init;
-  CLI::App* first = add(&app, "init", "a first lifeboat.yaml, commented, from what is running", [&] { return InitFromAws(common, init); });
-  first->add_flag("--from-aws", init.from_aws, "read an Aurora global cluster, records and buckets; changes nothing there")->required();
+  CLI::App* first =
+      add(&app, "init", "a first lifeboat.yaml, commented, from what is running", [&] { return InitFromAws(common, init); });
+  first->add_flag("--from-aws", init.from_aws, "read an Aurora global cluster, records and buckets; changes nothing there")
+      ->required();
   first->add_option("--global-cluster", init.request.global_cluster, "its identifier")->required();
-  first->add_option("--region", init.request.regions, "where to ask; repeat it. One that holds no cluster of it becomes a witness")->required();
+  first->add_option("--region", init.request.regions, "where to ask; repeat it. One that holds no cluster of it becomes a witness")
+      ->required();
   CLI::Option* zone = first->add_option("--zone", init.request.zone, "id of the hosted zone that the service's name stands in");
   CLI::Option* name = first->add_option("--name", init.request.name, "that name")->needs(zone);
   zone->needs(name);

@@ -131,9 +131,9 @@ int RemoveCandidate(const CommonOptions& options, const std::string& region) {
   const Json parameters = {{"region", region}, {"by", WhoAmI()}};
   return AskAndShow(options, "candidates.remove", parameters, [&](const Json& item, const Settings&) {
     const Json& left = MemberAt(item, "candidates");
-    std::printf("'%s' is no candidate any more. %s\n", region.c_str(),
-                left.empty() ? "None is left: nobody takes over before a standby has joined again."
-                             : ("Left: " + left.dump()).c_str());
+    std::printf(
+        "'%s' is no candidate any more. %s\n", region.c_str(),
+        left.empty() ? "None is left: nobody takes over before a standby has joined again." : ("Left: " + left.dump()).c_str());
     return static_cast<int>(Exit::kDone);
   });
 }
@@ -143,8 +143,9 @@ int ClearCoolDown(const CommonOptions& options, const std::string& reason) {
   return AskAndShow(options, "cool-down.clear", parameters, [&](const Json& cleared, const Settings&) {
     const Json& latch = MemberAt(cleared, "cool_down");
     if (!options.json) {
-      std::printf("the cool-down is cleared: votes may move the service again (they moved it from %s to %s at %s; recorded in evidence)\n",
-                  TextAt(latch, "from").c_str(), TextAt(latch, "to").c_str(), FormatWallTime({SignedAt(latch, "at_ns")}).c_str());
+      std::printf(
+          "the cool-down is cleared: votes may move the service again (they moved it from %s to %s at %s; recorded in evidence)\n",
+          TextAt(latch, "from").c_str(), TextAt(latch, "to").c_str(), FormatWallTime({SignedAt(latch, "at_ns")}).c_str());
     }
     return static_cast<int>(Exit::kDone);
   });

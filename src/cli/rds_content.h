@@ -25,7 +25,7 @@ struct RdsContent {
   std::vector<backup::Finding> findings;
   std::optional<std::chrono::steady_clock::time_point> answered;  ///< when its first query was
   std::optional<WallTime> heartbeat;                              ///< the newest one
-  Json figures = Json::object();  ///< databases, tables, rows, questions, heartbeat
+  Json figures = Json::object();                                  ///< databases, tables, rows, questions, heartbeat
 };
 
 /// SAFETY: before anything else it is asked a question whose wrong answer must be told (F50); without that nothing passes.

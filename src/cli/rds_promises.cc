@@ -42,7 +42,8 @@ Worst OldestNewest(const RdsFacts& facts, const backup::Report& report) {
     if (newest == nullptr && undated) worst.unknown = "the age of what lies in '" + region.region + "' is not known";
     if (newest == nullptr && !undated) lacking = true;
     if (newest == nullptr) continue;
-    if (!worst.newest || SecondsOf(*newest) < worst.newest->stopped) worst.newest = backup::Aged{LabelOf(*newest), SecondsOf(*newest)};
+    if (!worst.newest || SecondsOf(*newest) < worst.newest->stopped)
+      worst.newest = backup::Aged{LabelOf(*newest), SecondsOf(*newest)};
   }
   if (lacking || !worst.unknown.empty()) worst.newest.reset();
   if (lacking) worst.unknown.clear();  // a region that has none decides, whatever the others would say
@@ -56,13 +57,15 @@ void TakeNewer(std::optional<backup::Aged>& newest, const backup::Aged& other) {
 }  // namespace
 
 int RestoredTo(const backup::SetReport& set) {
-  const bool failed = std::any_of(set.levels.begin(), set.levels.end(), [](const backup::LevelResult& each) { return each.verdict == backup::Verdict::kFail; });
+  const bool failed = std::any_of(set.levels.begin(), set.levels.end(),
+                                  [](const backup::LevelResult& each) { return each.verdict == backup::Verdict::kFail; });
   if (failed || At(set, Level::kRestores) != backup::Verdict::kPass) return 0;
   return static_cast<int>(At(set, Level::kContent) == backup::Verdict::kPass ? Level::kContent : Level::kRestores);
 }
 
 Freshness JudgeRdsAges(const RdsFacts& facts, const backup::Report& report, const RdsPromises& promises,
-                       const std::optional<std::vector<backup::VerifiedSet>>& earlier, bool restored, std::vector<backup::Finding>& findings) {
+                       const std::optional<std::vector<backup::VerifiedSet>>& earlier, bool restored,
+                       std::vector<backup::Finding>& findings) {
   Freshness freshness;
   const Worst worst = OldestNewest(facts, report);
   freshness.newest = worst.newest;
@@ -71,7 +74,8 @@ Freshness JudgeRdsAges(const RdsFacts& facts, const backup::Report& report, cons
   }
   for (const backup::VerifiedSet& set : earlier.value_or(std::vector<backup::VerifiedSet>())) {
     // One that is gone, or is another by now, is verified no more.
-    if (set.level >= promises.restore_level && CreatedAt(facts, set.label) == set.stopped) TakeNewer(freshness.verified, {set.label, set.stopped});
+    if (set.level >= promises.restore_level && CreatedAt(facts, set.label) == set.stopped)
+      TakeNewer(freshness.verified, {set.label, set.stopped});
   }
   backup::FreshnessQuestion question;
   question.now = facts.now.ns / 1000000000;
@@ -95,7 +99,8 @@ Freshness JudgeRdsAges(const RdsFacts& facts, const backup::Report& report, cons
 
 Json RestoreObjective(Duration objective, std::optional<Duration> measured, const std::string& unmeasured) {
   backup::Verdict verdict = backup::Verdict::kNotChecked;
-  if (objective != Duration{0}) verdict = !measured ? backup::Verdict::kUnknown : *measured <= objective ? backup::Verdict::kPass : backup::Verdict::kFail;
+  if (objective != Duration{0})
+    verdict = !measured ? backup::Verdict::kUnknown : *measured <= objective ? backup::Verdict::kPass : backup::Verdict::kFail;
   return {{"objective_seconds", objective == Duration{0} ? Json(nullptr) : Json(Seconds(objective))},
           {"measured_seconds", measured ? Json(Seconds(*measured)) : Json(nullptr)},
           {"verdict", backup::ToString(verdict)},

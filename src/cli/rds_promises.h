@@ -1,8 +1,7 @@
 #pragma once
 
-// What lifeboat.yaml promises of snapshots of RDS, judged: ages of the newest one and of the newest that was restored and looked at, the
-// time of a restore, and what it would lose.
-// Thread rule: plain values.
+// What lifeboat.yaml promises of snapshots of RDS, judged: ages of the newest one and of the newest that was restored and looked
+// at, the time of a restore, and what it would lose. Thread rule: plain values.
 
 #include <optional>
 
@@ -12,11 +11,11 @@
 namespace lifeboat {
 
 struct RdsPromises {
-  Duration backup_age{0};    ///< of the newest one in each region; 0: nothing is promised, as below
+  Duration backup_age{0};  ///< of the newest one in each region; 0: nothing is promised, as below
   Duration verified_age{0};
   Duration rto{0};
   Duration rpo{0};
-  int restore_level = 6;     ///< which makes a snapshot a verified one: 4, or 6
+  int restore_level = 6;  ///< which makes a snapshot a verified one: 4, or 6
 };
 
 /// The highest level of a restore that a snapshot passed, without a fault anywhere: 4 or 6; 0: none.

@@ -55,8 +55,8 @@ struct Outcome {
   Freshness fresh;
   std::vector<backup::Finding> findings;
 };
-Outcome Judge(const RdsFacts& facts, const std::function<void(backup::Report&)>& change = {}, std::optional<std::vector<backup::VerifiedSet>> earlier = std::nullopt,
-              bool restored = false) {
+Outcome Judge(const RdsFacts& facts, const std::function<void(backup::Report&)>& change = {},
+              std::optional<std::vector<backup::VerifiedSet>> earlier = std::nullopt, bool restored = false) {
   backup::Report report = JudgeRds(facts);
   report.findings.clear();
   if (change) change(report);
@@ -93,12 +93,14 @@ TEST(RdsPromises, ARegionThatWasNotListedIsUnknownAndNeitherKeptNorBroken) {
 
 TEST(RdsPromises, OnlyARestoreThatCameAsFarAsPromisedVerifies) {
   const auto with = [](Judged restores, Judged content) {
-    return Judge(TwoRegions(), [=](backup::Report& report) { Restore(report, "eu-west-1/tue", restores, content); }, std::nullopt, true);
+    return Judge(
+        TwoRegions(), [=](backup::Report& report) { Restore(report, "eu-west-1/tue", restores, content); }, std::nullopt, true);
   };
   EXPECT_EQ(with(Judged::kPass, Judged::kPass).fresh.verified->label, "eu-west-1/tue");
   EXPECT_EQ(with(Judged::kPass, Judged::kPass).fresh.lines.back().verdict, Judged::kPass);
-  for (const auto& [restores, content] : {std::pair(Judged::kPass, Judged::kNotChecked), std::pair(Judged::kPass, Judged::kUnknown),
-                                          std::pair(Judged::kUnknown, Judged::kNotChecked), std::pair(Judged::kPass, Judged::kFail)}) {
+  for (const auto& [restores, content] :
+       {std::pair(Judged::kPass, Judged::kNotChecked), std::pair(Judged::kPass, Judged::kUnknown),
+        std::pair(Judged::kUnknown, Judged::kNotChecked), std::pair(Judged::kPass, Judged::kFail)}) {
     const Outcome outcome = with(restores, content);
     EXPECT_FALSE(outcome.fresh.verified.has_value());
     EXPECT_EQ(outcome.fresh.lines.back().verdict, Judged::kFail);

@@ -31,10 +31,12 @@ LevelResult JudgeKey(const RdsFacts& facts, const StoredSnapshot& snapshot, std:
   if (!snapshot.encrypted) return {Verdict::kPass, "not encrypted"};
   const auto found = facts.keys.find(snapshot.kms_key);
   if (found == facts.keys.end() || !found->second.state) {
-    return {Verdict::kUnknown, "its key was not looked at: " + (found == facts.keys.end() ? "RDS names none" : found->second.problem)};
+    return {Verdict::kUnknown,
+            "its key was not looked at: " + (found == facts.keys.end() ? "RDS names none" : found->second.problem)};
   }
   if (*found->second.state == "Enabled") return {Verdict::kPass, ""};
-  findings.push_back(backup::MakeFinding(20, LabelOf(snapshot), snapshot.kms_key, "", "the key is '" + *found->second.state + "' in '" + snapshot.region + "'"));
+  findings.push_back(backup::MakeFinding(20, LabelOf(snapshot), snapshot.kms_key, "",
+                                         "the key is '" + *found->second.state + "' in '" + snapshot.region + "'"));
   return {Verdict::kFail, ""};
 }
 
@@ -44,8 +46,10 @@ backup::SetReport JudgeSnapshot(const RdsFacts& facts, const StoredSnapshot& sna
   set.kind = (snapshot.of_cluster ? "aurora " : "rds ") + snapshot.type;
   for (LevelResult& each : set.levels) each.reason = "not asked for";
   At(set, Level::kExists) = JudgeExistence(snapshot, findings);
-  At(set, Level::kStructure) = IsAvailable(snapshot) ? JudgeKey(facts, snapshot, findings) : LevelResult{Verdict::kNotChecked, "there is nothing to look at"};
-  for (const Level level : {Level::kBytes, Level::kPages}) At(set, level) = {Verdict::kNotChecked, "RDS shows neither files nor pages of a snapshot"};
+  At(set, Level::kStructure) = IsAvailable(snapshot) ? JudgeKey(facts, snapshot, findings)
+                                                     : LevelResult{Verdict::kNotChecked, "there is nothing to look at"};
+  for (const Level level : {Level::kBytes, Level::kPages})
+    At(set, level) = {Verdict::kNotChecked, "RDS shows neither files nor pages of a snapshot"};
   return set;
 }
 
@@ -55,8 +59,9 @@ void JudgeRegion(const RdsFacts& facts, const RdsRegion& region, backup::Report&
   bool undated = false;
   const StoredSnapshot* newest = NewestUsable(region, report, undated);
   if (newest == nullptr) {
-    const std::string what = undated ? "the age of what is in '" + region.region + "' is not known: copies whose sources were not listed"
-                                     : "there is no usable snapshot of '" + facts.of + "' in '" + region.region + "'";
+    const std::string what =
+        undated ? "the age of what is in '" + region.region + "' is not known: copies whose sources were not listed"
+                : "there is no usable snapshot of '" + facts.of + "' in '" + region.region + "'";
     if (!undated || facts.age.count() > 0) findings.push_back(backup::MakeFinding(1, "", region.region, "", what));
     return;
   }
@@ -65,8 +70,8 @@ void JudgeRegion(const RdsFacts& facts, const RdsRegion& region, backup::Report&
     findings.push_back(backup::MakeFinding(45, LabelOf(*newest), "", "", "it was taken " + FormatDuration(-age) + " from now"));
   } else if (facts.age.count() > 0 && age > facts.age) {
     findings.push_back(backup::MakeFinding(1, LabelOf(*newest), region.region, "",
-                                           "the newest usable snapshot in '" + region.region + "' is " + FormatDuration(age) + " old, and at most " +
-                                               FormatDuration(facts.age) + " is promised"));
+                                           "the newest usable snapshot in '" + region.region + "' is " + FormatDuration(age) +
+                                               " old, and at most " + FormatDuration(facts.age) + " is promised"));
   }
 }
 
@@ -147,16 +152,18 @@ Result<Unit> ProveThatRdsChecksCanFail() {
   facts.regions = {{"one", "", {good, failed}}, {"two", "", {locked}}, {"three", "", {old}}, {"four", "", {}}};
   const std::string bad = told();
   if (clean == "pass;" && bad == "F02 F20 F01 F01 F01 pass;not checked;fail;pass;") return Done();
-  return Fail("the judge of snapshots did not tell what it must of its own fixtures (F50): it told '" + clean + "' and '" + bad + "'",
-              "no verdict of this program counts: install it anew, and report it");
+  return Fail(
+      "the judge of snapshots did not tell what it must of its own fixtures (F50): it told '" + clean + "' and '" + bad + "'",
+      "no verdict of this program counts: install it anew, and report it");
 }
 
 const StoredSnapshot* NewestUsable(const RdsRegion& region, const backup::Report& report, bool& undated) {
   const StoredSnapshot* newest = nullptr;
   for (const StoredSnapshot& each : region.snapshots) {
-    const auto judged = std::find_if(report.sets.begin(), report.sets.end(), [&](const backup::SetReport& set) { return set.label == LabelOf(each); });
-    const bool usable =
-        IsAvailable(each) && judged != report.sets.end() && judged->levels[static_cast<std::size_t>(Level::kStructure)].verdict != Verdict::kFail;
+    const auto judged = std::find_if(report.sets.begin(), report.sets.end(),
+                                     [&](const backup::SetReport& set) { return set.label == LabelOf(each); });
+    const bool usable = IsAvailable(each) && judged != report.sets.end() &&
+                        judged->levels[static_cast<std::size_t>(Level::kStructure)].verdict != Verdict::kFail;
     if (!usable) continue;
     undated = undated || !each.created;
     if (each.created && (newest == nullptr || each.created->ns > newest->created->ns)) newest = &each;

@@ -36,14 +36,15 @@ struct RdsFacts {
 /// "eu-west-1/rds:orders-2026-11-23-04-10".
 [[nodiscard]] std::string LabelOf(const aws::rds::StoredSnapshot& snapshot);
 
-/// Gives copies of a cluster's snapshots the time of what they were copied from, where that is listed too; without it their age stays
-/// unknown.
+/// Gives copies of a cluster's snapshots the time of what they were copied from, where that is listed too; without it their age
+/// stays unknown.
 void DateCopies(RdsFacts& facts);
 
 /// Levels 0 and 1 of each snapshot; what is promised of each region (F01), oldest first. The rest is not checked.
 [[nodiscard]] backup::Report JudgeRds(const RdsFacts& facts);
 
-/// Judges known facts, good ones and bad ones, before each run. @error kFail: it told another thing than it must (F50): no verdict counts
+/// Judges known facts, good ones and bad ones, before each run. @error kFail: it told another thing than it must (F50): no verdict
+/// counts
 [[nodiscard]] Result<Unit> ProveThatRdsChecksCanFail();
 
 /// The newest snapshot of a region that is available, whose key was not found bad, and whose age is known. Null: there is none.
@@ -51,6 +52,7 @@ void DateCopies(RdsFacts& facts);
 [[nodiscard]] const aws::rds::StoredSnapshot* NewestUsable(const RdsRegion& region, const backup::Report& report, bool& undated);
 
 /// The one that a restore takes: the label or id `wanted`, else the newest that is available. Null: there is none.
-[[nodiscard]] const aws::rds::StoredSnapshot* ChooseSnapshot(const RdsFacts& facts, const std::string& region, const std::string& wanted);
+[[nodiscard]] const aws::rds::StoredSnapshot* ChooseSnapshot(const RdsFacts& facts, const std::string& region,
+                                                             const std::string& wanted);
 
 }  // namespace lifeboat

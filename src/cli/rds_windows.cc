@@ -59,9 +59,11 @@ void PrintWindows(const RdsWindows& windows, WallTime now) {
   Table table({"AUTOMATED BACKUPS IN", "OF", "STATE", "RESTORE TO", "KEY"});
   bool any = false;
   for (const aws::AutomatedRegion& region : windows.regions) {
-    if (!region.problem.empty()) std::printf("automated backups in '%s' could not be listed: %s\n", region.region.c_str(), region.problem.c_str());
+    if (!region.problem.empty())
+      std::printf("automated backups in '%s' could not be listed: %s\n", region.region.c_str(), region.problem.c_str());
     for (const aws::AutomatedBackup& each : region.backups) {
-      table.Add({region.region, each.of + " (" + each.of_region + ")", each.status, aws::WindowText(each, now), KeyText(each, windows.keys)});
+      table.Add({region.region, each.of + " (" + each.of_region + ")", each.status, aws::WindowText(each, now),
+                 KeyText(each, windows.keys)});
       any = true;
     }
   }

@@ -45,7 +45,11 @@ Json LossOf(const Execution& failover, const std::vector<Execution>& all) {
   }
   // By the old writer's heartbeat on the new one; where that could not be told, what it was decided on.
   if (const Json& measured = MemberAt(failover.facts, "loss_measured"); TextAt(measured, "state") == "bounded") {
-    return {{"state", "bounded"}, {"rows", nullptr}, {"seconds", MemberAt(measured, "seconds")}, {"bytes", nullptr}, {"beats", MemberAt(measured, "beats")}};
+    return {{"state", "bounded"},
+            {"rows", nullptr},
+            {"seconds", MemberAt(measured, "seconds")},
+            {"bytes", nullptr},
+            {"beats", MemberAt(measured, "beats")}};
   }
   const Json& estimate = MemberAt(failover.facts, "loss_estimate");
   if (!estimate.is_object()) return nullptr;

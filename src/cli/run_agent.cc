@@ -36,7 +36,6 @@ namespace lifeboat {
 
 namespace {
 
-
 Result<std::optional<AgentRecord>> ReadRecord(const std::string& file) {
   const auto text = ReadSmallFile(file);
   if (!text.ok()) {
@@ -134,7 +133,8 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   if (!evidence_log.ok()) return Complain(evidence_log.error());
 
   boost::asio::io_context context(1);
-  // Without it the context would stop, and the agent end at once, where a pool's thread lets go of the last work before the loops have begun.
+  // Without it the context would stop, and the agent end at once, where a pool's thread lets go of the last work before the loops
+  // have begun.
   const auto work = boost::asio::make_work_guard(context);
   const boost::asio::any_io_executor io = context.get_executor();
   SystemClock clock;
@@ -167,7 +167,8 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   Agent agent(io, settings, name, id, *record,
               Agent::Doors{clock, *store->store, files, peers, traffic, canary, evidence, database.get(), guard.get(), &fence},
               *log);
-  auto backups = BackupDesk::Open(io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
+  auto backups = BackupDesk::Open(
+      io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
   if (!backups.ok()) return Complain(backups.error());
   TraceDesk traces(settings, name, id, *log);
   agent.on_ended = [&traces](const Execution& execution) { traces.Ended(execution); };

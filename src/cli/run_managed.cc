@@ -53,19 +53,23 @@ using OpenedClient = std::optional<Result<aws::Opened>>;
 Task<> KeepClient(Task<Result<aws::Opened>> opening, OpenedClient* into) { into->emplace(co_await std::move(opening)); }
 
 /// Drives `context`, in which nothing else runs yet, until the shared files of AWS have been read. Nobody is asked.
-Result<aws::Opened> OpenClient(boost::asio::io_context& context, const RegionName& self, Clock& clock, Files& files, const Log& log) {
+Result<aws::Opened> OpenClient(boost::asio::io_context& context, const RegionName& self, Clock& clock, Files& files,
+                               const Log& log) {
   aws::OpenOptions how;
-  // A witness is in a region of AWS or not: STS is asked where the agent is, else where the environment says, never at the global endpoint.
+  // A witness is in a region of AWS or not: STS is asked where the agent is, else where the environment says, never at the global
+  // endpoint.
   how.credentials.region = aws::IsAwsRegion(self.text) ? self.text : std::string();
   OpenedClient client;
-  Spawn(context.get_executor(),
-        KeepClient(aws::OpenWithCredentials(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
+  Spawn(context.get_executor(), KeepClient(aws::OpenWithCredentials(context.get_executor(), std::move(how),
+                                                                    {clock, files, aws::EnvironmentOfTheProcess(), log}),
+                                           &client));
   while (!client) context.run_one();
   context.restart();
   return *std::move(client);
 }
 
-Task<Result<std::vector<Readiness>>> PermissionLines(aws::Client& client, std::string region, const Settings& settings, Duration timeout) {
+Task<Result<std::vector<Readiness>>> PermissionLines(aws::Client& client, std::string region, const Settings& settings,
+                                                     Duration timeout) {
   co_return co_await aws::CheckPermissions(client, std::move(region), settings, timeout);
 }
 
@@ -80,14 +84,16 @@ std::vector<RegionName> DataRegions(const Settings& settings) {
   return regions;
 }
 
-/// Where an agent asks what no region of its own could be asked: in its own, one outside of AWS as the environment says, else in the first data region.
+/// Where an agent asks what no region of its own could be asked: in its own, one outside of AWS as the environment says, else in
+/// the first data region.
 std::string AsksIn(const Settings& settings, const RegionName& self) {
   const std::string region = aws::StsRegionFor(self.text, aws::EnvironmentOfTheProcess());
   const std::vector<RegionName> data = DataRegions(settings);
   return region.empty() && !data.empty() ? data.front().text : region;
 }
 
-Task<Result<std::vector<Readiness>>> CredentialAnswer(const aws::Opened& opened, const Settings& settings, const RegionName& self, Clock& clock, Duration timeout) {
+Task<Result<std::vector<Readiness>>> CredentialAnswer(const aws::Opened& opened, const Settings& settings, const RegionName& self,
+                                                      Clock& clock, Duration timeout) {
   aws::CredentialView view;
   view.own = aws::IsAwsRegion(self.text) ? self.text : std::string();
   for (const RegionName& region : DataRegions(settings)) view.data_regions.push_back(region.text);
@@ -170,7 +176,8 @@ Task<> TendName(aws::AwsTraffic& traffic, const ManagedAgent& agent, RegionName 
   }
 }
 
-/// LIFEBOAT_AWS_WORD_PATIENCE: how long the word about the old writer is waited for, where two minutes are wrong: emulators have none.
+/// LIFEBOAT_AWS_WORD_PATIENCE: how long the word about the old writer is waited for, where two minutes are wrong: emulators have
+/// none.
 std::optional<Duration> WordPatience() {
   const char* text = std::getenv("LIFEBOAT_AWS_WORD_PATIENCE");
   return text == nullptr ? std::nullopt : ParseDuration(text);
@@ -209,7 +216,8 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
   if (!evidence_log.ok()) return Complain(evidence_log.error());
 
   boost::asio::io_context context(1);
-  // Without it the context would stop, and the agent end at once, where a pool's thread lets go of the last work before the loops have begun.
+  // Without it the context would stop, and the agent end at once, where a pool's thread lets go of the last work before the loops
+  // have begun.
   const auto work = boost::asio::make_work_guard(context);
   const boost::asio::any_io_executor io = context.get_executor();
   SystemClock clock;
@@ -237,8 +245,19 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
   auto sql = ManagedSqlParts::Open(io, name, *settings.aws, names, clock);
   if (!sql.ok()) return Complain(sql.error());
   const AgentId id(RandomHex(8));
-  ManagedAgent::Doors doors{clock,   *store->store,  files,   peers, evidence, *database, traffic.get(), nullptr, &neighbours.alarms,
-                            Pointers(neighbours.compute), Pointers(neighbours.objects), Pointers(neighbours.hooks), Pointers(neighbours.notifiers)};
+  ManagedAgent::Doors doors{clock,
+                            *store->store,
+                            files,
+                            peers,
+                            evidence,
+                            *database,
+                            traffic.get(),
+                            nullptr,
+                            &neighbours.alarms,
+                            Pointers(neighbours.compute),
+                            Pointers(neighbours.objects),
+                            Pointers(neighbours.hooks),
+                            Pointers(neighbours.notifiers)};
   if (*sql) {
     doors.sql = &(*sql)->sql;
     doors.canary = (*sql)->of_loop.get();
@@ -256,16 +275,20 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
     const auto& item = agent.snapshot().item;
     return Answer(aws::CheckManagedDatabase(**client, *settings.aws->database, item ? item->writer : RegionName(), clock, timeout));
   });
-  agent.checks.push_back([&](Duration timeout) { return Answer(aws::CheckSecrets(**client, settings.aws->secrets, DataRegions(settings), clock, timeout)); });
+  agent.checks.push_back([&](Duration timeout) {
+    return Answer(aws::CheckSecrets(**client, settings.aws->secrets, DataRegions(settings), clock, timeout));
+  });
   if (settings.aws->database->kind == AwsDatabaseKind::kRdsReplica)
-    agent.checks.push_back([&](Duration timeout) { return aws::CheckAutomatedBackups(**client, *settings.aws->database, clock, timeout); });
+    agent.checks.push_back(
+        [&](Duration timeout) { return aws::CheckAutomatedBackups(**client, *settings.aws->database, clock, timeout); });
   if (traffic) {
     agent.checks.push_back([&](Duration timeout) {
       aws::TrafficCheckDoors look{*client, names, clock, aws::OpenPublicGet(aws::OpenTransport(io, {}))};
       return aws::CheckAwsTraffic(std::move(look), *settings.aws->traffic, settings.objectives.rto, timeout);
     });
   }
-  auto backups = BackupDesk::Open(io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
+  auto backups = BackupDesk::Open(
+      io, settings, *region, clock, evidence, [&agent] { return agent.snapshot().execution.has_value(); }, *log);
   if (!backups.ok()) return Complain(backups.error());
   agent.describe_backups = [&backups] { return (*backups)->watch().Briefs(); };
   TraceDesk traces(settings, name, id, *log);
@@ -301,7 +324,8 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
     (*server)->Stop();
     context.stop();
   });
-  log->Info("the agent begins", {{"agent", id.text}, {"version", ProgramVersion()}, {"address", region->agent.Text()}, {"pid", getpid()}});
+  log->Info("the agent begins",
+            {{"agent", id.text}, {"version", ProgramVersion()}, {"address", region->agent.Text()}, {"pid", getpid()}});
   agent.Start();
   if (traffic && region->kind == RegionKind::kData) Spawn(io, TendName(*traffic, agent, name, clock, *log));
   (*backups)->watch().Start();

@@ -1,8 +1,8 @@
 #pragma once
 
-// The agent of a service whose database AWS runs, as a process: opens the doors to AWS, the store and the other agents, and wires the
-// managed agent to them. `lifeboat agent` comes here where lifeboat.yaml has 'aws.database'.
-// Thread rule: the main thread; blocks until SIGTERM or SIGINT.
+// The agent of a service whose database AWS runs, as a process: opens the doors to AWS, the store and the other agents, and wires
+// the managed agent to them. `lifeboat agent` comes here where lifeboat.yaml has 'aws.database'. Thread rule: the main thread;
+// blocks until SIGTERM or SIGINT.
 
 #include <string>
 

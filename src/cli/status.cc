@@ -71,7 +71,7 @@ std::string LeaseText(const Json& status) {
     text = "epoch " + std::to_string(NumberAt(lease, "epoch")) + " released by " + TextAt(lease, "holder") + " to " +
            TextAt(MemberAt(lease, "released"), "heir");
   text += ", seen to move " + Ago(MemberAt(lease, "counter_age_ms")) + ", length " +
-          FormatDuration(std::chrono::milliseconds(NumberAt(lease, "length_ms")))+ CarriedText(lease);
+          FormatDuration(std::chrono::milliseconds(NumberAt(lease, "length_ms"))) + CarriedText(lease);
   std::string candidates;
   for (const Json& candidate : MemberAt(lease, "candidates"))
     candidates += (candidates.empty() ? "" : ", ") + candidate.get<std::string>();
@@ -97,7 +97,8 @@ std::string VotesText(const Json& status) {
   std::string text = std::to_string(NumberAt(votes, "ok")) + " of " + std::to_string(NumberAt(votes, "agents")) +
                      " agents call the primary ok, " + std::to_string(NumberAt(votes, "degraded")) + " degraded, " +
                      std::to_string(NumberAt(votes, "unknown")) + " unknown";
-  if (MemberAt(votes, "majority_ms").is_number()) text += "; a majority for " + FormatDuration(Milliseconds(MemberAt(votes, "majority_ms")));
+  if (MemberAt(votes, "majority_ms").is_number())
+    text += "; a majority for " + FormatDuration(Milliseconds(MemberAt(votes, "majority_ms")));
   if (!TextAt(votes, "why").empty()) text += " (" + TextAt(votes, "why") + ")";
   return text;
 }
@@ -115,7 +116,8 @@ std::string SilenceText(const Json& status) {
   const Json& votes = MemberAt(status, "silence");
   std::string text = std::to_string(NumberAt(votes, "degraded")) + " of " + std::to_string(NumberAt(votes, "agents")) +
                      " agents find the region of the writer silent";
-  if (MemberAt(votes, "majority_ms").is_number()) text += "; a majority for " + FormatDuration(Milliseconds(MemberAt(votes, "majority_ms")));
+  if (MemberAt(votes, "majority_ms").is_number())
+    text += "; a majority for " + FormatDuration(Milliseconds(MemberAt(votes, "majority_ms")));
   return text + (TextAt(votes, "why").empty() ? "" : " (" + TextAt(votes, "why") + ")");
 }
 
@@ -175,8 +177,7 @@ int PrintStatus(const Json& status, const Settings& settings) {
               store ? "answers" : ("silent: " + TextAt(MemberAt(status, "lease"), "store_problem")).c_str());
   if (managed && !MemberAt(traffic, "name").is_string()) name = "the database's own writer endpoint";
   std::printf("  name      %s\n", name.c_str());
-  if (managed)
-    std::printf("  silence   %s\n", SilenceText(status).c_str());
+  if (managed) std::printf("  silence   %s\n", SilenceText(status).c_str());
   if (!managed || ok.is_boolean()) std::printf("  canary    %s\n", writes.c_str());
   std::printf("  votes     %s\n", VotesText(status).c_str());
   if (const Json& latch = MemberAt(status, "cool_down"); latch.is_object()) {
@@ -244,18 +245,21 @@ int ShowExplain(const CommonOptions& options, bool rules) {
 }
 
 int ShowCheck(const CommonOptions& options) {
-  return AskAndShow(options, "check", Json::object(), [&](const Json& answer, const Settings&) {
-    const bool ready = FlagAt(answer, "ready");
-    if (!options.json) {
-      std::printf("%s: %s, seen from %s\n\n", TextAt(answer, "service").c_str(), ready ? "ready" : "not ready",
-                  TextAt(answer, "seen_from").c_str());
-      for (const Json& finding : MemberAt(answer, "findings")) {
-        std::printf("  %-5s  %s\n", TextAt(finding, "level").c_str(), TextAt(finding, "what").c_str());
-        if (!TextAt(finding, "hint").empty()) std::printf("         hint: %s\n", TextAt(finding, "hint").c_str());
-      }
-    }
-    return static_cast<int>(ready ? Exit::kDone : Exit::kNotMet);
-  }, std::chrono::seconds(40));
+  return AskAndShow(
+      options, "check", Json::object(),
+      [&](const Json& answer, const Settings&) {
+        const bool ready = FlagAt(answer, "ready");
+        if (!options.json) {
+          std::printf("%s: %s, seen from %s\n\n", TextAt(answer, "service").c_str(), ready ? "ready" : "not ready",
+                      TextAt(answer, "seen_from").c_str());
+          for (const Json& finding : MemberAt(answer, "findings")) {
+            std::printf("  %-5s  %s\n", TextAt(finding, "level").c_str(), TextAt(finding, "what").c_str());
+            if (!TextAt(finding, "hint").empty()) std::printf("         hint: %s\n", TextAt(finding, "hint").c_str());
+          }
+        }
+        return static_cast<int>(ready ? Exit::kDone : Exit::kNotMet);
+      },
+      std::chrono::seconds(40));
 }
 
 }  // namespace lifeboat

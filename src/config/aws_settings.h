@@ -23,12 +23,12 @@ struct AwsDatabaseSettings {
   bool detach_when_needed = false;            ///< aurora: detach-and-promote where a failover is refused, and by itself
   std::uint64_t backup_days = 7;              ///< rds: retention of a promoted replica; never 0
   /// rds: what a replica is made with that is built anew in a region; a region that is not there: as RDS chooses.
-  std::map<RegionName, std::string> kms_keys;          ///< needed where the source is encrypted
+  std::map<RegionName, std::string> kms_keys;  ///< needed where the source is encrypted
   std::map<RegionName, std::string> subnet_groups;
   std::map<RegionName, std::string> parameter_groups;
-  std::map<RegionName, std::string> security_groups;   ///< ids, with commas between them
-  std::vector<std::string> backup_regions;             ///< rds: where a copy of the automated backups is expected
-  Duration backup_age = std::chrono::hours(1);         ///< rds: how old the newest moment may be that they restore to
+  std::map<RegionName, std::string> security_groups;  ///< ids, with commas between them
+  std::vector<std::string> backup_regions;            ///< rds: where a copy of the automated backups is expected
+  Duration backup_age = std::chrono::hours(1);        ///< rds: how old the newest moment may be that they restore to
 };
 
 enum class AwsTrafficKind {
@@ -117,11 +117,11 @@ struct AwsSqlSettings {
   std::string database = "postgres";
   std::optional<std::string> password_file;  ///< libpq passfile (0600)
   SqlTls tls = SqlTls::kVerifyFull;
-  std::string root_cert;                        ///< of those who sign the servers' certificates; empty: nothing is verified
-  std::map<RegionName, SqlEndpoint> writers;    ///< each data region's: takes writes where the region is the writer's
-  std::map<RegionName, SqlEndpoint> readers;    ///< each data region's: answers reads always
-  std::optional<std::uint16_t> port;            ///< of the public name; nothing: that of the writer that it leads to
-  std::optional<SqlEndpoint> global_endpoint;   ///< what the canary writes through where there is no 'aws.traffic'
+  std::string root_cert;                       ///< of those who sign the servers' certificates; empty: nothing is verified
+  std::map<RegionName, SqlEndpoint> writers;   ///< each data region's: takes writes where the region is the writer's
+  std::map<RegionName, SqlEndpoint> readers;   ///< each data region's: answers reads always
+  std::optional<std::uint16_t> port;           ///< of the public name; nothing: that of the writer that it leads to
+  std::optional<SqlEndpoint> global_endpoint;  ///< what the canary writes through where there is no 'aws.traffic'
 };
 
 struct AwsSettings {

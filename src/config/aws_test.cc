@@ -158,7 +158,8 @@ TEST(AwsConfig, WhatOnlyReplicasHaveIsRefusedElsewhere) {
     EXPECT_THAT(ErrorOf("    global_cluster: orders\n", "    global_cluster: orders\n    " + std::string(key) + "\n"),
                 HasSubstr("is a key of 'kind: rds-replica'"));
   }
-  EXPECT_THAT(ErrorOf("    global_cluster: orders\n", "    global_cluster: orders\n    backup_age: 5min\n"), HasSubstr("must be at least 10min"));
+  EXPECT_THAT(ErrorOf("    global_cluster: orders\n", "    global_cluster: orders\n    backup_age: 5min\n"),
+              HasSubstr("must be at least 10min"));
   EXPECT_THAT(ErrorOf("    global_cluster: orders\n", "    global_cluster: orders\n    subnet_groups: {mars: s}\n"),
               HasSubstr("names 'mars', which is no data region"));
 }
@@ -169,7 +170,8 @@ TEST(AwsConfig, WhatWouldSayNothingIsRefused) {
   }
   EXPECT_THAT(ErrorOf("{time: 3min}", "{time: 3min, bytes: 1MiB}"), HasSubstr("'policy.loss_limit.bytes' says nothing"));
   EXPECT_THAT(ErrorOf("    state_directory: /srv/east\n",
-                      "    state_directory: /srv/east\n    database: {address: \"127.77.1.1:5432\", data_directory: /pg, socket_directory: /run}\n"),
+                      "    state_directory: /srv/east\n    database: {address: \"127.77.1.1:5432\", data_directory: /pg, "
+                      "socket_directory: /run}\n"),
               HasSubstr("stands beside 'aws.database'"));
 }
 
@@ -187,7 +189,8 @@ TEST(AwsConfig, ALimitThatCouldNeverHoldIsRefused) {
 TEST(AwsConfig, MembersAreTheDataRegionsOwnClusters) {
   EXPECT_THAT(ErrorOf("      us-west-2: arn:aws:rds:us-west-2:123456789012:cluster:orders-west\n", ""),
               HasSubstr("lacks the data region 'us-west-2'"));
-  EXPECT_THAT(ErrorOf("arn:aws:rds:us-west-2:1", "arn:aws:rds:eu-west-1:1"), HasSubstr("names a cluster of 'eu-west-1' for region 'us-west-2'"));
+  EXPECT_THAT(ErrorOf("arn:aws:rds:us-west-2:1", "arn:aws:rds:eu-west-1:1"),
+              HasSubstr("names a cluster of 'eu-west-1' for region 'us-west-2'"));
   EXPECT_THAT(ErrorOf("arn:aws:rds:us-west-2:123456789012:cluster:orders-west", "orders-west"), HasSubstr("no ARN of a cluster"));
   EXPECT_THAT(ErrorOf("      us-east-1: arn", "      eu-west-1: arn:aws:rds:eu-west-1:1:cluster:x\n      us-east-1: arn"),
               HasSubstr("names 'eu-west-1', which is no data region"));
@@ -196,7 +199,8 @@ TEST(AwsConfig, MembersAreTheDataRegionsOwnClusters) {
 
 TEST(AwsConfig, KeysOfAnotherKindAreRefused) {
   EXPECT_THAT(ErrorOf("kind: aurora-global", "kind: rds-replica"), HasSubstr("is a key of 'kind: aurora-global'"));
-  EXPECT_THAT(ErrorOf("kind: standby-takes-over", "kind: records"), HasSubstr("'aws.traffic.markers' is a key of 'kind: standby-takes-over'"));
+  EXPECT_THAT(ErrorOf("kind: standby-takes-over", "kind: records"),
+              HasSubstr("'aws.traffic.markers' is a key of 'kind: standby-takes-over'"));
   EXPECT_THAT(ErrorOf("kind: standby-takes-over", "kind: routing-control"), HasSubstr("'aws.traffic.controls' is missing"));
   EXPECT_THAT(ErrorOf("\"s3://w/go\"", "\"s3://w\""), HasSubstr("which is no object"));
   EXPECT_THAT(ErrorOf("us-west-2: west.example.net", "us-west-2: east.example.net"), HasSubstr("sends two regions to"));
@@ -204,7 +208,8 @@ TEST(AwsConfig, KeysOfAnotherKindAreRefused) {
 }
 
 TEST(AwsConfig, AMapSaysWhatIsWrongInIt) {
-  EXPECT_THAT(ErrorOf("{us-east-1: inv-e, us-west-2: inv-w}", "[a, b]"), HasSubstr("must be a section of texts by region, not a list"));
+  EXPECT_THAT(ErrorOf("{us-east-1: inv-e, us-west-2: inv-w}", "[a, b]"),
+              HasSubstr("must be a section of texts by region, not a list"));
   EXPECT_THAT(ErrorOf("{us-east-1: inv-e, us-west-2: inv-w}", "{us-east-1: inv-e, us-west-2: [x]}"),
               HasSubstr("holds something other than 'region: text'"));
   EXPECT_THAT(ErrorOf("{us-east-1: inv-e, us-west-2: inv-w}", "{us-east-1: inv-e, us-east-1: inv-w}"), HasSubstr("twice"));
@@ -212,7 +217,8 @@ TEST(AwsConfig, AMapSaysWhatIsWrongInIt) {
 
 TEST(AwsConfig, NamesAndPlacesOfTheSmallPartsAreJudged) {
   EXPECT_EQ(Parse(kGood)->aws->secrets.at(0).name, "orders/database");
-  EXPECT_THAT(ErrorOf("- name: orders/database", "- name: arn:aws:secretsmanager:us-east-1:1:secret:orders-abc"), HasSubstr("write the name"));
+  EXPECT_THAT(ErrorOf("- name: orders/database", "- name: arn:aws:secretsmanager:us-east-1:1:secret:orders-abc"),
+              HasSubstr("write the name"));
   EXPECT_THAT(ErrorOf("- name: orders/database", "- name: a\n    - name: a"), HasSubstr("is given twice"));
   EXPECT_THAT(ErrorOf("{kind: event-bridge, region", "{kind: sns, region"), HasSubstr("is no ARN of a topic"));
   EXPECT_THAT(ErrorOf("about: us-east-1", "about: eu-west-1"), HasSubstr("which is no data region"));

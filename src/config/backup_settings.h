@@ -31,8 +31,8 @@ struct BackupSqlCheck {
 
 /// How often the agent looks, and how far up the ladder.
 struct BackupSchedule {
-  Duration every{0};  ///< between the starts of two verifications; 0: never by itself
-  int level = 3;      ///< 0 to 3
+  Duration every{0};          ///< between the starts of two verifications; 0: never by itself
+  int level = 3;              ///< 0 to 3
   Duration restore_every{0};  ///< between the starts of two restores; 0: never by itself
   int restore_level = 6;      ///< 4 to 6
   Duration deadline{0};       ///< a run that takes longer is ended
@@ -58,7 +58,7 @@ struct BackupStore {
 struct BackupReplica {
   std::string path;  ///< "s3://bucket/prefix"; "": none is promised
   BackupStore store;
-  Duration lag{0};   ///< how long an object may be on its way
+  Duration lag{0};  ///< how long an object may be on its way
 };
 
 /// Where snapshots of RDS must lie, and into what they are restored to be looked at. "": as RDS chooses.
@@ -67,10 +67,10 @@ struct BackupRds {
   std::string restore_region;        ///< "": the last of `regions`
   std::string instance_class;        ///< of the temporary instance
   std::string subnet_group;
-  std::string parameter_group;       ///< for a cluster: of the cluster
+  std::string parameter_group;  ///< for a cluster: of the cluster
   std::vector<std::string> security_groups;
-  std::string user;                  ///< of the database; "": the source's master user
-  Duration patience{0};              ///< until RDS must say that it is available
+  std::string user;      ///< of the database; "": the source's master user
+  Duration patience{0};  ///< until RDS must say that it is available
 };
 
 /// One place where backups lie.
@@ -78,16 +78,16 @@ struct BackupSourceSettings {
   std::string name;
   RegionName region;  ///< whose agent looks
   BackupKind kind = BackupKind::kAuto;
-  std::string path;  ///< absolute, "s3://bucket/prefix", or "rds:name" of an instance or cluster
-  std::string wal;   ///< archive folder beside base backups, written likewise; may be empty
-  BackupStore store;      ///< of what begins with s3://
+  std::string path;   ///< absolute, "s3://bucket/prefix", or "rds:name" of an instance or cluster
+  std::string wal;    ///< archive folder beside base backups, written likewise; may be empty
+  BackupStore store;  ///< of what begins with s3://
   BackupReplica replica;
-  BackupRds rds;          ///< of what begins with rds:
-  bool locked = false;    ///< its buckets must keep versions and have Object Lock
+  BackupRds rds;                 ///< of what begins with rds:
+  bool locked = false;           ///< its buckets must keep versions and have Object Lock
   std::string stanza;            ///< pgBackRest; "": the only one
   std::string cipher_pass_file;  ///< pgBackRest, 0600; "": not encrypted
   unsigned threads = 2;
-  ByteCount read_rate;  ///< stored bytes a second; 0: no limit
+  ByteCount read_rate;        ///< stored bytes a second; 0: no limit
   unsigned rolling_part = 1;  ///< of what is known to be good, rolling_part of rolling_of is read again each run
   unsigned rolling_of = 7;
   bool gate = false;  ///< an unverified source makes its service not ready

@@ -216,15 +216,17 @@ TEST(Backups, ASourceMayLieInS3) {
 }
 
 TEST(Backups, WhatIsSaidOfS3MustFitIt) {
-  for (const char* path : {"s3://", "s3://ab", "s3://Orders/x", "s3://orders_x/y", "s3://orders//x", "s3:orders/x", "gs://orders/x",
-                           "orders/x"}) {
+  for (const char* path :
+       {"s3://", "s3://ab", "s3://Orders/x", "s3://orders_x/y", "s3://orders//x", "s3:orders/x", "gs://orders/x", "orders/x"}) {
     EXPECT_THAT(StoreErrorOf("s3://orders-backups/pgbackrest", path),
                 HasSubstr("'path' of backup source 'nightly' must be an absolute path, a folder in S3 or a name in RDS"))
         << path;
   }
   EXPECT_EQ(StoreErrorOf("s3://orders-backups/pgbackrest", "s3://orders.backups-2"), "loaded") << "a whole bucket";
   for (const char* url : {"minio.example.net", "https://", "https://a b", "https://host/path", "https://host:0", "ftp://host"}) {
-    EXPECT_THAT(StoreErrorOf("https://minio.example.net:9000", url), HasSubstr("'s3_endpoint' of backup source 'nightly' must be a URL")) << url;
+    EXPECT_THAT(StoreErrorOf("https://minio.example.net:9000", url),
+                HasSubstr("'s3_endpoint' of backup source 'nightly' must be a URL"))
+        << url;
   }
   for (const char* url : {"https://10.0.0.1", "https://[::1]:9000", "https://minio"}) {
     EXPECT_EQ(StoreErrorOf("https://minio.example.net:9000", url), "loaded") << url;
@@ -287,7 +289,9 @@ TEST(Backups, SnapshotsOfRdsAreASourceLikeEveryOther) {
 }
 
 TEST(Backups, WhatSnapshotsOfRdsCannotGiveIsNotPromised) {
-  EXPECT_THAT(RdsErrorOf("    rds: {regions: [eu-west-1, eu-central-1], subnet_group: verify, security_groups: [sg-1, sg-2], user: reader, patience: 3h}\n", ""),
+  EXPECT_THAT(RdsErrorOf("    rds: {regions: [eu-west-1, eu-central-1], subnet_group: verify, security_groups: [sg-1, sg-2], user: "
+                         "reader, patience: 3h}\n",
+                         ""),
               HasSubstr("in which AWS regions"));
   EXPECT_THAT(RdsErrorOf("eu-central-1]", "eu-west-1]"), HasSubstr("twice"));
   EXPECT_THAT(RdsErrorOf("every: 6h,", "every: 6h, level: 3,"), HasSubstr("neither bytes nor pages"));

@@ -265,7 +265,8 @@ class Document::Walk {
       problems_.Add(LineOf(at) > 0 ? LineOf(at) : line, document_.Label(path) + " " + what, HowToWrite(key.type));
     };
     if (map.size() == 0) complain(map, "is empty");
-    if (map.size() > kMostItems) complain(map, "has " + std::to_string(map.size()) + " entries, more than " + std::to_string(kMostItems));
+    if (map.size() > kMostItems)
+      complain(map, "has " + std::to_string(map.size()) + " entries, more than " + std::to_string(kMostItems));
     std::set<std::string> seen;
     for (const auto& entry : map) {
       if (!entry.first.IsScalar() || !entry.second.IsScalar() || !IsLabel(entry.first.Scalar())) {
@@ -420,8 +421,8 @@ std::string Document::ItemLabel(const std::string& item) const {
   const std::string list = item.substr(0, open);
   const auto name = item_names_.find(item);
   std::string text = ItemNoun(Generic(list));
-  text += name != item_names_.end() ? " '" + name->second + "'"
-                                    : " number " + std::to_string(std::stoul(item.substr(open + 1)) + 1);
+  text +=
+      name != item_names_.end() ? " '" + name->second + "'" : " number " + std::to_string(std::stoul(item.substr(open + 1)) + 1);
   const auto outer = list.rfind(']');
   return outer == std::string::npos ? text : text + " of " + ItemLabel(list.substr(0, outer + 1));
 }

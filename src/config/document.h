@@ -64,7 +64,7 @@ class Document {
   class Walk;
 
   std::map<std::string, Value> values_;
-  std::map<std::string, int> given_;  // every key that stands in the file → its line
+  std::map<std::string, int> given_;               // every key that stands in the file → its line
   std::map<std::string, std::size_t> counts_;      // items of a list, by its path
   std::map<std::string, std::string> item_names_;  // "regions[0]" → what its item calls itself
 

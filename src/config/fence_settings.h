@@ -1,7 +1,7 @@
 #pragma once
 
-// The external fence of a data region, as lifeboat.yaml gives it (docs/guarantees.md, "Deployments"): a command of the operator's own
-// that stops the region's instance from outside, by a hook or a call to the cloud. Run by the region that takes over.
+// The external fence of a data region, as lifeboat.yaml gives it (docs/guarantees.md, "Deployments"): a command of the operator's
+// own that stops the region's instance from outside, by a hook or a call to the cloud. Run by the region that takes over.
 
 #include <chrono>
 #include <string>

@@ -22,14 +22,17 @@ constexpr Key kKeys[] = {
      "`observe` decides and says so but changes nothing; `act` fails over by itself."},
     {"policy.loss_limit", kSection, kOptional, "", "", "", "required where `policy.automation` is `act`",
      "The most that an automatic failover may lose; above it, or where the loss is unknown, it asks."},
-    {"policy.loss_limit.time", kDuration, kRequired, "", "", "10s", "at least `lease.length`; with `aws.database` 1min, with `aws.sql` too 10s",
-     "Loss limit as time: a region that is cut off can write unseen until its lease ends, so less than a lease is refused. AWS tells "
+    {"policy.loss_limit.time", kDuration, kRequired, "", "", "10s",
+     "at least `lease.length`; with `aws.database` 1min, with `aws.sql` too 10s",
+     "Loss limit as time: a region that is cut off can write unseen until its lease ends, so less than a lease is refused. AWS "
+     "tells "
      "the lag once a minute; heartbeat rows tell it every second."},
     {"policy.loss_limit.bytes", kBytes, kOptional, "", "", "64MiB", "required, but refused beside `aws.database`",
      "Loss limit as bytes of write-ahead log."},
     {"policy.cool_down", kDuration, kOptional, "1h", "", "1h", "", "After a takeover, how long no other automatic one may begin."},
     {"policy.failover_after", kDuration, kOptional, "0s", "", "0s", "at least 10s with `aws.database` and `act`",
-     "How long a region must stay lost beyond the lease before the takeover; with `aws.database`, how long a majority of all agents must "
+     "How long a region must stay lost beyond the lease before the takeover; with `aws.database`, how long a majority of all "
+     "agents must "
      "find it silent."},
     {"policy.database_failure", kChoice, kOptional, "restart", "restart|failover", "restart", "",
      "When only the database is dead: `restart` it locally first, or `failover` at once when the loss is proven zero."},
@@ -87,8 +90,7 @@ constexpr Key kKeys[] = {
     {"regions[].state_directory", kPath, kRequired, "", "", "/var/lib/lifeboat", "outside `database.data_directory`",
      "The agent's durable record, journal, evidence and ledger."},
     {"regions[].database", kSection, kOptional, "", "", "",
-     "required where `kind` is `data`, refused where it is `witness` and beside `aws.database`",
-     "The region's PostgreSQL server."},
+     "required where `kind` is `data`, refused where it is `witness` and beside `aws.database`", "The region's PostgreSQL server."},
     {"regions[].database.address", kEndpoint, kRequired, "", "", "127.77.1.1:5432", "unique",
      "Where clients and standbys reach the server."},
     {"regions[].database.data_directory", kPath, kRequired, "", "", "/var/lib/postgresql/15/main", "", "Its data directory."},
@@ -102,19 +104,24 @@ constexpr Key kKeys[] = {
      "The same as the server's setting `lifeboat.gate_file` (docs/formats/gate.md). Without it there is no gate: the guard alone "
      "stops writes, by killing the server at the deadline."},
     {"regions[].fence", kSection, kOptional, "", "", "", "refused where there is no `database`",
-     "An external fence: how the region that takes over stops this one's instance, on top of the lease ([fencing.md](fencing.md))."},
+     "An external fence: how the region that takes over stops this one's instance, on top of the lease "
+     "([fencing.md](fencing.md))."},
     {"regions[].fence.command", kTextList, kRequired, "", "", "[/usr/local/sbin/stop-instance, i-0123456789abcdef0]",
      "the program by its whole path",
-     "Run without a shell by the agent of the region that takes over, after its claim and before it opens its database. Exit code 0 "
+     "Run without a shell by the agent of the region that takes over, after its claim and before it opens its database. Exit code "
+     "0 "
      "only when the instance is proven to be stopped."},
-    {"regions[].fence.timeout", kDuration, kOptional, "30s", "", "30s", "1s to 10min", "After which a run is ended, without proof."},
+    {"regions[].fence.timeout", kDuration, kOptional, "30s", "", "30s", "1s to 10min",
+     "After which a run is ended, without proof."},
     {"regions[].fence.on_failure", kChoice, kOptional, "go-on", "go-on|wait", "go-on", "",
-     "Without proof: `go-on` says so and takes over all the same, since the lease has ended; `wait` tries again, and waits for proof or "
+     "Without proof: `go-on` says so and takes over all the same, since the lease has ended; `wait` tries again, and waits for "
+     "proof or "
      "for a person's word."},
 
     {"peers", kSection, kOptional, "", "", "", "", "How agents and command line speak to each other."},
     {"peers.allow_plaintext", kChoice, kOptional, "false", "false|true", "false", "",
-     "**`true` lets the token travel readable:** agents may then listen at and call private addresses (10/8, 172.16/12, 192.168/16, "
+     "**`true` lets the token travel readable:** agents may then listen at and call private addresses (10/8, 172.16/12, "
+     "192.168/16, "
      "100.64/10, fc00::/7) without encryption, and whoever can read that network can give orders. For a lab, or inside a tunnel "
      "that encrypts. Public addresses are refused all the same."},
 
@@ -144,8 +151,7 @@ constexpr Key kKeys[] = {
      "Algorithm of the TSIG key."},
     {"dns.key_file", kPath, kRequired, "", "", "/etc/lifeboat/dns.key", "mode 0600", "File that holds the key's secret in base64."},
 
-    {"backups", kItemList, kOptional, "", "", "", "",
-     "Places where backups lie, one list item each ([backups.md](backups.md))."},
+    {"backups", kItemList, kOptional, "", "", "", "", "Places where backups lie, one list item each ([backups.md](backups.md))."},
     {"backups[].name", kLabel, kRequired, "", "", "nightly", "unique",
      "Name of the source: `lifeboat backup verify --source nightly`."},
     {"backups[].region", kLabel, kRequired, "", "", "us-west-2", "a region",
@@ -153,7 +159,8 @@ constexpr Key kKeys[] = {
     {"backups[].kind", kChoice, kOptional, "auto", "auto|pgbackrest|base-backup|wal|dump|rds", "pgbackrest", "",
      "What lies there; `auto` tells by what is found."},
     {"backups[].path", kBackups, kRequired, "", "", "/var/lib/pgbackrest", "",
-     "The repository or folder, here or in S3 (`s3://orders-backups/pgbackrest`), or the RDS instance or Aurora cluster whose snapshots "
+     "The repository or folder, here or in S3 (`s3://orders-backups/pgbackrest`), or the RDS instance or Aurora cluster whose "
+     "snapshots "
      "they are (`rds:orders`). It is only ever read."},
     {"backups[].wal", kFolder, kOptional, "", "", "/var/lib/postgresql/archive", "",
      "Folder of archived WAL beside base backups, here or in S3."},
@@ -166,7 +173,8 @@ constexpr Key kKeys[] = {
     {"backups[].s3_profile", kText, kOptional, "", "", "backup-reader", "default: the usual chain of AWS",
      "Profile of AWS's shared files: best a role that may only read."},
     {"backups[].replica", kSection, kOptional, "", "", "", "", "A second bucket in which every object of `path` must lie too."},
-    {"backups[].replica.path", kS3, kRequired, "", "", "s3://orders-backups-west/pgbackrest", "", "The bucket, and the same folder in it."},
+    {"backups[].replica.path", kS3, kRequired, "", "", "s3://orders-backups-west/pgbackrest", "",
+     "The bucket, and the same folder in it."},
     {"backups[].replica.s3_region", kLabel, kOptional, "", "", "us-west-2", "default: `AWS_REGION` of whoever looks",
      "Region of that bucket."},
     {"backups[].replica.s3_endpoint", kUrl, kOptional, "", "", "https://minio-west.example.net:9000", "default: AWS's own",
@@ -212,8 +220,7 @@ constexpr Key kKeys[] = {
      "A run that takes longer is ended; what it did not reach is *not checked*."},
     {"backups[].scratch", kSection, kOptional, "", "", "", "", "Where backups are restored to be looked at."},
     {"backups[].scratch.folder", kPath, kRequired, "", "", "/var/lib/lifeboat/scratch",
-     "outside every data directory and every source",
-     "Folder in which a restore makes one of its own, and removes it."},
+     "outside every data directory and every source", "Folder in which a restore makes one of its own, and removes it."},
     {"backups[].scratch.limit", kBytes, kOptional, "", "", "200GiB", "default: what is free",
      "The most that a restore may take there."},
     {"backups[].scratch.bin_directory", kPath, kOptional, "", "", "/usr/lib/postgresql/15/bin",
@@ -237,19 +244,23 @@ constexpr Key kKeys[] = {
     {"aws", kSection, kOptional, "", "", "", "", "A service whose database AWS runs ([aws.md](aws.md), [managed.md](managed.md))."},
     {"aws.database", kSection, kRequired, "", "", "", "", "The database, in place of the regions' own servers."},
     {"aws.database.kind", kChoice, kOptional, "aurora-global", "aurora-global|rds-replica", "aurora-global", "",
-     "`aurora-global`: an Aurora global database. `rds-replica`: an RDS for PostgreSQL instance with a replica in each other region."},
+     "`aurora-global`: an Aurora global database. `rds-replica`: an RDS for PostgreSQL instance with a replica in each other "
+     "region."},
     {"aws.database.global_cluster", kText, kOptional, "", "", "orders", "required where `kind` is `aurora-global`",
      "Identifier of the global database."},
-    {"aws.database.members", kTextMap, kRequired, "", "",
-     "{us-east-1: \"arn:aws:rds:us-east-1:123456789012:cluster:orders-1\", …}", "every data region",
-     "Of each region the ARN of its cluster; with `rds-replica` the identifier of its instance. A region is named as AWS names it."},
+    {"aws.database.members", kTextMap, kRequired, "", "", "{us-east-1: \"arn:aws:rds:us-east-1:123456789012:cluster:orders-1\", …}",
+     "every data region",
+     "Of each region the ARN of its cluster; with `rds-replica` the identifier of its instance. A region is named as AWS names "
+     "it."},
     {"aws.database.detach_when_needed", kChoice, kOptional, "false", "false|true", "false", "`aurora-global` alone",
-     "`true`: where Aurora refuses the failover since versions have drifted apart, the secondary is cut out of the global database by "
+     "`true`: where Aurora refuses the failover since versions have drifted apart, the secondary is cut out of the global database "
+     "by "
      "itself. That ends the global database, and nothing stops the old writer."},
     {"aws.database.backup_days", kNumber, kOptional, "7", "", "7", "`rds-replica` alone; 1 to 35",
      "How long a promoted replica keeps its automated backups."},
     {"aws.database.kms_keys", kTextMap, kOptional, "", "", "{us-east-1: \"arn:aws:kms:us-east-1:123456789012:key/…\", …}",
-     "`rds-replica` alone", "Of each region the key of a replica that a rejoin makes there: needed where the primary is encrypted."},
+     "`rds-replica` alone",
+     "Of each region the key of a replica that a rejoin makes there: needed where the primary is encrypted."},
     {"aws.database.subnet_groups", kTextMap, kOptional, "", "", "{us-east-1: orders-east, us-west-2: orders-west}",
      "`rds-replica` alone; default: the region's own", "Subnet group of a replica that a rejoin makes."},
     {"aws.database.parameter_groups", kTextMap, kOptional, "", "", "{us-east-1: orders-15, us-west-2: orders-15}",
@@ -257,18 +268,21 @@ constexpr Key kKeys[] = {
     {"aws.database.security_groups", kTextMap, kOptional, "", "", "{us-east-1: \"sg-0123456789abcdef0, sg-0123456789abcdef1\"}",
      "`rds-replica` alone; default: the VPC's own", "Security groups of a replica that a rejoin makes, with commas between them."},
     {"aws.database.backup_regions", kLabelList, kOptional, "", "", "[eu-central-1]", "`rds-replica` alone",
-     "AWS regions, of the service or others, in which RDS keeps a copy of the writer's automated backups: `lifeboat check` misses one that "
+     "AWS regions, of the service or others, in which RDS keeps a copy of the writer's automated backups: `lifeboat check` misses "
+     "one that "
      "is not there."},
     {"aws.database.backup_age", kDuration, kOptional, "1h", "", "1h", "`rds-replica` alone; at least 10min",
      "How old the newest moment may be that such a copy restores to."},
     {"aws.sql", kSection, kOptional, "", "", "", "",
      "How the database is asked by SQL: heartbeat rows, the canary, Aurora's own lag ([managed.md](managed.md), \"SQL\")."},
-    {"aws.sql.user", kIdentifier, kRequired, "", "", "lifeboat", "", "Role that logs in everywhere; what it needs: [aws.md](aws.md), \"SQL\"."},
+    {"aws.sql.user", kIdentifier, kRequired, "", "", "lifeboat", "",
+     "Role that logs in everywhere; what it needs: [aws.md](aws.md), \"SQL\"."},
     {"aws.sql.database", kIdentifier, kOptional, "postgres", "", "orders", "", "Database that holds the schema `lifeboat`."},
     {"aws.sql.password_file", kPath, kOptional, "", "", "/etc/lifeboat/passfile", "mode 0600",
      "libpq password file; its lines name the hosts as they stand here."},
     {"aws.sql.sslmode", kChoice, kOptional, "verify-full", "verify-full|verify-ca|require|disable", "verify-full",
-     "`disable`: loopback addresses alone", "As libpq's. Through the public name the certificate is checked against the writer endpoint of the region that it leads to."},
+     "`disable`: loopback addresses alone",
+     "As libpq's. Through the public name the certificate is checked against the writer endpoint of the region that it leads to."},
     {"aws.sql.root_cert", kPath, kOptional, "", "", "/etc/lifeboat/rds-global-bundle.pem", "required where `sslmode` verifies",
      "Certificates of those who sign the servers': AWS's bundle."},
     {"aws.sql.writers", kTextMap, kRequired, "", "", "{us-east-1: \"orders-1.cluster-x.us-east-1.rds.amazonaws.com:5432\", …}",
@@ -278,14 +292,17 @@ constexpr Key kKeys[] = {
      "Reader endpoint of each region: a secondary of Aurora answers nowhere else."},
     {"aws.sql.port", kNumber, kOptional, "", "", "5432", "default: the port of `writers` where the name leads to",
      "Port of the public name, `aws.traffic.name`."},
-    {"aws.sql.global_endpoint", kText, kOptional, "", "", "\"orders.global-x.global.rds.amazonaws.com:5432\"", "refused beside `aws.traffic`",
-     "What the canary writes through where no name is kept: the global database's writer endpoint. Without either there is no canary."},
+    {"aws.sql.global_endpoint", kText, kOptional, "", "", "\"orders.global-x.global.rds.amazonaws.com:5432\"",
+     "refused beside `aws.traffic`",
+     "What the canary writes through where no name is kept: the global database's writer endpoint. Without either there is no "
+     "canary."},
     {"aws.traffic", kSection, kOptional, "", "", "",
      "required where `aws.database.kind` is `rds-replica`: an Aurora global database has a writer endpoint that follows",
      "The name that clients follow, in Route 53."},
     {"aws.traffic.kind", kChoice, kOptional, "standby-takes-over", "standby-takes-over|routing-control|records",
      "standby-takes-over", "",
-     "`standby-takes-over`: an object in the standby's region under an inverted health check. `routing-control`: ARC routing controls. "
+     "`standby-takes-over`: an object in the standby's region under an inverted health check. `routing-control`: ARC routing "
+     "controls. "
      "`records`: a change of records, which depends on us-east-1."},
     {"aws.traffic.zone", kText, kRequired, "", "", "Z0123456789ABCDEFGHIJ", "", "Id of the hosted zone."},
     {"aws.traffic.name", kDnsName, kRequired, "", "", "db.example.net.", "", "The service's name."},
@@ -329,7 +346,8 @@ constexpr Key kKeys[] = {
     {"aws.notify[].target", kText, kRequired, "", "", "arn:aws:sns:eu-west-1:123456789012:orders", "",
      "ARN of the topic, or name of the event bus."},
     {"aws.alarms", kItemList, kOptional, "", "", "", "", "CloudWatch alarms that count as signs of trouble."},
-    {"aws.alarms[].region", kLabel, kRequired, "", "", "us-west-2", "a region", "Region whose agent looks, at alarms of that region."},
+    {"aws.alarms[].region", kLabel, kRequired, "", "", "us-west-2", "a region",
+     "Region whose agent looks, at alarms of that region."},
     {"aws.alarms[].about", kLabel, kRequired, "", "", "us-east-1", "a data region", "Region that it tells of."},
     {"aws.alarms[].alarm", kText, kRequired, "", "", "orders-errors-seen-from-west", "", "Name of the alarm."},
     {"aws.hooks", kItemList, kOptional, "", "", "", "", "Lambda functions that are called at a point of a plan."},
@@ -341,19 +359,23 @@ constexpr Key kKeys[] = {
      "`false`: where it fails that is noted, and the plan goes on."},
     {"aws.hooks[].timeout", kDuration, kOptional, "60s", "", "60s", "1s to 15min", "How long it is waited for."},
     {"aws.secrets", kItemList, kOptional, "", "", "", "",
-     "Secrets of Secrets Manager that the service needs wherever it runs: `lifeboat check` sees whether they are there, current, and under a "
+     "Secrets of Secrets Manager that the service needs wherever it runs: `lifeboat check` sees whether they are there, current, "
+     "and under a "
      "key that works there. Their contents are never asked for."},
-    {"aws.secrets[].name", kText, kRequired, "", "", "orders/database", "unique", "Name of the secret, the same in every data region."},
+    {"aws.secrets[].name", kText, kRequired, "", "", "orders/database", "unique",
+     "Name of the secret, the same in every data region."},
 
     {"telemetry", kSection, kOptional, "", "", "", "", "What is told to systems that watch."},
     {"telemetry.traces", kSection, kOptional, "", "", "", "",
-     "OpenTelemetry: every execution, and every run of work on backups, as a trace ([formats/traces.md](formats/traces.md)). Without "
+     "OpenTelemetry: every execution, and every run of work on backups, as a trace ([formats/traces.md](formats/traces.md)). "
+     "Without "
      "it the agent's environment counts: `OTEL_EXPORTER_OTLP_ENDPOINT` and its like."},
     {"telemetry.traces.endpoint", kText, kRequired, "", "", "https://collector.example.net:4318",
      "`https` or `http`; `/v1/traces` is appended",
      "URL of a collector that takes OTLP over HTTP in JSON. Better one in each region: what waits when an agent ends is lost."},
     {"telemetry.traces.headers_file", kPath, kOptional, "", "", "/etc/lifeboat/otlp-headers",
-     "mode 0600; with `http` only to this machine", "File of `Name: value` lines that go with each request; read when an agent starts."},
+     "mode 0600; with `http` only to this machine",
+     "File of `Name: value` lines that go with each request; read when an agent starts."},
     {"telemetry.traces.ca_file", kPath, kOptional, "", "", "/etc/lifeboat/collector-ca.pem", "default: the system's certificates",
      "Certificates of those who sign the collector's."},
     {"telemetry.traces.timeout", kDuration, kOptional, "10s", "", "10s", "100ms to 1min", "Of one request; nothing waits for it."},
@@ -444,9 +466,7 @@ Json SchemaOf(const Key& key) {
   switch (key.type) {
     case kSection: schema = SchemaOfSection(key.path); break;
     case kRegionList: schema = {{"type", "array"}, {"minItems", 2}, {"items", SchemaOfSection("regions[]")}}; break;
-    case kItemList:
-      schema = {{"type", "array"}, {"minItems", 1}, {"items", SchemaOfSection(std::string(key.path) + "[]")}};
-      break;
+    case kItemList: schema = {{"type", "array"}, {"minItems", 1}, {"items", SchemaOfSection(std::string(key.path) + "[]")}}; break;
     case kChoice: schema["enum"] = Choices(key); break;
     case kNumber: schema = {{"type", {"integer", "string"}}, {"minimum", 0}, {"pattern", "^([0-9]+|.*\\$\\{.*)$"}}; break;
     case kShare: schema["pattern"] = "^([0-9]+/[0-9]+|.*\\$\\{.*)$"; break;

@@ -24,10 +24,10 @@ enum class KeyType {
   kBytes,
   kEndpoint,
   kPath,
-  kFolder,  ///< an absolute path, or "s3://BUCKET/PREFIX"
-  kS3,      ///< "s3://BUCKET/PREFIX" alone
-  kBackups, ///< an absolute path, "s3://BUCKET/PREFIX", or "rds:NAME"
-  kUrl,     ///< "https://host[:port]"
+  kFolder,   ///< an absolute path, or "s3://BUCKET/PREFIX"
+  kS3,       ///< "s3://BUCKET/PREFIX" alone
+  kBackups,  ///< an absolute path, "s3://BUCKET/PREFIX", or "rds:NAME"
+  kUrl,      ///< "https://host[:port]"
   kUrlList,
   kLabelList,
   kTextList,

@@ -86,7 +86,8 @@ class Builder {
     policy.automation = Text("policy.automation") == "act" ? Automation::kAct : Automation::kObserve;
     if (Good("policy.loss_limit.time") && (Good("policy.loss_limit.bytes") || Managed())) {
       // AWS tells a lag as time alone: its bytes are not limited.
-      const ByteCount bytes = Managed() ? ByteCount{UINT64_MAX} : ParseByteCount(Text("policy.loss_limit.bytes")).value_or(ByteCount{});
+      const ByteCount bytes =
+          Managed() ? ByteCount{UINT64_MAX} : ParseByteCount(Text("policy.loss_limit.bytes")).value_or(ByteCount{});
       policy.loss_limit = LossLimit{Time("policy.loss_limit.time"), bytes};
     }
     policy.cool_down = Time("policy.cool_down");
@@ -209,9 +210,11 @@ class Builder {
     }
     const auto within = [&](const std::string& path, Duration value, Duration least, Duration most, const char* why) {
       if (Good(path) && (value < least || value > most))
-        Complain(path, "must lie between " + FormatDuration(least) + " and " + FormatDuration(most) + ", not '" + Text(path) + "'", why);
+        Complain(path, "must lie between " + FormatDuration(least) + " and " + FormatDuration(most) + ", not '" + Text(path) + "'",
+                 why);
     };
-    within("policy.degraded_after", s.policy.degraded_after, 5s, 24h, "a shorter trouble passes by itself, and a move is an outage");
+    within("policy.degraded_after", s.policy.degraded_after, 5s, 24h,
+           "a shorter trouble passes by itself, and a move is an outage");
     within("policy.degraded_latency", s.policy.degraded_latency, 10ms, 10s, "it is the time that one committed row takes");
     within("policy.degraded_patience", s.policy.degraded_patience, 1s, 10min, "it is what a graceful stop may take");
   }
@@ -250,11 +253,12 @@ class Builder {
     const AddressReach reach = ReachOf(agent.host).value_or(AddressReach::kPublic);
     const bool allowed = Text("peers.allow_plaintext") == "true";
     if (reach == AddressReach::kLoopback || (reach == AddressReach::kPrivate && allowed)) return;
-    Complain(path, "lies beyond loopback ('" + agent.Text() + "'), and agents do not speak TLS",
-             reach == AddressReach::kPrivate
-                 ? "use an address within 127.0.0.0/8 and an encrypted tunnel between the regions; on a private network that nobody "
-                   "else can read, 'peers: {allow_plaintext: true}' allows it"
-                 : "use an address within 127.0.0.0/8 and an encrypted tunnel between the regions");
+    Complain(
+        path, "lies beyond loopback ('" + agent.Text() + "'), and agents do not speak TLS",
+        reach == AddressReach::kPrivate
+            ? "use an address within 127.0.0.0/8 and an encrypted tunnel between the regions; on a private network that nobody "
+              "else can read, 'peers: {allow_plaintext: true}' allows it"
+            : "use an address within 127.0.0.0/8 and an encrypted tunnel between the regions");
   }
 
   void Unique(std::map<Endpoint, std::string>& seen, const Endpoint& address, const std::string& path) {
@@ -353,7 +357,8 @@ class Builder {
 
   void CheckDynamoDb(const StoreSettings& store) {
     const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.'; };
-    const bool named = store.table.size() >= 3 && store.table.size() <= 255 && std::all_of(store.table.begin(), store.table.end(), plain);
+    const bool named =
+        store.table.size() >= 3 && store.table.size() <= 255 && std::all_of(store.table.begin(), store.table.end(), plain);
     if (Good("store.table") && document_.Given("store.table") && !named) {
       Complain("store.table", "is no name of a table", "use 3 to 255 letters, digits, '_', '-' and '.'");
     }

@@ -15,9 +15,9 @@ constexpr Duration kLeastBySql = 10s;       // a heartbeat is of a second; a sil
 constexpr Duration kLeastSilence = 10s;
 constexpr std::size_t kControlEndpoints = 5;
 constexpr Duration kLeastBackupAge = 10min;
-constexpr const char* kReplicaKeys[] = {"aws.database.backup_days",       "aws.database.kms_keys",        "aws.database.subnet_groups",
-                                        "aws.database.parameter_groups", "aws.database.security_groups", "aws.database.backup_regions",
-                                        "aws.database.backup_age"};
+constexpr const char* kReplicaKeys[] = {
+    "aws.database.backup_days",     "aws.database.kms_keys",       "aws.database.subnet_groups", "aws.database.parameter_groups",
+    "aws.database.security_groups", "aws.database.backup_regions", "aws.database.backup_age"};
 
 using Texts = std::map<RegionName, std::string>;
 
@@ -35,7 +35,8 @@ std::optional<SqlEndpoint> ParseSqlEndpoint(const std::string& text) {
     endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
     return endpoint;
   }
-  const bool name = endpoint.host.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == std::string::npos;
+  const bool name =
+      endpoint.host.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == std::string::npos;
   if (!name || endpoint.host.size() > 253 || endpoint.host.front() == '.' || endpoint.host.front() == '-') return std::nullopt;
   return endpoint;
 }
@@ -68,7 +69,8 @@ class AwsBuilder {
       aws.hooks.push_back(
           {Text(at + "name"), Text(at + "when"), Map(at + "functions"), Text(at + "required") == "true", Time(at + "timeout")});
     }
-    for (std::size_t item = 0; item < document_.Count("aws.secrets"); ++item) aws.secrets.push_back({Text(Item("secrets", item) + "name")});
+    for (std::size_t item = 0; item < document_.Count("aws.secrets"); ++item)
+      aws.secrets.push_back({Text(Item("secrets", item) + "name")});
     return aws;
   }
 
@@ -79,7 +81,8 @@ class AwsBuilder {
   [[nodiscard]] Texts Map(const std::string& path) const {
     Texts map;
     std::istringstream lines(Text(path));
-    for (std::string line; std::getline(lines, line);) map[RegionName(line.substr(0, line.find('\t')))] = line.substr(line.find('\t') + 1);
+    for (std::string line; std::getline(lines, line);)
+      map[RegionName(line.substr(0, line.find('\t')))] = line.substr(line.find('\t') + 1);
     return map;
   }
 
@@ -209,7 +212,8 @@ class AwsRules {
   void ByRegion(const std::string& path, const Texts& map, bool every) {
     if (!Good(path)) return;
     for (const auto& [region, text] : map) {
-      if (!IsData(region)) Complain(path, "names '" + region.text + "', which is no data region", "the data regions are " + DataRegions());
+      if (!IsData(region))
+        Complain(path, "names '" + region.text + "', which is no data region", "the data regions are " + DataRegions());
     }
     for (const RegionSettings& region : settings_.regions) {
       if (every && region.kind == RegionKind::kData && !region.name.empty() && !map.contains(region.name))
@@ -235,9 +239,11 @@ class AwsRules {
     const Duration least = aws_.sql ? kLeastBySql : kLeastLossLimit;
     if (settings_.policy.loss_limit && Good("policy.loss_limit.time") && settings_.policy.loss_limit->time < least) {
       Complain("policy.loss_limit.time", aws_.sql ? "is shorter than 10s" : "is shorter than 1min",
-               aws_.sql ? "a silent region is told of by its API after some seconds, and what it may have written until then counts: 20s suits most"
-                        : "AWS tells the lag once a minute, so that no automatic failover could ever happen: 3min suits most; heartbeat "
-                          "rows tell it every second ('aws.sql')");
+               aws_.sql
+                   ? "a silent region is told of by its API after some seconds, and what it may have written until then counts: "
+                     "20s suits most"
+                   : "AWS tells the lag once a minute, so that no automatic failover could ever happen: 3min suits most; heartbeat "
+                     "rows tell it every second ('aws.sql')");
     }
     // SAFETY: no lease fences this writer: a short silence is no loss, and a failover that was not needed loses writes.
     if (settings_.policy.automation == Automation::kAct && Good("policy.failover_after") &&
@@ -261,14 +267,16 @@ class AwsRules {
     if (Good("aws.database.backup_days") && (s.backup_days < 1 || s.backup_days > 35)) {
       Complain("aws.database.backup_days", "must lie between 1 and 35", "a primary without backups is refused");
     }
-    for (const auto& [path, map] : {std::pair{"kms_keys", &s.kms_keys}, std::pair{"subnet_groups", &s.subnet_groups},
-                                    std::pair{"parameter_groups", &s.parameter_groups}, std::pair{"security_groups", &s.security_groups}}) {
+    for (const auto& [path, map] :
+         {std::pair{"kms_keys", &s.kms_keys}, std::pair{"subnet_groups", &s.subnet_groups},
+          std::pair{"parameter_groups", &s.parameter_groups}, std::pair{"security_groups", &s.security_groups}}) {
       ByRegion("aws.database." + std::string(path), *map, false);
     }
     if (Good("aws.database.backup_age") && s.backup_age < kLeastBackupAge)
       Complain("aws.database.backup_age", "must be at least 10min", "RDS copies logs of transactions every few minutes");
     if (Given("aws.database.backup_age") && !Given("aws.database.backup_regions"))
-      Complain("aws.database.backup_age", "says nothing without 'backup_regions'", "name the regions that hold a copy of the automated backups");
+      Complain("aws.database.backup_age", "says nothing without 'backup_regions'",
+               "name the regions that hold a copy of the automated backups");
     if (!aurora && !aws_.traffic) {
       Complain("aws.traffic", "is missing, and 'kind: rds-replica' needs it",
                "a promoted replica keeps an endpoint of its own: clients must be sent to it");
@@ -277,7 +285,8 @@ class AwsRules {
     for (const auto& [region, id] : s.members) {
       if (aurora && IsData(region)) ClusterArn(region, id);
       if (!aurora && id.find(':') != std::string::npos)
-        Complain("aws.database.members", "names '" + id + "', which is no identifier of an instance", "give the identifier, not the ARN");
+        Complain("aws.database.members", "names '" + id + "', which is no identifier of an instance",
+                 "give the identifier, not the ARN");
     }
   }
 
@@ -299,7 +308,8 @@ class AwsRules {
     if (!Given(path) && !every) return;
     Texts texts;
     std::istringstream lines(document_.Valid(path).value_or(""));
-    for (std::string line; std::getline(lines, line);) texts[RegionName(line.substr(0, line.find('\t')))] = line.substr(line.find('\t') + 1);
+    for (std::string line; std::getline(lines, line);)
+      texts[RegionName(line.substr(0, line.find('\t')))] = line.substr(line.find('\t') + 1);
     ByRegion(path, texts, true);
     for (const auto& [region, text] : texts) {
       if (!ParseSqlEndpoint(text)) {
@@ -310,7 +320,9 @@ class AwsRules {
       }
     }
   }
-  [[nodiscard]] static bool IsLoopback(const std::string& host) { return host.starts_with("127.") || host == "::1" || host == "localhost"; }
+  [[nodiscard]] static bool IsLoopback(const std::string& host) {
+    return host.starts_with("127.") || host == "::1" || host == "localhost";
+  }
 
   void Sql(const AwsSqlSettings& s) {
     const bool aurora = aws_.database && aws_.database->kind == AwsDatabaseKind::kAuroraGlobal;
@@ -325,16 +337,21 @@ class AwsRules {
       Complain("aws.sql.root_cert", "is missing, and 'sslmode' verifies",
                "name AWS's bundle of certificates; without verifying: 'sslmode: require'");
     }
-    if (!verifies && Given("aws.sql.root_cert")) Complain("aws.sql.root_cert", "says nothing where 'sslmode' does not verify", "remove it, or verify");
+    if (!verifies && Given("aws.sql.root_cert"))
+      Complain("aws.sql.root_cert", "says nothing where 'sslmode' does not verify", "remove it, or verify");
     if (Given("aws.sql.port") && Good("aws.sql.port")) {
       const auto port = ParseNumber(document_.Valid("aws.sql.port").value_or(""));
       if (!port || *port < 1 || *port > 65535) Complain("aws.sql.port", "must lie between 1 and 65535");
-      if (!aws_.traffic) Complain("aws.sql.port", "is the public name's, and there is no 'aws.traffic'", "write it into 'global_endpoint'");
+      if (!aws_.traffic)
+        Complain("aws.sql.port", "is the public name's, and there is no 'aws.traffic'", "write it into 'global_endpoint'");
     }
     if (!Given("aws.sql.global_endpoint") || !Good("aws.sql.global_endpoint")) return;
     const std::string global = document_.Valid("aws.sql.global_endpoint").value_or("");
-    if (aws_.traffic) Complain("aws.sql.global_endpoint", "stands beside 'aws.traffic'", "the canary writes through the name that clients follow: remove it");
-    if (!ParseSqlEndpoint(global)) Complain("aws.sql.global_endpoint", "names '" + global + "', which is no endpoint", "write 'host:port'");
+    if (aws_.traffic)
+      Complain("aws.sql.global_endpoint", "stands beside 'aws.traffic'",
+               "the canary writes through the name that clients follow: remove it");
+    if (!ParseSqlEndpoint(global))
+      Complain("aws.sql.global_endpoint", "names '" + global + "', which is no endpoint", "write 'host:port'");
     if (s.global_endpoint && s.tls == SqlTls::kDisable && !IsLoopback(s.global_endpoint->host))
       Complain("aws.sql.sslmode", "is 'disable', and '" + global + "' is no loopback address", "encrypt: 'sslmode: verify-full'");
   }
@@ -397,7 +414,8 @@ class AwsRules {
           Complain(at + "groups", "names '" + group + "'", "write 'cluster/service' or 'cluster/nodegroup'");
       }
       if (Good(at + "share") && (s.share < 1 || s.share > 1000)) Complain(at + "share", "must lie between 1 and 1000");
-      if (Good(at + "timeout") && s.timeout < 10s) Complain(at + "timeout", "must be at least 10s", "machines take minutes to start");
+      if (Good(at + "timeout") && s.timeout < 10s)
+        Complain(at + "timeout", "must be at least 10s", "machines take minutes to start");
     }
   }
 
@@ -408,7 +426,8 @@ class AwsRules {
       const std::string at = Item("objects", item);
       Named(names, at + "name", s.name);
       ByRegion(at + "buckets", s.buckets, true);
-      if (!s.access_point.empty() && (!s.access_point.starts_with("arn:") || s.access_point.find(":accesspoint/") == std::string::npos))
+      if (!s.access_point.empty() &&
+          (!s.access_point.starts_with("arn:") || s.access_point.find(":accesspoint/") == std::string::npos))
         Complain(at + "access_point", "is no ARN of a multi-region access point");
       if (Given(at + "canary_every") && Good(at + "canary_every") && s.canary_every < 10s)
         Complain(at + "canary_every", "must be at least 10s", "each is a request that costs money");
@@ -429,7 +448,8 @@ class AwsRules {
       if (Good(at + "region") && settings_.Find(aws_.alarms[item].region) == nullptr)
         Complain(at + "region", "names the unknown region '" + aws_.alarms[item].region.text + "'");
       if (Good(at + "about") && !IsData(aws_.alarms[item].about))
-        Complain(at + "about", "names '" + aws_.alarms[item].about.text + "', which is no data region", "the data regions are " + DataRegions());
+        Complain(at + "about", "names '" + aws_.alarms[item].about.text + "', which is no data region",
+                 "the data regions are " + DataRegions());
     }
   }
 

@@ -51,8 +51,8 @@ class SourceBuilder {
     s.rolling_of = share.whole;
     s.gate = Text("gate") == "true";
     const bool of_rds = s.kind == BackupKind::kRds;  // which shows no bytes
-    s.schedule = {Time("schedule.every"), of_rds && !Given("schedule.level") ? 1 : Level("schedule.level", 3), Time("schedule.restore_every"),
-                  Level("schedule.restore_level", 6), Time("schedule.deadline")};
+    s.schedule = {Time("schedule.every"), of_rds && !Given("schedule.level") ? 1 : Level("schedule.level", 3),
+                  Time("schedule.restore_every"), Level("schedule.restore_level", 6), Time("schedule.deadline")};
     s.scratch_folder = Text("scratch.folder");
     s.scratch_limit = Size("scratch.limit");
     s.bin_directory = Text("scratch.bin_directory");
@@ -71,7 +71,7 @@ class SourceBuilder {
 
  private:
   [[nodiscard]] BackupRds Rds() const {
-    return {List("rds.regions"),        Text("rds.restore_region"),   Text("rds.instance_class"), Text("rds.subnet_group"),
+    return {List("rds.regions"),         Text("rds.restore_region"),  Text("rds.instance_class"), Text("rds.subnet_group"),
             Text("rds.parameter_group"), List("rds.security_groups"), Text("rds.user"),           Time("rds.patience")};
   }
   [[nodiscard]] bool Given(const std::string& key) const { return document_.Given(at_ + "." + key); }
@@ -157,23 +157,28 @@ class SourceRules {
       return;
     }
     if (!of_rds) {
-      if (Good("path") && Given("rds")) Complain("rds", "is given, and 'path' is no name in RDS", "write 'path: rds:NAME', or remove it");
+      if (Good("path") && Given("rds"))
+        Complain("rds", "is given, and 'path' is no name in RDS", "write 'path: rds:NAME', or remove it");
       return;
     }
-    if (!Given("rds")) Complain("rds", "is missing: in which AWS regions must a snapshot lie?", "write 'rds: {regions: [eu-west-1, eu-central-1]}'");
+    if (!Given("rds"))
+      Complain("rds", "is missing: in which AWS regions must a snapshot lie?", "write 'rds: {regions: [eu-west-1, eu-central-1]}'");
     for (const char* key : {"threads", "read_rate", "rolling_share", "scratch"}) {
       if (Given(key)) Complain(key, "is given, and RDS shows no files of its snapshots", "remove it");
     }
-    if (Given("schedule.level") && s_.schedule.level > 1) Complain("schedule.level", "is above 1, and RDS shows neither bytes nor pages", "write 1");
+    if (Given("schedule.level") && s_.schedule.level > 1)
+      Complain("schedule.level", "is above 1, and RDS shows neither bytes nor pages", "write 1");
     if (Given("schedule.restore_level") && s_.schedule.restore_level == 5) {
       Complain("schedule.restore_level", "is 5, and amcheck is not run on a restored instance of RDS", "write 4 or 6");
     }
     // SAFETY: only a restore shows that a snapshot is worth something: without one the promise would never be kept.
     if (s_.objectives.verified_age > Duration{0} && s_.schedule.restore_every == Duration{0}) {
-      Complain("objectives.verified_age", "is given, and nothing restores a snapshot of RDS by itself", "write 'schedule: {restore_every: 7d}'");
+      Complain("objectives.verified_age", "is given, and nothing restores a snapshot of RDS by itself",
+               "write 'schedule: {restore_every: 7d}'");
     }
     if (s_.objectives.rto > Duration{0} && s_.schedule.restore_level < 6) {
-      Complain("objectives.rto", "is given, and no query is answered below level 6", "write 'schedule: {restore_level: 6}', or remove it");
+      Complain("objectives.rto", "is given, and no query is answered below level 6",
+               "write 'schedule: {restore_level: 6}', or remove it");
     }
     const Duration patience = s_.rds.patience;
     if (Given("rds.patience") && Good("rds.patience") && (patience < 1min || patience > 24h)) {
@@ -251,7 +256,8 @@ class SourceRules {
     const Duration verified = s_.objectives.verified_age;
     const bool by_restores = s_.kind == BackupKind::kRds;
     if (verified > Duration{0} && verified < (by_restores ? s_.schedule.restore_every : s_.schedule.every)) {
-      Complain("objectives.verified_age", by_restores ? "is shorter than 'schedule.restore_every'" : "is shorter than 'schedule.every'",
+      Complain("objectives.verified_age",
+               by_restores ? "is shorter than 'schedule.restore_every'" : "is shorter than 'schedule.every'",
                "it would be missed between any two runs: raise it, or look more often");
     }
     // SAFETY: a gate without a measure would always be open.

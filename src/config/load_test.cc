@@ -165,8 +165,9 @@ TEST(LoadSettings, RefusesAnEtcdStoreThatCannotBeReachedSafely) {
   EXPECT_THAT(store(one + ", host: eu-west-1"), HasSubstr("'store.host' is a key of 'kind: embedded'"));
   EXPECT_THAT(store("host: eu-west-1, user: lifeboat, password_file: /p"), HasSubstr("'store.user' is a key of 'kind: etcd'"));
   EXPECT_EQ(store("kind: embedded"), "lifeboat.yaml:6: 'store.host' is missing\n  hint: for example 'host: eu-west-1'");
-  EXPECT_THAT(store(one + ", password: hunter2"),
-              testing::AllOf(HasSubstr("would hold a secret"), HasSubstr("'store.password_file'"), testing::Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(
+      store(one + ", password: hunter2"),
+      testing::AllOf(HasSubstr("would hold a secret"), HasSubstr("'store.password_file'"), testing::Not(HasSubstr("hunter2"))));
 }
 
 TEST(LoadSettings, DefaultsAreThoseOfTheSettingsThemselves) {

@@ -87,8 +87,8 @@ struct Settings {
   std::vector<BackupSourceSettings> backups;  ///< in the file's order; names are unique
   std::optional<AwsSettings> aws;             ///< parts that AWS runs; nothing: none
   TelemetrySettings telemetry;
-  std::string token_file;                     ///< shared token of agents and command line, 0600
-  std::filesystem::path file;                 ///< where it was read from
+  std::string token_file;      ///< shared token of agents and command line, 0600
+  std::filesystem::path file;  ///< where it was read from
 
   [[nodiscard]] const RegionSettings* Find(const RegionName& region) const;
   /// The backup source of that name, or null.

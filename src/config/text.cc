@@ -158,7 +158,8 @@ bool IsRdsName(std::string_view text) {
   if (!text.starts_with(kScheme)) return false;
   text.remove_prefix(kScheme.size());
   const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  return !text.empty() && text.size() <= 63 && letter(text.front()) && !text.ends_with('-') && text.find("--") == std::string_view::npos &&
+  return !text.empty() && text.size() <= 63 && letter(text.front()) && !text.ends_with('-') &&
+         text.find("--") == std::string_view::npos &&
          std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || IsDigit(c) || c == '-'; });
 }
 

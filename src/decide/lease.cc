@@ -68,9 +68,10 @@ Result<Unit> Lease::OnItem(std::optional<LeaseItem> item, std::uint64_t version,
   }
   const Epoch epoch = item ? item->epoch : Epoch{0};
   if (epoch < record_.highest && !SEEDED_BUG(kStoreRegressAccepted)) {
-    return Refused("the store's epoch " + std::to_string(epoch.number) + " is below " + std::to_string(record_.highest.number) +
-                       ", which this region has seen",
-                   "the store lost its content or was restored from an old copy: bring the newest one back, or: lifeboat store reseed");
+    return Refused(
+        "the store's epoch " + std::to_string(epoch.number) + " is below " + std::to_string(record_.highest.number) +
+            ", which this region has seen",
+        "the store lost its content or was restored from an old copy: bring the newest one back, or: lifeboat store reseed");
   }
   store_heard_ = arrived;
   if (!item) {
@@ -80,13 +81,13 @@ Result<Unit> Lease::OnItem(std::optional<LeaseItem> item, std::uint64_t version,
     record_.incarnation = incarnation;
     return Done();
   }
-  // An answer that was overtaken by a newer one says nothing new. Where no newer one comes any more, the store itself has gone back: a
-  // copy that was made one life ago gives its next life the number of this one.
+  // An answer that was overtaken by a newer one says nothing new. Where no newer one comes any more, the store itself has gone
+  // back: a copy that was made one life ago gives its next life the number of this one.
   if (incarnation == incarnation_ && version < version_) {
     if (!older_since_) older_since_ = arrived;
     if (!HasPassed(*older_since_ + WaitLength(), arrived)) return Done();
-    return Refused("the store's version " + std::to_string(version) + " is below " + std::to_string(version_) + ", which this region has seen in incarnation " +
-                       std::to_string(incarnation.number),
+    return Refused("the store's version " + std::to_string(version) + " is below " + std::to_string(version_) +
+                       ", which this region has seen in incarnation " + std::to_string(incarnation.number),
                    "the store was restored from an old copy: bring the newest one back, or: lifeboat store reseed");
   }
   Accept(*std::move(item), version, incarnation, arrived);
@@ -217,7 +218,8 @@ void Lease::Extend(Instant asked, Duration length, std::optional<Instant>& path)
 }
 
 void Lease::ExtendByStore(const LeaseChange& change) {
-  Extend(change.asked, SEEDED_BUG(kLengthsDiffer) ? settings_.length : std::min(change.item.length, settings_.length), store_deadline_);
+  Extend(change.asked, SEEDED_BUG(kLengthsDiffer) ? settings_.length : std::min(change.item.length, settings_.length),
+         store_deadline_);
 }
 
 std::vector<RegionName> Lease::Asked() const {

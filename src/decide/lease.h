@@ -83,8 +83,8 @@ class Lease {
   /// Notes that the database is about to be writable under `epoch`.
   void NoteHeld(Epoch epoch);
 
-  /// What this region knows of its own fence: whether guard or gate stop its writes at the deadline. The next renewal, claim or founding
-  /// says so in the item (LeaseItem::observed), and durably where that changes. Never called: what stands there goes on.
+  /// What this region knows of its own fence: whether guard or gate stop its writes at the deadline. The next renewal, claim or
+  /// founding says so in the item (LeaseItem::observed), and durably where that changes. Never called: what stands there goes on.
   void NoteFenced(bool fenced) { observed_ = !fenced; }
 
   // ---- holding ----
@@ -154,7 +154,8 @@ class Lease {
   void OnClaim(ChangeFate fate, std::uint64_t version, Incarnation incarnation, Instant arrived);
   /// The second look, at the very moment of the promotion.
   [[nodiscard]] bool MayPromote(Instant now, Epoch epoch) const;
-  /// True while a promise of an earlier run may bind this region, whose lease of `epoch` another run claimed and nobody opened here.
+  /// True while a promise of an earlier run may bind this region, whose lease of `epoch` another run claimed and nobody opened
+  /// here.
   [[nodiscard]] bool EarlierRunBinds(Instant now, Epoch epoch) const;
 
   // ---- for people ----
@@ -220,14 +221,14 @@ class Lease {
   std::map<RegionName, ClockSample> clocks_;
   std::optional<Instant> promised_until_;
   bool earlier_promises_ended_ = false;  // the store showed the release of every epoch that an earlier run may have promised for
-  Epoch promised_epoch_;  // for which the last promise was given
-  std::optional<Instant> older_since_;     // since when nothing but versions below the own one has been read
-  Epoch claimed_;                          // the highest epoch that this run itself asked for
-  bool waits_waived_ = false;              // by a person's word, for the claim of this run
-  std::optional<LeaseChange> claim_;       // sent; while it is here nothing is promised
-  bool claim_unknown_ = false;             // no answer came
-  bool claim_again_ = false;               // and a later reading showed it not applied
-  std::optional<bool> observed_;           // nothing fences this region; empty: not known yet
+  Epoch promised_epoch_;                 // for which the last promise was given
+  std::optional<Instant> older_since_;   // since when nothing but versions below the own one has been read
+  Epoch claimed_;                        // the highest epoch that this run itself asked for
+  bool waits_waived_ = false;            // by a person's word, for the claim of this run
+  std::optional<LeaseChange> claim_;     // sent; while it is here nothing is promised
+  bool claim_unknown_ = false;           // no answer came
+  bool claim_again_ = false;             // and a later reading showed it not applied
+  std::optional<bool> observed_;         // nothing fences this region; empty: not known yet
 };
 
 }  // namespace lifeboat

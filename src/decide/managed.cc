@@ -42,8 +42,8 @@ void Withhold(D& d, std::string reason, std::string unblock) {
 
 /// "the region of the writer, 'us-east-1', has been found silent by 2 of 3 agents for 31 s (…)".
 std::string SilenceText(const S& s) {
-  std::string text = "the region of the writer, " + Quote(s.item->writer) + ", is found silent by " + std::to_string(s.silence.degraded) +
-                     " of " + std::to_string(s.silence.agents) + " agents";
+  std::string text = "the region of the writer, " + Quote(s.item->writer) + ", is found silent by " +
+                     std::to_string(s.silence.degraded) + " of " + std::to_string(s.silence.agents) + " agents";
   if (s.silence.majority_for) text += ", by a majority for " + FormatDuration(*s.silence.majority_for);
   return text + (s.silence.why.empty() ? "" : " (" + s.silence.why + ")");
 }
@@ -54,9 +54,7 @@ std::string LossText(const ManagedFacts& facts) {
   return "at most " + FormatDuration(facts.loss->time) + " of writes would be lost (" + facts.loss->basis + ")";
 }
 
-bool DegradedForLong(const S& s) {
-  return s.votes.majority_for && *s.votes.majority_for >= s.policy.degraded_after;
-}
+bool DegradedForLong(const S& s) { return s.votes.majority_for && *s.votes.majority_for >= s.policy.degraded_after; }
 
 /// Who goes on with an execution whose owner is silent: the target's agent, else the first that answers.
 RegionName Adopter(const S& s) {
@@ -75,24 +73,27 @@ RegionName Adopter(const S& s) {
   return first;
 }
 
-/// What a failover does not interrupt: one to a region that answers. A switchover waits for the region that fell silent, and so does a
-/// rejoin behind it.
+/// What a failover does not interrupt: one to a region that answers. A switchover waits for the region that fell silent, and so
+/// does a rejoin behind it.
 bool WaitsForTheLost(const S& s) {
   if (!s.execution || !s.item || !LostByVotes(s)) return false;
   const Execution& e = *s.execution;
-  return (e.kind == PlanKind::kSwitchover && e.source == s.item->writer) || (e.kind == PlanKind::kRejoin && e.target == s.item->writer);
+  return (e.kind == PlanKind::kSwitchover && e.source == s.item->writer) ||
+         (e.kind == PlanKind::kRejoin && e.target == s.item->writer);
 }
 
 /// Within the cool-down of a failover, or nobody knows whether.
 bool SoonAfterFailover(const S& s) { return !s.takeover_read || (s.since_takeover && *s.since_takeover < s.policy.cool_down); }
 
 /// Votes may move the service, and what would have to be known for that is.
-bool VotesMove(const S& s) { return s.policy.degraded_action == DegradedAction::kSwitchover && Acts(s) && s.store_answers && s.journal_read; }
+bool VotesMove(const S& s) {
+  return s.policy.degraded_action == DegradedAction::kSwitchover && Acts(s) && s.store_answers && s.journal_read;
+}
 
 /// A switchover that votes drove to here.
 bool IsMoveToHere(const S& s, const Execution& e) {
-  return e.kind == PlanKind::kSwitchover && e.target == s.self && FlagAt(e.facts, "by_votes") && s.item && e.source == s.item->writer && s.cool_down &&
-         s.cool_down->execution == e.id.text;
+  return e.kind == PlanKind::kSwitchover && e.target == s.self && FlagAt(e.facts, "by_votes") && s.item &&
+         e.source == s.item->writer && s.cool_down && s.cool_down->execution == e.id.text;
 }
 
 /// The cloud took such a move on, and it does not end: taken back, or not done after the time that one takes. Else empty.
@@ -109,7 +110,8 @@ std::string Stalled(const S& s) {
 
 /// Such a move was refused, before anything was moved.
 bool WasRefused(const S& s) {
-  return VotesMove(s) && s.latched && s.latched->state == ExecutionState::kFailed && IsMoveToHere(s, *s.latched) && IsStandby(s) && !s.execution;
+  return VotesMove(s) && s.latched && s.latched->state == ExecutionState::kFailed && IsMoveToHere(s, *s.latched) && IsStandby(s) &&
+         !s.execution;
 }
 
 struct Row {
@@ -123,13 +125,15 @@ const Row kRows[] = {
     {{600, "nothing is begun before it is known what runs"},
      [](const S& s) { return !s.journal_read && !s.item; },
      [](const S& s, D& d) {
-       const std::string why = s.store_answers ? "the journal has not been read yet" : "the store does not answer: " + s.store_problem;
+       const std::string why =
+           s.store_answers ? "the journal has not been read yet" : "the store does not answer: " + s.store_problem;
        Withhold(d, why, s.store_answers ? "" : "bring the store back");
      }},
     {{605, "an execution of this region is gone on with"},
      [](const S& s) { return s.execution && s.execution->owner == s.self && !s.execution_runs_here && s.store_answers; },
      [](const S& s, D& d) {
-       Propose(d, ManagedProposal::kAdoptExecution, std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is of an earlier run of this agent");
+       Propose(d, ManagedProposal::kAdoptExecution,
+               std::string(ToString(s.execution->kind)) + " '" + s.execution->id.text + "' is of an earlier run of this agent");
      }},
     {{610, "an execution whose owner fell silent is gone on with"},
      [](const S& s) {
@@ -142,10 +146,13 @@ const Row kRows[] = {
                    s.execution->id.text + "', has been silent for " + FormatDuration(*s.execution_owner_silent));
      }},
     {{612, "a move by votes that does not end goes on as a failover, under the loss limit"},
-     [](const S& s) { return !Stalled(s).empty() && TakeoverObjection(Self(s)).empty() && LossLimitObjection(Self(s).loss, s.policy).empty(); },
+     [](const S& s) {
+       return !Stalled(s).empty() && TakeoverObjection(Self(s)).empty() && LossLimitObjection(Self(s).loss, s.policy).empty();
+     },
      [](const S& s, D& d) {
        d.subject = s.item->writer;
-       Propose(d, ManagedProposal::kForceMove, "switchover '" + s.execution->id.text + "' does not get on: " + Stalled(s) + "; " + LossText(Self(s)));
+       Propose(d, ManagedProposal::kForceMove,
+               "switchover '" + s.execution->id.text + "' does not get on: " + Stalled(s) + "; " + LossText(Self(s)));
      }},
     {{615, "one execution at a time"},
      [](const S& s) { return s.execution && !WaitsForTheLost(s); },
@@ -160,13 +167,16 @@ const Row kRows[] = {
      [](const S& s) { return s.store_answers && s.store_empty && !WriterByMajority(s).empty(); },
      [](const S& s, D& d) {
        d.subject = WriterByMajority(s);
-       Propose(d, ManagedProposal::kNoteWriter, "a majority of all agents sees " + Quote(d.subject) + " take writes, and nothing is noted yet");
+       Propose(d, ManagedProposal::kNoteWriter,
+               "a majority of all agents sees " + Quote(d.subject) + " take writes, and nothing is noted yet");
      }},
     {{622, "a writer is taken note of when a majority sees it"},
      [](const S& s) { return !s.item; },
      [](const S& s, D& d) {
-       Withhold(d, s.store_answers ? "no majority of the agents sees the same writer yet" : "the store does not answer: " + s.store_problem,
-                s.store_answers ? "lifeboat check" : "bring the store back");
+       Withhold(
+           d,
+           s.store_answers ? "no majority of the agents sees the same writer yet" : "the store does not answer: " + s.store_problem,
+           s.store_answers ? "lifeboat check" : "bring the store back");
      }},
     {{625, "a writer that was moved by others is taken note of"},
      [](const S& s) {
@@ -178,7 +188,8 @@ const Row kRows[] = {
      [](const S& s, D& d) {
        d.subject = WriterByMajority(s);
        Propose(d, ManagedProposal::kNoteWriter,
-               "a majority of all agents sees " + Quote(d.subject) + " take writes, and " + Quote(s.item->writer) + " is noted: somebody moved it");
+               "a majority of all agents sees " + Quote(d.subject) + " take writes, and " + Quote(s.item->writer) +
+                   " is noted: somebody moved it");
      }},
 
     // ---- the writer's region is lost ----
@@ -189,7 +200,9 @@ const Row kRows[] = {
      }},
     {{632, "without the store nothing orders two failovers, so none is begun"},
      [](const S& s) { return IsStandby(s) && LostByVotes(s) && !s.store_answers; },
-     [](const S& s, D& d) { Withhold(d, SilenceText(s) + "; the store does not answer: " + s.store_problem, "bring the store back"); }},
+     [](const S& s, D& d) {
+       Withhold(d, SilenceText(s) + "; the store does not answer: " + s.store_problem, "bring the store back");
+     }},
     {{634, "a copy that could not take over does not"},
      [](const S& s) { return IsStandby(s) && LostByVotes(s) && !TakeoverObjection(Self(s)).empty(); },
      [](const S& s, D& d) {
@@ -202,15 +215,18 @@ const Row kRows[] = {
      [](const S& s) { return IsStandby(s) && LostByVotes(s) && SoonAfterFailover(s); },
      [](const S& s, D& d) {
        // SAFETY: a failover of which nothing is known is none that was long ago.
-       if (!s.takeover_read) return Withhold(d, SilenceText(s) + "; when the last failover was has not been read yet", "bring the store back");
-       Withhold(d, SilenceText(s) + "; the last failover was " + FormatDuration(*s.since_takeover) + " ago, policy.cool_down is " +
-                       FormatDuration(s.policy.cool_down),
+       if (!s.takeover_read)
+         return Withhold(d, SilenceText(s) + "; when the last failover was has not been read yet", "bring the store back");
+       Withhold(d,
+                SilenceText(s) + "; the last failover was " + FormatDuration(*s.since_takeover) + " ago, policy.cool_down is " +
+                    FormatDuration(s.policy.cool_down),
                 "lifeboat failover --to " + s.self.text);
      }},
     {{640, "above the loss limit, or where the loss is unknown, a person is asked"},
      [](const S& s) { return IsStandby(s) && LostByVotes(s) && !LossLimitObjection(Self(s).loss, s.policy).empty(); },
      [](const S& s, D& d) {
-       Withhold(d, SilenceText(s) + "; " + LossLimitObjection(Self(s).loss, s.policy), "lifeboat failover --to " + s.self.text + " --accept-loss");
+       Withhold(d, SilenceText(s) + "; " + LossLimitObjection(Self(s).loss, s.policy),
+                "lifeboat failover --to " + s.self.text + " --accept-loss");
      }},
     {{650, "a lost writer is replaced"},
      [](const S& s) { return IsStandby(s) && LostByVotes(s); },
@@ -226,9 +242,7 @@ const Row kRows[] = {
      }},
     {{654, "a silent region is waited for"},
      [](const S& s) { return s.item && s.silence.majority_for.has_value(); },
-     [](const S& s, D& d) {
-       d.reason = SilenceText(s) + "; policy.failover_after is " + FormatDuration(s.policy.failover_after);
-     }},
+     [](const S& s, D& d) { d.reason = SilenceText(s) + "; policy.failover_after is " + FormatDuration(s.policy.failover_after); }},
     {{656, "one agent's silence is no loss"},
      [](const S& s) { return s.item && !IsWriter(s) && s.own_silence.opinion == Opinion::kDegraded; },
      [](const S& s, D& d) { d.reason = SilenceText(s) + "; that is no majority"; }},
@@ -249,11 +263,13 @@ const Row kRows[] = {
        return s.item && DegradedForLong(s) && s.policy.degraded_action == DegradedAction::kSwitchover && Acts(s) && s.cool_down;
      },
      [](const S& s, D& d) {
-       Withhold(d, s.votes.why + "; votes moved the service at " + FormatWallTime(s.cool_down->at), "lifeboat cool-down clear --reason \"what was found\"");
+       Withhold(d, s.votes.why + "; votes moved the service at " + FormatWallTime(s.cool_down->at),
+                "lifeboat cool-down clear --reason \"what was found\"");
      }},
     {{662, "a writer that a majority calls degraded is moved"},
      [](const S& s) {
-       return IsStandby(s) && DegradedForLong(s) && VotesMove(s) && s.cool_down_read && !SoonAfterFailover(s) && BestCandidate(s) == s.self;
+       return IsStandby(s) && DegradedForLong(s) && VotesMove(s) && s.cool_down_read && !SoonAfterFailover(s) &&
+              BestCandidate(s) == s.self;
      },
      [](const S& s, D& d) {
        d.subject = s.item->writer;
@@ -263,8 +279,11 @@ const Row kRows[] = {
      [](const S& s) { return s.item && DegradedForLong(s) && s.policy.degraded_action != DegradedAction::kTell; },
      [](const S& s, D& d) {
        const RegionName best = BestCandidate(s);
-       const bool recent = s.policy.degraded_action == DegradedAction::kSwitchover && s.since_takeover && *s.since_takeover < s.policy.cool_down;
-       const std::string why = recent ? "; the last failover was " + FormatDuration(*s.since_takeover) + " ago, policy.cool_down is " + FormatDuration(s.policy.cool_down) : "";
+       const bool recent =
+           s.policy.degraded_action == DegradedAction::kSwitchover && s.since_takeover && *s.since_takeover < s.policy.cool_down;
+       const std::string why = recent ? "; the last failover was " + FormatDuration(*s.since_takeover) +
+                                            " ago, policy.cool_down is " + FormatDuration(s.policy.cool_down)
+                                      : "";
        Withhold(d, s.votes.why + why, best.empty() ? "lifeboat check" : "lifeboat switchover --to " + best.text);
      }},
     {{666, "a degraded writer is told of"},
@@ -274,10 +293,12 @@ const Row kRows[] = {
     // ---- quiet ----
     {{670, "a copy that stands apart comes back by a person's order"},
      [](const S& s) {
-       return IsStandby(s) && Self(s).copy && (Self(s).copy->role == ManagedRole::kApart || Self(s).copy->role == ManagedRole::kWriter);
+       return IsStandby(s) && Self(s).copy &&
+              (Self(s).copy->role == ManagedRole::kApart || Self(s).copy->role == ManagedRole::kWriter);
      },
      [](const S& s, D& d) {
-       Withhold(d, "the copy here follows nobody, and " + Quote(s.item->writer) + " is the writer: it may hold writes that were lost",
+       Withhold(d,
+                "the copy here follows nobody, and " + Quote(s.item->writer) + " is the writer: it may hold writes that were lost",
                 "lifeboat rejoin " + s.self.text);
      }},
     {{672, "a copy that could not take over says why"},
@@ -295,11 +316,12 @@ const Row kRows[] = {
      [](const S& s) { return IsWriter(s); },
      [](const S& s, D& d) {
        const auto& copy = Self(s).copy;
-       d.reason = "epoch " + std::to_string(s.item->epoch.number) + "; the cluster here is " + (copy && !copy->status.empty() ? "'" + copy->status + "'" : "of an unknown state");
+       d.reason = "epoch " + std::to_string(s.item->epoch.number) + "; the cluster here is " +
+                  (copy && !copy->status.empty() ? "'" + copy->status + "'" : "of an unknown state");
      }},
-    {{690, "the witness sees and votes"}, [](const S&) { return true; }, [](const S& s, D& d) {
-       d.reason = s.item ? Quote(s.item->writer) + " is the writer" : "no writer is known";
-     }},
+    {{690, "the witness sees and votes"},
+     [](const S&) { return true; },
+     [](const S& s, D& d) { d.reason = s.item ? Quote(s.item->writer) + " is the writer" : "no writer is known"; }},
 };
 
 Verdict VerdictOf(const S& s, const RegionName& region, const ManagedFacts& facts) {
@@ -315,7 +337,8 @@ Verdict VerdictOf(const S& s, const RegionName& region, const ManagedFacts& fact
     const bool writes = facts.copy->role == ManagedRole::kWriter || facts.copy->role == ManagedRole::kApart;
     return writes && facts.copy->Serves() ? Verdict::kHealthy : Verdict::kDegraded;
   }
-  if (facts.copy->role == ManagedRole::kApart || facts.copy->role == ManagedRole::kWriter || facts.copy->role == ManagedRole::kAbsent)
+  if (facts.copy->role == ManagedRole::kApart || facts.copy->role == ManagedRole::kWriter ||
+      facts.copy->role == ManagedRole::kAbsent)
     return Verdict::kDetached;
   return TakeoverObjection(facts).empty() ? Verdict::kHealthy : Verdict::kDegraded;
 }
@@ -337,9 +360,14 @@ const char* ToString(ManagedProposal proposal) {
 Json ToJson(const ManagedDecision& d) {
   Json verdicts = Json::object();
   for (const auto& [region, verdict] : d.verdicts) verdicts[region.text] = ToString(verdict);
-  return {{"rule", d.rule},         {"sentence", d.sentence},     {"reason", d.reason},
-          {"subject", d.subject.text}, {"proposal", ToString(d.proposal)}, {"withheld", d.withheld},
-          {"unblock", d.unblock},   {"verdicts", verdicts}};
+  return {{"rule", d.rule},
+          {"sentence", d.sentence},
+          {"reason", d.reason},
+          {"subject", d.subject.text},
+          {"proposal", ToString(d.proposal)},
+          {"withheld", d.withheld},
+          {"unblock", d.unblock},
+          {"verdicts", verdicts}};
 }
 
 std::span<const Rule> AllManagedRules() {
@@ -407,8 +435,8 @@ std::string TakeoverObjection(const ManagedFacts& facts) {
     case ManagedRole::kWriter: return "'" + copy.id + "' follows nobody: it may lack what the writer has";
     case ManagedRole::kSecondary: break;
   }
-  // SAFETY: after a promotion or a detachment other copies may go on following the old database: what the new one has taken since is lost
-  // with them, and their lag, which is of the old one, says nothing of it.
+  // SAFETY: after a promotion or a detachment other copies may go on following the old database: what the new one has taken since
+  // is lost with them, and their lag, which is of the old one, says nothing of it.
   if (!copy.follows.empty() && !facts.noted_writer.empty() && copy.follows != facts.noted_writer)
     return "'" + copy.id + "' follows the database in " + Quote(copy.follows) + ", not the writer in " + Quote(facts.noted_writer);
   // SAFETY: a failover to it would end in a database that nobody can connect to.

@@ -3,10 +3,9 @@
 // The rules for a database that a cloud runs: ManagedSnapshot in, ManagedDecision out. A table of sentences with stable, sparse
 // numbers (600 to 699); the first whose condition holds decides. Pure: the time is in the snapshot.
 //
-// What differs from rules.h: nothing here fences the old writer. A region is believed lost only when a majority of ALL agents has found
-// it silent without a break for policy.failover_after, never on one agent's word; and what a failover would lose is bounded by the last
-// lag that was known, or unknown.
-// Thread rule: pure functions, plain values.
+// What differs from rules.h: nothing here fences the old writer. A region is believed lost only when a majority of ALL agents has
+// found it silent without a break for policy.failover_after, never on one agent's word; and what a failover would lose is bounded
+// by the last lag that was known, or unknown. Thread rule: pure functions, plain values.
 
 #include <map>
 #include <optional>
@@ -40,11 +39,11 @@ struct ManagedSnapshot {
   std::string store_problem;
   bool store_empty = false;  ///< read, and no writer is noted
   std::optional<WriterItem> item;
-  RegionName moving_to;                    ///< as this agent's cloud shows it: a change of the writer is under way; empty: none
+  RegionName moving_to;                        ///< as this agent's cloud shows it: a change of the writer is under way; empty: none
   std::map<RegionName, ManagedFacts> regions;  ///< all, this one too
-  VoteCount silence;  ///< `degraded` counts who finds the writer's region silent
-  Vote own_silence;   ///< this agent's own word on it
-  VoteCount votes;    ///< `degraded` counts who calls the writer degraded: alarms, a cluster that is not available
+  VoteCount silence;                           ///< `degraded` counts who finds the writer's region silent
+  Vote own_silence;                            ///< this agent's own word on it
+  VoteCount votes;  ///< `degraded` counts who calls the writer degraded: alarms, a cluster that is not available
   bool journal_read = false;
   std::optional<Execution> execution;  ///< the one that is not ended
   bool execution_runs_here = false;
@@ -98,8 +97,8 @@ struct ManagedDecision {
 
 /// Why this copy could not take over; empty: it could.
 [[nodiscard]] std::string TakeoverObjection(const ManagedFacts& facts);
-/// The region that should take over: its agent answers, its copy could, its loss is the least; the first in the file of equals. Empty:
-/// none.
+/// The region that should take over: its agent answers, its copy could, its loss is the least; the first in the file of equals.
+/// Empty: none.
 [[nodiscard]] RegionName BestCandidate(const ManagedSnapshot& snapshot);
 /// True when a majority of all agents has found the writer's region silent for as long as the policy says.
 [[nodiscard]] bool LostByVotes(const ManagedSnapshot& snapshot);

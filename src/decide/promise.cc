@@ -12,8 +12,8 @@ std::optional<Instant> InstantFromJson(const Json& json) {
 }  // namespace
 
 Json ToJson(const PromiseQuestion& q) {
-  return {{"holder", q.holder.text},         {"agent", q.agent.text}, {"epoch", q.epoch.number}, {"asked", InstantToJson(q.asked)},
-          {"length_ms", Millis(q.length)}, {"binding", q.binding}};
+  return {{"holder", q.holder.text},         {"agent", q.agent.text},         {"epoch", q.epoch.number},
+          {"asked", InstantToJson(q.asked)}, {"length_ms", Millis(q.length)}, {"binding", q.binding}};
 }
 
 Result<PromiseQuestion> PromiseQuestionFromJson(const Json& json) {
@@ -34,9 +34,9 @@ Result<PromiseQuestion> PromiseQuestionFromJson(const Json& json) {
 }
 
 Json ToJson(const PromiseAnswer& a) {
-  return {{"region", a.region.text},     {"agent", a.agent.text},   {"epoch", a.epoch.number},          {"asked", InstantToJson(a.asked)},
-          {"binding", a.binding},        {"promised", a.promised},  {"granted_ms", Millis(a.granted)}, {"highest", a.highest.number},
-          {"refusal", a.refusal},        {"run", a.run.text},       {"clock", InstantToJson(a.clock)}};
+  return {{"region", a.region.text}, {"agent", a.agent.text},  {"epoch", a.epoch.number},         {"asked", InstantToJson(a.asked)},
+          {"binding", a.binding},    {"promised", a.promised}, {"granted_ms", Millis(a.granted)}, {"highest", a.highest.number},
+          {"refusal", a.refusal},    {"run", a.run.text},      {"clock", InstantToJson(a.clock)}};
 }
 
 Result<PromiseAnswer> PromiseAnswerFromJson(const Json& json) {

@@ -14,26 +14,26 @@ namespace lifeboat {
 
 struct PromiseQuestion {
   RegionName holder;
-  AgentId agent;          ///< the run that asks; its clocks are the only ones that `asked` means anything to
+  AgentId agent;  ///< the run that asks; its clocks are the only ones that `asked` means anything to
   Epoch epoch;
-  Instant asked;          ///< t0, which names the round
-  Duration length{};      ///< for how long nobody else is to take over; whole milliseconds
-  bool binding = true;    ///< false: a probe: would you?
+  Instant asked;        ///< t0, which names the round
+  Duration length{};    ///< for how long nobody else is to take over; whole milliseconds
+  bool binding = true;  ///< false: a probe: would you?
   friend bool operator==(const PromiseQuestion&, const PromiseQuestion&) = default;
 };
 
 struct PromiseAnswer {
-  RegionName region;      ///< who answers
-  AgentId agent;          ///< the run that asked, echoed
-  Epoch epoch;            ///< echoed
-  Instant asked;          ///< echoed
-  bool binding = true;    ///< echoed
+  RegionName region;    ///< who answers
+  AgentId agent;        ///< the run that asked, echoed
+  Epoch epoch;          ///< echoed
+  Instant asked;        ///< echoed
+  bool binding = true;  ///< echoed
   bool promised = false;
-  Duration granted{};     ///< from the arrival of the question; never more than was asked for
-  Epoch highest;          ///< that the answering region has on its disk
-  std::string refusal;    ///< why not; empty: promised
-  AgentId run;            ///< the run that answers; its clock is compared with itself alone
-  Instant clock;          ///< of the answering region: two answers betray an asking machine whose own clocks stood still
+  Duration granted{};   ///< from the arrival of the question; never more than was asked for
+  Epoch highest;        ///< that the answering region has on its disk
+  std::string refusal;  ///< why not; empty: promised
+  AgentId run;          ///< the run that answers; its clock is compared with itself alone
+  Instant clock;        ///< of the answering region: two answers betray an asking machine whose own clocks stood still
   friend bool operator==(const PromiseAnswer&, const PromiseAnswer&) = default;
 };
 

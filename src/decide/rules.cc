@@ -25,8 +25,8 @@ constexpr int kAdoptPatience = 2;
 Duration Length(const Snapshot& s) { return s.lease.item ? s.lease.item->length : Duration(3s); }
 bool Writable(const Snapshot& s) { return s.database && s.database->IsWritable(); }
 bool ProcessAlive(const Snapshot& s) { return s.database && s.database->process_alive; }
-/// SAFETY: a server that answers nobody here may still serve clients (its connection slots can be used up): where it was a primary, and
-/// no guard would end it, it is ended as one.
+/// SAFETY: a server that answers nobody here may still serve clients (its connection slots can be used up): where it was a primary,
+/// and no guard would end it, it is ended as one.
 bool MayBeWritable(const Snapshot& s) {
   return Writable(s) || (ProcessAlive(s) && !s.database->accepting && s.detached && !s.guard_answers);
 }
@@ -85,8 +85,8 @@ const RegionName* AdmissibleStandby(const Snapshot& s) {
   return nullptr;
 }
 
-/// A candidate whose agent says that its copy must be rejoined, to a question that was asked since it became one: what it said before
-/// that is of before its rejoin.
+/// A candidate whose agent says that its copy must be rejoined, to a question that was asked since it became one: what it said
+/// before that is of before its rejoin.
 const RegionName* CandidateToDrop(const Snapshot& s) {
   for (const auto& [name, peer] : s.peers) {
     if (!s.lease.item->IsCandidate(name) || !peer.answers || !peer.detached) continue;
@@ -174,7 +174,8 @@ bool StandbyRegion(const Snapshot& s) {
 }
 /// Votes move nothing while the lease or an execution decides.
 bool MayBeMoved(const Snapshot& s) {
-  return StandbyRegion(s) && DegradedByVotes(s) && !s.lease.item->released && !s.execution && !HolderSuspect(s) && !s.lease.may_take_over;
+  return StandbyRegion(s) && DegradedByVotes(s) && !s.lease.item->released && !s.execution && !HolderSuspect(s) &&
+         !s.lease.may_take_over;
 }
 /// A takeover ends the execution of another region by its own transaction; one that this region runs is finished first.
 bool ExecutionBlocksTakeover(const Snapshot& s) {
@@ -204,9 +205,10 @@ const Row kRows[] = {
      },
      [](const Snapshot& s, Decision& d) {
        Propose(d, Proposal::kStopDatabase,
-               std::string(Writable(s) ? "the database here accepts writes" : "the database here was a primary and says nothing, its guard neither") +
-                   ", and this region's lease is not valid (epoch " +
-                   std::to_string(s.lease.item->epoch.number) + " is held by " + Quote(s.lease.item->holder) + ")");
+               std::string(Writable(s) ? "the database here accepts writes"
+                                       : "the database here was a primary and says nothing, its guard neither") +
+                   ", and this region's lease is not valid (epoch " + std::to_string(s.lease.item->epoch.number) + " is held by " +
+                   Quote(s.lease.item->holder) + ")");
      }},
     {{60, "an execution whose own region's agent was replaced is gone on with"},
      [](const Snapshot& s) { return s.execution && !s.execution_runs_here && s.execution->owner == s.self; },
@@ -286,9 +288,7 @@ const Row kRows[] = {
      }},
     {{225, "nothing is started before the journal says which execution runs"},
      [](const Snapshot& s) { return HolderRegion(s) && !Writable(s) && !s.journal_read; },
-     [](const Snapshot&, Decision& d) {
-       Withhold(d, "the journal has not been read by this run yet", "bring the store back");
-     }},
+     [](const Snapshot&, Decision& d) { Withhold(d, "the journal has not been read by this run yet", "bring the store back"); }},
     {{230, "a dead database is failed over at once where the policy says so and the loss is proven zero"},
      [](const Snapshot& s) {
        return HolderRegion(s) && !ProcessAlive(s) && s.database_down && s.policy.database_failure == DatabaseFailure::kFailover &&
@@ -333,7 +333,8 @@ const Row kRows[] = {
     {{255, "the service's name is pointed to the region that serves"},
      [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && Acts(s) && MayRoute(s); },
      [](const Snapshot& s, Decision& d) {
-       Propose(d, Proposal::kRoute, TrafficText(s) + ", and this region serves under epoch " + std::to_string(s.lease.item->epoch.number));
+       Propose(d, Proposal::kRoute,
+               TrafficText(s) + ", and this region serves under epoch " + std::to_string(s.lease.item->epoch.number));
      }},
     {{260, "a proven standby is named as a candidate"},
      [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && Acts(s) && AdmissibleStandby(s) != nullptr; },
@@ -355,9 +356,13 @@ const Row kRows[] = {
        d.reason = VotesText(s) + "; policy.degraded_action is '" + ToString(s.policy.degraded_action) + "'";
      }},
     {{285, "a name that carries a higher epoch is left alone"},
-     [](const Snapshot& s) { return HolderRegion(s) && Writable(s) && s.traffic && s.traffic->epoch && *s.traffic->epoch > s.lease.item->epoch; },
+     [](const Snapshot& s) {
+       return HolderRegion(s) && Writable(s) && s.traffic && s.traffic->epoch && *s.traffic->epoch > s.lease.item->epoch;
+     },
      [](const Snapshot& s, Decision& d) {
-       Withhold(d, TrafficText(s) + ", and this region serves under epoch " + std::to_string(s.lease.item->epoch.number) + ": the store was restored from an old copy, or another service uses the name",
+       Withhold(d,
+                TrafficText(s) + ", and this region serves under epoch " + std::to_string(s.lease.item->epoch.number) +
+                    ": the store was restored from an old copy, or another service uses the name",
                 "find out who wrote it; for a store that was restored: bring the newest copy back, or lifeboat store reseed");
      }},
     {{290, "the holder serves"},
@@ -371,24 +376,29 @@ const Row kRows[] = {
     {{295, "a released epoch whose heir did not come goes on here"},
      [](const Snapshot& s) {
        return s.kind == RegionKind::kData && s.lease.item && s.lease.item->holder == s.self && s.lease.released_here && Acts(s) &&
-              !s.execution && s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience && !GivenAwayUnopened(*s.lease.item);
+              !s.execution && s.lease.counter_age && *s.lease.counter_age > Length(s) * kHeirPatience &&
+              !GivenAwayUnopened(*s.lease.item);
      },
      [](const Snapshot& s, Decision& d) {
        Propose(d, Proposal::kReclaim,
                "epoch " + std::to_string(s.lease.item->epoch.number) + " was released " + FormatDuration(*s.lease.counter_age) +
                    " ago, and nobody took it");
      }},
-    {{296, "an epoch that was given to a region which held more is taken up again when that region is lost too, under the loss limit"},
+    {{296,
+      "an epoch that was given to a region which held more is taken up again when that region is lost too, under the loss limit"},
      [](const Snapshot& s) {
-       if (s.kind != RegionKind::kData || !s.lease.item || s.lease.item->holder != s.self || !s.lease.released_here || !Acts(s)) return false;
-       if (s.execution || !GivenAwayUnopened(*s.lease.item) || !s.lease.counter_age || *s.lease.counter_age <= Length(s) * kHeirPatience) return false;
+       if (s.kind != RegionKind::kData || !s.lease.item || s.lease.item->holder != s.self || !s.lease.released_here || !Acts(s))
+         return false;
+       if (s.execution || !GivenAwayUnopened(*s.lease.item) || !s.lease.counter_age ||
+           *s.lease.counter_age <= Length(s) * kHeirPatience)
+         return false;
        const auto heir = s.peers.find(s.lease.item->released->heir);
        return heir != s.peers.end() && !heir->second.answers && LossLimitObjection(s.loss, s.policy).empty();
      },
      [](const Snapshot& s, Decision& d) {
        Propose(d, Proposal::kReclaim,
-               "epoch " + std::to_string(s.lease.item->epoch.number) + " was given to " + Quote(s.lease.item->released->heir) + " " +
-                   FormatDuration(*s.lease.counter_age) + " ago, which did not take it and does not answer");
+               "epoch " + std::to_string(s.lease.item->epoch.number) + " was given to " + Quote(s.lease.item->released->heir) +
+                   " " + FormatDuration(*s.lease.counter_age) + " ago, which did not take it and does not answer");
      }},
     {{298, "a released epoch waits for its heir"},
      [](const Snapshot& s) {
@@ -435,12 +445,15 @@ const Row kRows[] = {
      [](const Snapshot& s) { return WouldTakeOver(s) && (!Acts(s) || !s.lease.item->Fences()); },
      [](const Snapshot& s, Decision& d) {
        const std::string objection = LossLimitObjection(s.loss, s.policy);
-       Withhold(d,
-                HolderSigns(s) + (Acts(s) ? "; policy.automation was 'observe' there, so that its lease fences nothing: it may be writing still; else "
-                                          : "; policy.automation is 'observe'; with 'act' ") +
-                    (objection.empty() ? "this region would take over now" : "a person would be asked: " + objection),
-                "lifeboat failover --to " + s.self.text + " --attest \"who saw that " + s.lease.item->holder.text +
-                    " is off, and how\"" + (objection.empty() ? "" : " --accept-loss"));
+       Withhold(
+           d,
+           HolderSigns(s) +
+               (Acts(s)
+                    ? "; policy.automation was 'observe' there, so that its lease fences nothing: it may be writing still; else "
+                    : "; policy.automation is 'observe'; with 'act' ") +
+               (objection.empty() ? "this region would take over now" : "a person would be asked: " + objection),
+           "lifeboat failover --to " + s.self.text + " --attest \"who saw that " + s.lease.item->holder.text +
+               " is off, and how\"" + (objection.empty() ? "" : " --accept-loss"));
      }},
     {{343, "a lost holder is not replaced while the store is silent"},
      [](const Snapshot& s) { return WouldTakeOver(s) && !s.lease.store_answers; },
@@ -521,11 +534,13 @@ const Row kRows[] = {
      },
      [](const Snapshot& s, Decision& d) {
        const std::string order = "lifeboat switchover --to " + s.self.text;
-       if (s.policy.degraded_action == DegradedAction::kAsk) return Withhold(d, VotesText(s) + "; policy.degraded_action is 'ask'", order);
+       if (s.policy.degraded_action == DegradedAction::kAsk)
+         return Withhold(d, VotesText(s) + "; policy.degraded_action is 'ask'", order);
        if (s.cool_down) {
          return Withhold(d,
-                         VotesText(s) + "; votes moved the service from " + Quote(s.cool_down->from) + " to " + Quote(s.cool_down->to) +
-                             " at " + FormatWallTime(s.cool_down->at) + ", and no second time before a person has cleared that",
+                         VotesText(s) + "; votes moved the service from " + Quote(s.cool_down->from) + " to " +
+                             Quote(s.cool_down->to) + " at " + FormatWallTime(s.cool_down->at) +
+                             ", and no second time before a person has cleared that",
                          "lifeboat cool-down clear --reason \"what was found\"");
        }
        Withhold(d,

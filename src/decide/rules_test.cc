@@ -889,7 +889,8 @@ TEST(Heir, IsWaitedForTwoLengthsOfTheLease) {
 
 TEST(Heir, OfAnEpochThatWasNeverOpenedIsNotForestalledWhileItAnswers) {
   Snapshot s = Healthy(kEast);
-  s.lease.item->released = Release{kWest, R"({"reason":"database-dead","end":"0/3000148","loss":{"state":"bounded","seconds":2,"bytes":100}})"};
+  s.lease.item->released =
+      Release{kWest, R"({"reason":"database-dead","end":"0/3000148","loss":{"state":"bounded","seconds":2,"bytes":100}})"};
   s.lease.held_here = s.lease.held_by_this_run = s.lease.valid = false;
   s.lease.released_here = true;
   s.lease.counter_age = 60s;

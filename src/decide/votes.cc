@@ -49,7 +49,8 @@ void CanaryJudge::OnRow(const CanaryRow& row) {
   if (bad_rows_ < kBadRows) return;
   if (!degraded_since_) degraded_since_ = bad_since_;
   good_since_.reset();
-  why_ = slow ? "a row took " + FormatDuration(row.took) + " to be committed, the bound is " + FormatDuration(latency_) : row.problem;
+  why_ =
+      slow ? "a row took " + FormatDuration(row.took) + " to be committed, the bound is " + FormatDuration(latency_) : row.problem;
 }
 
 Vote CanaryJudge::VoteAt(Instant now) const {

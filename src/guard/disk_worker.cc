@@ -23,7 +23,8 @@ const char* Sentence(GuardEvent event) {
     case GuardEvent::kKilled: return "no process of the data directory is left; 'ms' is what the kill took";
     case GuardEvent::kGateOpens: return "the gate opens";
     case GuardEvent::kGateCloses: return "the lease has run out: the gate is closed";
-    case GuardEvent::kHeld: return "nothing is fenced: the server is held open whatever the lease does (policy.automation 'observe')";
+    case GuardEvent::kHeld:
+      return "nothing is fenced: the server is held open whatever the lease does (policy.automation 'observe')";
     case GuardEvent::kBlind: return "the processes could not be read from /proc; trying on";
   }
   return "";

@@ -363,7 +363,9 @@ TEST(GuardCore, ItSleepsShortOfAFarDeadlineAndNotBeyondIt) {
 
 constexpr GuardStart kObserve{true, false};
 
-GuardCore Observing(std::optional<Permission> kept = std::nullopt) { return GuardCore(kSeven, std::move(kept), 2ms, kStart, kObserve); }
+GuardCore Observing(std::optional<Permission> kept = std::nullopt) {
+  return GuardCore(kSeven, std::move(kept), 2ms, kStart, kObserve);
+}
 
 TEST(GuardCore, AnObservingGuardHoldsTheServerOpenKillsNothingAndPermitsNothing) {
   GuardCore core = Observing();

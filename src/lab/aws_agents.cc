@@ -90,13 +90,14 @@ Result<std::vector<std::uint16_t>> OwnProcess::Ports(const Patience& patience) c
 
 std::string AwsAgents::ConfigText() const {
   std::ostringstream out;
-  out << "service: orders\nobjectives: {rto: " << Millis(options_.objectives.rto) << "ms, rpo: " << Millis(options_.objectives.rpo) << "ms}\n"
+  out << "service: orders\nobjectives: {rto: " << Millis(options_.objectives.rto) << "ms, rpo: " << Millis(options_.objectives.rpo)
+      << "ms}\n"
       << "policy:\n  automation: act\n  failover_after: " << Millis(options_.failover_after)
       << "ms\n  loss_limit: {time: " << Millis(options_.objectives.rpo) << "ms}\n"
       << "store: {kind: embedded, host: " << options_.witness << "}\nregions:\n";
   for (const LabRegion& region : lab_.regions) {
-    out << "  - name: " << region.name.text << "\n    kind: " << ToString(region.kind) << "\n    agent: " << region.address << ":" << region.agent_port
-        << "\n    state_directory: " << (options_.folder / region.name.text).string() << "\n";
+    out << "  - name: " << region.name.text << "\n    kind: " << ToString(region.kind) << "\n    agent: " << region.address << ":"
+        << region.agent_port << "\n    state_directory: " << (options_.folder / region.name.text).string() << "\n";
   }
   out << "aws:\n  database:\n    kind: aurora-global\n    global_cluster: " << options_.global_cluster << "\n    members:\n";
   for (const auto& [region, arn] : options_.members) out << "      " << region << ": \"" << arn << "\"\n";
@@ -126,13 +127,14 @@ Result<Unit> AwsAgents::Prepare() {
 
 Result<Unit> AwsAgents::Start(const std::string& region) {
   const std::filesystem::path log = options_.folder / (region + ".log");
-  auto agent = OwnProcess::Begin({options_.program.string(), "agent", "--region", region, "--config", lab_.Config().string(), "--log", log.string()},
-                                 {{"AWS_ENDPOINT_URL", options_.url},
-                                  {"AWS_ACCESS_KEY_ID", options_.access_key},
-                                  {"AWS_SECRET_ACCESS_KEY", options_.secret_key},
-                                  {"AWS_REGION", region},
-                                  {"LIFEBOAT_AWS_WORD_PATIENCE", "5s"}},  // no emulator has a word about the old writer
-                                 options_.folder / (region + ".out"));
+  auto agent = OwnProcess::Begin(
+      {options_.program.string(), "agent", "--region", region, "--config", lab_.Config().string(), "--log", log.string()},
+      {{"AWS_ENDPOINT_URL", options_.url},
+       {"AWS_ACCESS_KEY_ID", options_.access_key},
+       {"AWS_SECRET_ACCESS_KEY", options_.secret_key},
+       {"AWS_REGION", region},
+       {"LIFEBOAT_AWS_WORD_PATIENCE", "5s"}},  // no emulator has a word about the old writer
+      options_.folder / (region + ".out"));
   if (!agent) return agent.error();
   agents_[region] = *std::move(agent);
   return Done();
@@ -155,7 +157,8 @@ Result<Json> AwsAgents::AwaitHealthy(const std::string& writer, Duration timeout
     if (there && TextAt(*status, "verdict") == "healthy") return status;
     const std::string seen = status.ok() ? TextAt(*status, "sentence") : status.error().message;
     if (!patience(seen)) return Fail("interrupted");
-    if (HasPassed(deadline, ReadClocks())) return RetryLater("the service is not healthy within " + FormatDuration(timeout) + ": " + seen);
+    if (HasPassed(deadline, ReadClocks()))
+      return RetryLater("the service is not healthy within " + FormatDuration(timeout) + ": " + seen);
     std::this_thread::sleep_for(200ms);
   }
 }

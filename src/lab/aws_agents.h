@@ -1,8 +1,8 @@
 #pragma once
 
-// Three agents of a service whose database AWS runs, on this machine: its configuration, its token, a free port for each, and processes
-// that end with this object. For the demo and for measurements; what stands in for AWS is theirs.
-// Thread rule: one thread; blocks.
+// Three agents of a service whose database AWS runs, on this machine: its configuration, its token, a free port for each, and
+// processes that end with this object. For the demo and for measurements; what stands in for AWS is theirs. Thread rule: one
+// thread; blocks.
 
 #include <filesystem>
 #include <map>
@@ -26,7 +26,8 @@ namespace lifeboat::lab {
 class OwnProcess {
  public:
   /// @error as SpawnDetached
-  [[nodiscard]] static Result<std::unique_ptr<OwnProcess>> Begin(std::vector<std::string> argv, std::map<std::string, std::string> environment,
+  [[nodiscard]] static Result<std::unique_ptr<OwnProcess>> Begin(std::vector<std::string> argv,
+                                                                 std::map<std::string, std::string> environment,
                                                                  const std::filesystem::path& log);
   ~OwnProcess() { End(); }
   OwnProcess(const OwnProcess&) = delete;
@@ -73,8 +74,8 @@ class AwsAgents {
   [[nodiscard]] std::vector<pid_t> Leave();
   /// For AskAgent, AskAny and what is built on them.
   [[nodiscard]] const LabInfo& lab() const { return lab_; }
-  /// Waits until the service is healthy with its writer in `writer` ("": anywhere). @error kRetry: not within `timeout`, and what it is
-  /// instead; kFail: patience ended, or an agent ended by itself, in its own words
+  /// Waits until the service is healthy with its writer in `writer` ("": anywhere). @error kRetry: not within `timeout`, and what
+  /// it is instead; kFail: patience ended, or an agent ended by itself, in its own words
   [[nodiscard]] Result<Json> AwaitHealthy(const std::string& writer, Duration timeout, const Patience& patience) const;
 
  private:

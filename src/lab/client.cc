@@ -19,7 +19,7 @@ constexpr Duration kPause = 20ms;            // between two tries to connect, as
 constexpr Duration kConnectTimeout = 500ms;  // of one try of fresh and ttl
 constexpr Duration kResolveTimeout = 200ms;
 constexpr Duration kAnswerTimeout = 1s;  // of one row of fresh and ttl
-constexpr int kStopLookMs = 100;  // how often a waiting client looks whether it should stop
+constexpr int kStopLookMs = 100;         // how often a waiting client looks whether it should stop
 
 void SleepUntil(std::int64_t ns) {
   timespec at{ns / 1'000'000'000, ns % 1'000'000'000};
@@ -187,8 +187,9 @@ Connection Client::ConnectByName(const std::stop_token& stop) {
   const std::optional<std::string> address = AddressNow();
   if (!address) return nullptr;
   const std::string port = std::to_string(options_.port);
-  const char* keys[] = {"hostaddr",         "port", "user", "dbname", "passfile", "sslmode", "gssencmode", "application_name",
-                        "tcp_user_timeout", "host", "sslrootcert", nullptr};
+  const char* keys[] = {"hostaddr",         "port",    "user",        "dbname",
+                        "passfile",         "sslmode", "gssencmode",  "application_name",
+                        "tcp_user_timeout", "host",    "sslrootcert", nullptr};
   const char* values[] = {address->c_str(),
                           port.c_str(),
                           options_.user.c_str(),
@@ -290,7 +291,8 @@ RowFate Client::WriteRow(const Connection& connection, std::uint64_t n, const st
     }
   }
   RowFate fate = RowFate::kInDoubt;
-  // The last word counts: the server says that the INSERT is complete before it commits, and a refusal of the commit comes after it.
+  // The last word counts: the server says that the INSERT is complete before it commits, and a refusal of the commit comes after
+  // it.
   while (const Answer answer{PQgetResult(connection.get())}) {
     if (PQresultStatus(answer.get()) == PGRES_COMMAND_OK) {
       fate = RowFate::kAcknowledged;

@@ -110,9 +110,11 @@ Result<Arrival> AwaitArrival(const ClientGroup& clients, const std::string& conn
       continue;
     }
     const auto standby = ConnectTo(conninfo);
-    const auto found = standby ? Query(*standby, "SELECT 1 FROM ledger_rows WHERE client = $1 AND n = $2", key) : Result<Rows>(standby.error());
+    const auto found =
+        standby ? Query(*standby, "SELECT 1 FROM ledger_rows WHERE client = $1 AND n = $2", key) : Result<Rows>(standby.error());
     if (found && !found->empty()) return Arrival{row, ReadWallClock().ns};
-    if (!patience("the row has not arrived in '" + region + "'" + (found ? "" : ": " + found.error().message))) return Fail("interrupted");
+    if (!patience("the row has not arrived in '" + region + "'" + (found ? "" : ": " + found.error().message)))
+      return Fail("interrupted");
     if (HasPassed(deadline, ReadClocks())) return RetryLater("a row written after the rejoin has not arrived in '" + region + "'");
     std::this_thread::sleep_for(20ms);
   }

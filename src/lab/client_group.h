@@ -52,10 +52,10 @@ struct Arrival {
   std::int64_t at_ns = 0;  ///< wall time at which it was seen there
 };
 
-/// Waits until a row that was written after this call is seen by the server behind `conninfo`, in `region`: "streaming, lag 0" is no
-/// proof. Blocks. @error kRetry: it has not arrived within `timeout`; kFail: patience ended
-[[nodiscard]] Result<Arrival> AwaitArrival(const ClientGroup& clients, const std::string& conninfo, const std::string& region, Duration timeout,
-                                           const Patience& patience);
+/// Waits until a row that was written after this call is seen by the server behind `conninfo`, in `region`: "streaming, lag 0" is
+/// no proof. Blocks. @error kRetry: it has not arrived within `timeout`; kFail: patience ended
+[[nodiscard]] Result<Arrival> AwaitArrival(const ClientGroup& clients, const std::string& conninfo, const std::string& region,
+                                           Duration timeout, const Patience& patience);
 
 /// The service's outage by the records of clients of `mode`: from the last acknowledgement of any of them by another
 /// server to the first by `address`, after `since_ns` (CLOCK_MONOTONIC). Nothing: nobody has moved there.

@@ -77,7 +77,8 @@ Result<Unit> CheckStore(const LabOptions& options) {
   if (options.knobs.store != StoreKind::kDynamoDb && !options.knobs.store_endpoint.empty())
     return Refused("an endpoint is given, and the store is no DynamoDB", "add --store dynamodb");
   if (HasLocalTable(options.knobs) && options.place == LabPlace::kNamespaces)
-    return Refused("what answers for DynamoDB listens on this machine's loopback, which no network namespace has", "--network loopback");
+    return Refused("what answers for DynamoDB listens on this machine's loopback, which no network namespace has",
+                   "--network loopback");
   return Done();
 }
 
@@ -331,7 +332,8 @@ Result<Unit> Silence(const LabInfo& lab, const std::string& region, bool silent)
 Result<Unit> HasOwnTable(const LabInfo& lab, const std::string& region) {
   if (const auto found = FindRegion(lab, region); !found) return found.error();
   if (HasStoreTableIn(lab, region)) return Done();
-  return Refused("region '" + region + "' has no DynamoDB of the lab's own", "it is there with '--store dynamodb', without '--store-endpoint', in the data regions");
+  return Refused("region '" + region + "' has no DynamoDB of the lab's own",
+                 "it is there with '--store dynamodb', without '--store-endpoint', in the data regions");
 }
 
 KillReport JustNow() {
@@ -364,7 +366,8 @@ Result<Unit> BeginToObserve(const LabInfo& lab, const std::optional<RunAs>& owne
       if (TextAt(region, "role") == "primary") held = FlagAt(MemberAt(region, "guard"), "held");
     }
     if (held) return Done();
-    if (HasPassed(end, ReadClocks())) return RetryLater("the primary's guard has not let go after " + FormatDuration(kObserveTimeout));
+    if (HasPassed(end, ReadClocks()))
+      return RetryLater("the primary's guard has not let go after " + FormatDuration(kObserveTimeout));
     std::this_thread::sleep_for(50ms);
   }
 }
@@ -387,7 +390,8 @@ Result<LabInfo> Up(const LabOptions& options, const Progress& progress, const Go
   if (lab->network) DescribeNetwork(*lab);
   if (auto made = MakeFolders(*lab, *owner); !made) return made.error();
   if (lab->knobs.store == StoreKind::kDynamoDb) {
-    progress(lab->knobs.store_endpoint.empty() ? "starts an emulator of DynamoDB, and makes a table in two regions" : "makes a table in DynamoDB");
+    progress(lab->knobs.store_endpoint.empty() ? "starts an emulator of DynamoDB, and makes a table in two regions"
+                                               : "makes a table in DynamoDB");
     const auto patience = [&go_on](const std::string&) { return go_on(); };
     if (auto made = MakeStoreTable(*lab, *owner, patience); !made) return made.error();
   }
@@ -447,7 +451,10 @@ Result<Json> Status(const fs::path& folder) {
   const auto service = AskAny(*lab, "status", Json::object(), 2s);
   Json table;
   if (lab->table) {
-    table = {{"endpoint", lab->table->endpoint}, {"name", lab->table->name}, {"regions", lab->table->regions}, {"silent", SilentStoreTables(*lab)}};
+    table = {{"endpoint", lab->table->endpoint},
+             {"name", lab->table->name},
+             {"regions", lab->table->regions},
+             {"silent", SilentStoreTables(*lab)}};
   }
   return Json{{"folder", lab->folder.string()},
               {"config", lab->Config().string()},

@@ -72,7 +72,7 @@ struct LabKnobs {
   StoreKind store = StoreKind::kEmbedded;
   std::string store_endpoint;              ///< DynamoDB: URL; empty: an emulator of the lab's own
   std::vector<std::string> store_regions;  ///< DynamoDB: of the table at that URL; empty: one
-  int data_regions = 2;  ///< 2 or 3
+  int data_regions = 2;                    ///< 2 or 3
   bool gate = true;  ///< the servers load the module lifeboat_gate; Up turns it off where the module is not built
 };
 

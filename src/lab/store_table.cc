@@ -84,7 +84,8 @@ Result<Json> AskTable(const LabTable& table, const std::string& operation, const
   aws::ClientDoors doors{clock, aws::OpenTransport(loop.executor(), {}), aws::DiceOfTheSystem(), Log()};
   aws::Client client(std::make_shared<aws::FixedCredentials>(std::move(credentials)), std::move(options), std::move(doors));
   // Of the lab, not of an agent: no agent makes or removes a table.
-  aws::Call call = aws::JsonCall(aws::JsonService{"dynamodb", "DynamoDB_20120810", "1.0"}, table.regions.front(), operation, body, aws::Effect::kOnce);
+  aws::Call call = aws::JsonCall(aws::JsonService{"dynamodb", "DynamoDB_20120810", "1.0"}, table.regions.front(), operation, body,
+                                 aws::Effect::kOnce);
   const Result<aws::Reply> reply = loop.Wait(client.Send(std::move(call), timeout));
   if (!reply) return reply.error();
   return ParseJson(reply->body.empty() ? "{}" : reply->body, operation);
@@ -164,11 +165,14 @@ Result<Unit> MakeStoreTable(LabInfo& lab, const std::optional<RunAs>& owner, con
   if (table.endpoint.empty()) {
     if (auto started = StartEmulator(lab, table, patience); !started) return started;
   }
-  const auto attribute = [](const char* name, const char* key, const char* value) { return Json{{"AttributeName", name}, {key, value}}; };
-  const Json wanted = {{"TableName", table.name},
-                       {"BillingMode", "PAY_PER_REQUEST"},
-                       {"KeySchema", {attribute("service", "KeyType", "HASH"), attribute("item", "KeyType", "RANGE")}},
-                       {"AttributeDefinitions", {attribute("service", "AttributeType", "S"), attribute("item", "AttributeType", "S")}}};
+  const auto attribute = [](const char* name, const char* key, const char* value) {
+    return Json{{"AttributeName", name}, {key, value}};
+  };
+  const Json wanted = {
+      {"TableName", table.name},
+      {"BillingMode", "PAY_PER_REQUEST"},
+      {"KeySchema", {attribute("service", "KeyType", "HASH"), attribute("item", "KeyType", "RANGE")}},
+      {"AttributeDefinitions", {attribute("service", "AttributeType", "S"), attribute("item", "AttributeType", "S")}}};
   const Result<Json> made = AskTable(table, "CreateTable", wanted, kCall);
   if (!made) return made.error().Within("the lab's table cannot be made at '" + table.endpoint + "'");
   lab.table = std::move(table);
@@ -184,8 +188,10 @@ std::map<std::string, std::string> StoreTableEnvironment(const LabInfo& lab) {
 }
 
 std::string StoreTableConfig(const LabInfo& lab) {
-  std::string text = "# Its endpoint and credentials stand in the environment that the lab's supervisor gives the agents.\nstore:\n  kind: dynamodb\n  table: " +
-                     lab.table->name + "\n  aws_regions:\n";
+  std::string text =
+      "# Its endpoint and credentials stand in the environment that the lab's supervisor gives the agents.\nstore:\n  kind: "
+      "dynamodb\n  table: " +
+      lab.table->name + "\n  aws_regions:\n";
   for (const std::string& region : lab.table->regions) text += "    - " + region + "\n";
   return text;
 }

@@ -3,8 +3,12 @@
 namespace lifeboat {
 
 Json ToJson(const AgentRecord& r) {
-  return {{"format", "lifeboat-agent-record/1"}, {"highest", r.highest.number}, {"incarnation", r.incarnation.number},
-          {"released", r.released.number},       {"held", r.held.number},       {"joined", r.joined.number},
+  return {{"format", "lifeboat-agent-record/1"},
+          {"highest", r.highest.number},
+          {"incarnation", r.incarnation.number},
+          {"released", r.released.number},
+          {"held", r.held.number},
+          {"joined", r.joined.number},
           {"longest_promise_ms", Millis(r.longest_promise)}};
 }
 

@@ -8,11 +8,11 @@
 namespace lifeboat {
 
 struct AgentRecord {
-  Epoch highest;            ///< the highest epoch seen: every question of a lower one is refused
-  Incarnation incarnation;  ///< of the store, the newest seen: an older one is a restored copy and is refused
-  Epoch released;           ///< the highest epoch that this region ended by its own word: it is never renewed again
-  Epoch held;               ///< the highest epoch under which this region's database may have been writable
-  Epoch joined;             ///< the epoch of the primary that this region's copy was last proven to follow
+  Epoch highest;               ///< the highest epoch seen: every question of a lower one is refused
+  Incarnation incarnation;     ///< of the store, the newest seen: an older one is a restored copy and is refused
+  Epoch released;              ///< the highest epoch that this region ended by its own word: it is never renewed again
+  Epoch held;                  ///< the highest epoch under which this region's database may have been writable
+  Epoch joined;                ///< the epoch of the primary that this region's copy was last proven to follow
   Duration longest_promise{};  ///< the longest that this region ever promised: what a new run waits before it promises or claims
 
   /// True: the copy here may hold writes that no other has. It must be rejoined before it counts as a standby.

@@ -42,10 +42,11 @@ enum class StepState {
 struct StepTry {
   WallTime at;                ///< by the clock of the agent that made it
   std::uint32_t attempt = 0;  ///< as counted in StepRecord::attempts; 0: before any act
-  std::string what;           ///< "already so", "check failed", "act" (begun), "acted", "act failed", "verified", "verify failed", "undone", "undo failed"
-  std::string said;           ///< why it did not get on; empty: it did
-  AgentId agent;              ///< the run that made it
-  RegionName region;          ///< where that run was
+  std::string what;  ///< "already so", "check failed", "act" (begun), "acted", "act failed", "verified", "verify failed", "undone",
+                     ///< "undo failed"
+  std::string said;  ///< why it did not get on; empty: it did
+  AgentId agent;     ///< the run that made it
+  RegionName region;  ///< where that run was
 };
 
 struct StepRecord {

@@ -1,10 +1,10 @@
 #pragma once
 
-// Heartbeat rows of a database that a cloud runs, and what follows from them. The agent of the writer's region updates one row about
-// every second; every copy shows how far it has come by the row that it shows. How old a row is, and with it what a failover would lose,
-// is reckoned by this agent's own clocks, from when it heard of the row being written; the database's clock serves only where that is
-// not known. Pure: no clock, no I/O. Between agent (which asks and hears) and decide, act and the reports.
-// Thread rule: plain values; a HeartbeatBook has one owner.
+// Heartbeat rows of a database that a cloud runs, and what follows from them. The agent of the writer's region updates one row
+// about every second; every copy shows how far it has come by the row that it shows. How old a row is, and with it what a failover
+// would lose, is reckoned by this agent's own clocks, from when it heard of the row being written; the database's clock serves only
+// where that is not known. Pure: no clock, no I/O. Between agent (which asks and hears) and decide, act and the reports. Thread
+// rule: plain values; a HeartbeatBook has one owner.
 
 #include <deque>
 #include <map>
@@ -51,8 +51,8 @@ class HeartbeatBook {
   /// The newest beat of `region` that is known to have been committed; nothing: none is.
   [[nodiscard]] std::optional<Known> Newest(const RegionName& region) const;
 
-  /// A moment at which a copy that shows `seen` had everything: not later than when it was written. From the beats that were heard of,
-  /// else by the distance on the database's clock to the newest one. Nothing: neither is known.
+  /// A moment at which a copy that shows `seen` had everything: not later than when it was written. From the beats that were heard
+  /// of, else by the distance on the database's clock to the newest one. Nothing: neither is known.
   [[nodiscard]] std::optional<Instant> WholeAt(const Heartbeat& seen) const;
 
  private:
@@ -67,9 +67,9 @@ struct LastBeats {
 
 /// What a failover lost, found on the new writer.
 struct MeasuredLoss {
-  std::optional<Duration> time;               ///< at most; empty: unknown
-  std::optional<std::uint64_t> beats;         ///< of those known to be committed, how many are missing
-  std::string basis;                          ///< in words
+  std::optional<Duration> time;        ///< at most; empty: unknown
+  std::optional<std::uint64_t> beats;  ///< of those known to be committed, how many are missing
+  std::string basis;                   ///< in words
 };
 /// @param known     of the old writer, when the failover began; empty: nobody heard any
 /// @param survivor  the old writer's row as the new writer holds it; empty: it holds none

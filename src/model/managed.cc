@@ -17,9 +17,14 @@ const char* ToString(ManagedRole role) {
 }
 
 bool TakesConnections(std::string_view status) {
-  constexpr std::array<std::string_view, 8> kServing{"available", "backing-up", "storage-optimization", "storage-initialization",
-                                                     "configuring-associated-roles", "configuring-enhanced-monitoring",
-                                                     "configuring-iam-database-auth", "configuring-log-exports"};
+  constexpr std::array<std::string_view, 8> kServing{"available",
+                                                     "backing-up",
+                                                     "storage-optimization",
+                                                     "storage-initialization",
+                                                     "configuring-associated-roles",
+                                                     "configuring-enhanced-monitoring",
+                                                     "configuring-iam-database-auth",
+                                                     "configuring-log-exports"};
   return std::find(kServing.begin(), kServing.end(), status) != kServing.end();
 }
 
@@ -49,12 +54,8 @@ ManagedCopy ManagedCopyFromJson(const Json& json) {
 }
 
 Json ToJson(const WriterItem& item) {
-  return {{"epoch", item.epoch.number},
-          {"writer", item.writer.text},
-          {"moving_to", item.moving_to.text},
-          {"execution", item.execution.text},
-          {"at_ns", item.at.ns},
-          {"apart", item.apart}};
+  return {{"epoch", item.epoch.number},       {"writer", item.writer.text}, {"moving_to", item.moving_to.text},
+          {"execution", item.execution.text}, {"at_ns", item.at.ns},        {"apart", item.apart}};
 }
 
 Result<WriterItem> WriterItemFromJson(const Json& json) {

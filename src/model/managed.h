@@ -26,8 +26,8 @@ enum class ManagedRole {
 };
 [[nodiscard]] const char* ToString(ManagedRole role);
 
-/// Whether a database in this state takes connections: available, or at work on something that does not hinder them, such as its nightly
-/// backup. @source RDS user guide, "Viewing Amazon RDS DB instance status"; Aurora user guide, "Viewing DB cluster status"
+/// Whether a database in this state takes connections: available, or at work on something that does not hinder them, such as its
+/// nightly backup. @source RDS user guide, "Viewing Amazon RDS DB instance status"; Aurora user guide, "Viewing DB cluster status"
 [[nodiscard]] bool TakesConnections(std::string_view status);
 
 /// The copy of one region.
@@ -52,9 +52,9 @@ struct ManagedCopy {
 /// The database as the API of one region shows it.
 struct ManagedView {
   RegionName asked;
-  RegionName writer;      ///< empty: the cloud shows none, or another one than the service's regions
-  RegionName moving_to;   ///< a change of the writer is under way to here; empty: none is
-  std::string under_way;  ///< the cloud's own words about it
+  RegionName writer;                         ///< empty: the cloud shows none, or another one than the service's regions
+  RegionName moving_to;                      ///< a change of the writer is under way to here; empty: none is
+  std::string under_way;                     ///< the cloud's own words about it
   std::map<RegionName, ManagedCopy> copies;  ///< that of `asked` with its state; of the others what the cloud tells here
 };
 
@@ -65,7 +65,8 @@ struct WriterItem {
   RegionName moving_to;   ///< an execution of this epoch moves it to there; empty: none does
   ExecutionId execution;  ///< that began the epoch; empty: taken note of
   WallTime at;            ///< when it was last changed
-  /// The writer is a database of its own, cut loose or promoted: what the cloud says of the old one says nothing of where the writer is.
+  /// The writer is a database of its own, cut loose or promoted: what the cloud says of the old one says nothing of where the
+  /// writer is.
   bool apart = false;
   friend bool operator==(const WriterItem&, const WriterItem&) = default;
 };

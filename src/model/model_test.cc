@@ -163,7 +163,10 @@ TEST(Execution, TriesAreReadAsTheyWereWrittenAndWhoTriedStandsWhereItChanges) {
   const AgentId other("run-2");
   const RegionName west("us-west-2");
   const RegionName east("us-east-1");
-  e.steps[0].tries = {{{5}, 1, "act", "", one, west}, {{6}, 1, "act failed", "no answer", one, west}, {{7}, 2, "act", "", other, east}, {{8}, 2, "verified", "", other, east}};
+  e.steps[0].tries = {{{5}, 1, "act", "", one, west},
+                      {{6}, 1, "act failed", "no answer", one, west},
+                      {{7}, 2, "act", "", other, east},
+                      {{8}, 2, "verified", "", other, east}};
   e.steps[0].tries_left_out = 3;
   const Json json = Again(ToJson(e));
   const auto read = ExecutionFromJson(json);

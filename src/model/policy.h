@@ -49,7 +49,7 @@ struct Policy {
   DatabaseFailure database_failure = DatabaseFailure::kRestart;
   Duration restart_budget = std::chrono::seconds(10);
   DegradedAction degraded_action = DegradedAction::kTell;
-  Duration degraded_after = std::chrono::seconds(30);  ///< how long a majority must see it degraded, without a break
+  Duration degraded_after = std::chrono::seconds(30);          ///< how long a majority must see it degraded, without a break
   Duration degraded_latency = std::chrono::milliseconds(750);  ///< a canary row that takes longer is a sign of it
   Duration degraded_patience = std::chrono::seconds(30);       ///< for the graceful move; after it the ungraceful one
 };

@@ -33,12 +33,12 @@ struct PeerFacts {
   std::optional<Duration> age;            ///< since the question that it last answered
   std::optional<DatabaseState> database;  ///< as its agent saw it then; empty: unknown
   AgentId agent;
-  Epoch highest;                     ///< the highest epoch that its record holds
-  bool detached = false;             ///< its agent says that its copy must be rejoined
-  std::uint64_t heartbeat_seen = 0;  ///< newest heartbeat row visible on it
-  bool guard_answers = false;        ///< as its agent said
-  std::size_t order = 0;             ///< its place in the configuration
-  Vote vote;                         ///< about the present primaryship; unknown when it is too old
+  Epoch highest;                          ///< the highest epoch that its record holds
+  bool detached = false;                  ///< its agent says that its copy must be rejoined
+  std::uint64_t heartbeat_seen = 0;       ///< newest heartbeat row visible on it
+  bool guard_answers = false;             ///< as its agent said
+  std::size_t order = 0;                  ///< its place in the configuration
+  Vote vote;                              ///< about the present primaryship; unknown when it is too old
   std::optional<Duration> candidate_for;  ///< since this run first saw it named as a candidate, without a break; empty: it is none
 };
 
@@ -56,7 +56,7 @@ struct LeaseFacts {
   bool released_here = false;  ///< this region ended the item's epoch
   std::string takeover_bar;    ///< why this region may not take over now; "none": it may
   bool may_take_over = false;
-  Duration takeover_left{};  ///< until the bar falls by itself
+  Duration takeover_left{};               ///< until the bar falls by itself
   std::optional<Duration> promised_left;  ///< this region's own word to the holder still binds it for so long
 };
 
@@ -92,8 +92,8 @@ struct Snapshot {
   std::size_t order = 0;                           ///< this region's place in the configuration
   Vote vote;                                       ///< this agent's own
   VoteCount votes;
-  bool cool_down_read = false;        ///< whether a cool-down is latched is known
-  std::optional<CoolDown> cool_down;  ///< of a move that votes drove; only a person ends it
+  bool cool_down_read = false;            ///< whether a cool-down is latched is known
+  std::optional<CoolDown> cool_down;      ///< of a move that votes drove; only a person ends it
   std::optional<Duration> takeover_open;  ///< for how long this region has been free to take over from a holder that fell silent
   std::optional<Duration> not_following;  ///< standby: for how long it has not streamed from the holder's server, which serves
   bool pointed = false;                   ///< this run has pointed the standby here to the holder of this epoch, its lineage proven

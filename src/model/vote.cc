@@ -45,12 +45,8 @@ Json ToJson(const CoolDown& c) {
 }
 
 CoolDown CoolDownFromJson(const Json& json) {
-  return {{SignedAt(json, "at_ns")},
-          TextAt(json, "by"),
-          TextAt(json, "why"),
-          RegionName(TextAt(json, "from")),
-          RegionName(TextAt(json, "to")),
-          TextAt(json, "execution")};
+  return {{SignedAt(json, "at_ns")},      TextAt(json, "by"),       TextAt(json, "why"), RegionName(TextAt(json, "from")),
+          RegionName(TextAt(json, "to")), TextAt(json, "execution")};
 }
 
 }  // namespace lifeboat

@@ -23,9 +23,9 @@ enum class Opinion {
 struct Vote {
   Opinion opinion = Opinion::kUnknown;
   RegionName about;
-  Epoch epoch;           ///< of the primaryship that it is about
-  std::string why;       ///< degraded or unknown: in words
-  Duration lasted{};     ///< for how long it has been so without a break, by the voter's own clock
+  Epoch epoch;        ///< of the primaryship that it is about
+  std::string why;    ///< degraded or unknown: in words
+  Duration lasted{};  ///< for how long it has been so without a break, by the voter's own clock
   friend bool operator==(const Vote&, const Vote&) = default;
 };
 [[nodiscard]] Json ToJson(const Vote& vote);

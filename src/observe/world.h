@@ -114,8 +114,8 @@ class World {
   std::map<RegionName, PeerView> peers_;
   std::optional<TrafficRecord> traffic_;
   std::string traffic_problem_ = "not asked yet";
-  bool traffic_missing_ = false;         // the server answered that there is no such name
-  std::uint64_t traffic_tries_ = 0;      // to change it
+  bool traffic_missing_ = false;          // the server answered that there is no such name
+  std::uint64_t traffic_tries_ = 0;       // to change it
   std::uint64_t traffic_seen_after_ = 0;  // how many of them had been made when the newest look began
   CanaryView canary_;
   Duration canary_patience_ = std::chrono::seconds(1);

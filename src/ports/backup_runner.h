@@ -13,9 +13,9 @@
 namespace lifeboat {
 
 struct BackupTask {
-  std::string source;     ///< a name in lifeboat.yaml
-  int level = 3;          ///< 0 to 3: read; 4 to 6: restore the newest
-  Duration deadline{0};   ///< after it the run is ended
+  std::string source;    ///< a name in lifeboat.yaml
+  int level = 3;         ///< 0 to 3: read; 4 to 6: restore the newest
+  Duration deadline{0};  ///< after it the run is ended
 };
 
 struct BackupAnswer {

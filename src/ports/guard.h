@@ -34,8 +34,8 @@ class Guard {
  public:
   virtual ~Guard() = default;
   /// The database may commit until `deadline` under `epoch`. A lower epoch than before is refused. At the deadline the server is
-  /// killed; where a gate is proven to be in force it only closes, and the server is killed a further `length` (of the lease) later,
-  /// unless a permission comes before that: then the same epoch goes on, without a restart.
+  /// killed; where a gate is proven to be in force it only closes, and the server is killed a further `length` (of the lease)
+  /// later, unless a permission comes before that: then the same epoch goes on, without a restart.
   /// @error kRetry: the guard is not there; the caller must not let the database be writable
   virtual Task<Result<Unit>> Permit(Epoch epoch, Instant deadline, Duration length, Duration timeout) = 0;
   /// The database must not be writable from now on; the guard ends what is, and answers when nothing of it is left.

@@ -1,8 +1,8 @@
 #pragma once
 
 // The door to a database that a cloud runs: an Aurora global database, or an RDS primary with replicas in other regions. The cloud
-// decides who writes; Lifeboat asks it to move the writer and looks until it has. Nothing here fences by itself: what the cloud says
-// about the old writer is read and passed on, and no word is no fence.
+// decides who writes; Lifeboat asks it to move the writer and looks until it has. Nothing here fences by itself: what the cloud
+// says about the old writer is read and passed on, and no word is no fence.
 //
 //   verb         asked of              may lose writes
 //   SwitchOver   the writer's region   never: it cannot even say so
@@ -10,8 +10,8 @@
 //   Detach       the target's region   the same, and nothing stops the old writer
 //
 // With the writer's region silent only SwitchOver, and looks at that region itself, wait for it. Every verb looks first: where its
-// goal holds, or the cloud works on it, nothing is sent. Behind it: adapters/aws/managed_*; before it: act/managed_plans, the agent.
-// Thread rule: the agent's executor.
+// goal holds, or the cloud works on it, nothing is sent. Behind it: adapters/aws/managed_*; before it: act/managed_plans, the
+// agent. Thread rule: the agent's executor.
 
 #include <optional>
 #include <string>

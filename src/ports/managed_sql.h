@@ -1,7 +1,7 @@
 #pragma once
 
-// The door to a database that a cloud runs, by SQL: heartbeat rows, and what Aurora itself tells of its lag. Its own endpoints are names
-// that the cloud gives, resolved without blocking and kept while a resolver is silent. What is said of its API stands in
+// The door to a database that a cloud runs, by SQL: heartbeat rows, and what Aurora itself tells of its lag. Its own endpoints are
+// names that the cloud gives, resolved without blocking and kept while a resolver is silent. What is said of its API stands in
 // ports/managed_database.h. Behind it: adapters/postgres/managed_sql.h; before it: agent/managed_sql.h, act/managed_plans.
 // Thread rule: the agent's executor. Calls with different endpoints go side by side; of two with the same the second is not
 // asked (kRetry, `not_weighed`).

@@ -16,6 +16,8 @@ struct Readiness {
   std::string hint;   ///< the operator's next move; empty where it is ok
 };
 
-[[nodiscard]] inline Json ToJson(const Readiness& line) { return {{"level", line.level}, {"what", line.what}, {"hint", line.hint}}; }
+[[nodiscard]] inline Json ToJson(const Readiness& line) {
+  return {{"level", line.level}, {"what", line.what}, {"hint", line.hint}};
+}
 
 }  // namespace lifeboat

@@ -45,7 +45,8 @@ PhaseReport ComputePhases(const Execution& execution) {
   // Without a client's word a planned outage begins when the old primary is told to stop.
   if (!report.fault && execution.kind == PlanKind::kSwitchover) report.fault = FactAt(execution.facts, "outage_began_ns");
   report.first_good_write = FactAt(execution.facts, "first_good_write_ns");
-  // Where nobody writes rows (a database that a cloud runs), the end is the look that showed the service in its new place; called so.
+  // Where nobody writes rows (a database that a cloud runs), the end is the look that showed the service in its new place; called
+  // so.
   const bool only_seen = !report.first_good_write && FactAt(execution.facts, "seen_serving_ns");
   if (only_seen) {
     report.first_good_write = FactAt(execution.facts, "seen_serving_ns");

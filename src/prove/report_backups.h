@@ -1,8 +1,7 @@
 #pragma once
 
-// The report's part about backups (docs/formats/report.md, "A backup source"): verdicts a level, promises, findings, restore, and the
-// windows with their holes as a picture. Absent from the document: nothing is said of backups.
-// Thread rule: pure functions.
+// The report's part about backups (docs/formats/report.md, "A backup source"): verdicts a level, promises, findings, restore, and
+// the windows with their holes as a picture. Absent from the document: nothing is said of backups. Thread rule: pure functions.
 
 #include <string>
 #include <vector>

@@ -228,7 +228,8 @@ TEST(ReportText, CountsAreGroupedAndLossesSayHowTheyAreKnown) {
   EXPECT_EQ(SecondsText(Json(65.0)), "1 min 5 s");
   EXPECT_EQ(SecondsText(Json()), "unknown");
   EXPECT_EQ(LossText({{"state", "bounded"}, {"rows", nullptr}, {"seconds", 2}, {"bytes", 1024}}), "at most 2 s, 1.0 KiB (bounded)");
-  EXPECT_EQ(LossText({{"state", "bounded"}, {"rows", nullptr}, {"seconds", 4.5}, {"bytes", nullptr}, {"beats", 3}}), "at most 4.500 s (bounded; 3 heartbeats missing)");
+  EXPECT_EQ(LossText({{"state", "bounded"}, {"rows", nullptr}, {"seconds", 4.5}, {"bytes", nullptr}, {"beats", 3}}),
+            "at most 4.500 s (bounded; 3 heartbeats missing)");
   EXPECT_EQ(LossText({{"state", "counted"}, {"rows", nullptr}, {"seconds", nullptr}, {"bytes", nullptr}}),
             "unknown (counted, without a figure)");
   EXPECT_EQ(LossText(Json()), "unknown");
@@ -243,9 +244,7 @@ TEST(ReportLedger, TakesADivergenceAsTheModelWritesIt) {
 }
 
 TEST(ReportLedger, AnEmptyOneSaysThatNothingDivergedOnlyWhereNothingWasLost) {
-  const auto told = [](const Json& loss) {
-    return EmptyLedgerText({{"runs", {{{"kind", "failover"}, {"loss", loss}}}}});
-  };
+  const auto told = [](const Json& loss) { return EmptyLedgerText({{"runs", {{{"kind", "failover"}, {"loss", loss}}}}}); };
   EXPECT_EQ(EmptyLedgerText({{"runs", Json::array()}}), "No divergent write-ahead log was found.");
   EXPECT_EQ(told({{"state", "proven zero"}}), "No divergent write-ahead log was found.");
   for (const Json& loss : {Json{{"state", "bounded"}}, Json{{"state", "unknown"}}, Json()})

@@ -51,7 +51,8 @@ std::string LossText(const Json& loss) {
     add(FormatBytes({static_cast<std::uint64_t>(*bytes)}));
   if (text.empty()) return "unknown (" + state + ", without a figure)";
   const Json& beats = MemberAt(loss, "beats");
-  const std::string missing = beats.is_number() ? "; " + CountText(beats) + (beats == 1 ? " heartbeat missing" : " heartbeats missing") : std::string();
+  const std::string missing =
+      beats.is_number() ? "; " + CountText(beats) + (beats == 1 ? " heartbeat missing" : " heartbeats missing") : std::string();
   return (state == "bounded" ? "at most " : "") + text + " (" + state + missing + ")";
 }
 

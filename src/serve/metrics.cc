@@ -140,10 +140,12 @@ struct Metrics::Series {
   KnownGauge backup_age{registry, "lifeboat_backup_age_seconds", "Age of the newest backup of a source; absent while unknown."};
   KnownGauge backup_verified_age{registry, "lifeboat_backup_verified_age_seconds",
                                  "Age of the newest backup that was verified; absent while unknown, or where there is none."};
-  KnownGauge backup_verdict{registry, "lifeboat_backup_verdict", "1 for the worst verdict of a level in the last verification or restore."};
+  KnownGauge backup_verdict{registry, "lifeboat_backup_verdict",
+                            "1 for the worst verdict of a level in the last verification or restore."};
   KnownGauge backup_restore{registry, "lifeboat_backup_restore_seconds",
                             "From the start of the last restore to its first verified query; absent where it did not come so far."};
-  KnownGauge backup_window_from{registry, "lifeboat_backup_window_from_bytes", "Position from which on every moment can be restored."};
+  KnownGauge backup_window_from{registry, "lifeboat_backup_window_from_bytes",
+                                "Position from which on every moment can be restored."};
   KnownGauge backup_window_to{registry, "lifeboat_backup_window_to_bytes", "Position up to which every moment can be restored."};
   KnownGauge backup_window_commit{registry, "lifeboat_backup_window_last_commit_timestamp_seconds",
                                   "Unix time of the last commit that a restore to the newest moment would show."};
@@ -151,23 +153,29 @@ struct Metrics::Series {
   KnownGauge backup_read{registry, "lifeboat_backup_read_bytes", "Stored bytes that the last verification read."};
   KnownGauge backup_standing{registry, "lifeboat_backup_standing_bytes",
                              "Stored bytes that it did not read, as they are unchanged since an earlier one found them good."};
-  KnownGauge backup_oldest{registry, "lifeboat_backup_oldest_reading_age_seconds", "Age of the oldest reading that its verdicts stand on."};
+  KnownGauge backup_oldest{registry, "lifeboat_backup_oldest_reading_age_seconds",
+                           "Age of the oldest reading that its verdicts stand on."};
   KnownGauge backup_report{registry, "lifeboat_backup_report", "1 when the last verification gave a report, 0 when it gave none."};
   KnownGauge traces_waiting{registry, "lifeboat_traces_waiting", "Traces that the collector has not taken yet."};
-  Family<Counter>& traces = AddCounter(registry, "lifeboat_traces_total", "Traces by what became of them: all but 'sent' were dropped.");
-  Family<Counter>& trace_tries =
-      AddCounter(registry, "lifeboat_trace_failed_tries_total", "Requests that the collector of traces did not take, and that are made again.");
+  Family<Counter>& traces =
+      AddCounter(registry, "lifeboat_traces_total", "Traces by what became of them: all but 'sent' were dropped.");
+  Family<Counter>& trace_tries = AddCounter(registry, "lifeboat_trace_failed_tries_total",
+                                            "Requests that the collector of traces did not take, and that are made again.");
   std::map<std::string, std::map<std::string, std::string>> backup_words;  ///< shown verdicts, by source and level
   KnownGauge guard_worst{registry, "lifeboat_guard_worst_kill_seconds", "Longest time that a kill took, measured by the guard."};
-  FollowedCounter guard_kills{AddCounter(registry, "lifeboat_guard_kills_total", "Times that the guard stopped the database, counted by the guard.")};
-  Family<Counter>& renewals = AddCounter(registry, "lifeboat_lease_renewals_total", "Renewals of the write lease in the store by this run of the agent, by outcome: good, failed.");
+  FollowedCounter guard_kills{
+      AddCounter(registry, "lifeboat_guard_kills_total", "Times that the guard stopped the database, counted by the guard.")};
+  Family<Counter>& renewals =
+      AddCounter(registry, "lifeboat_lease_renewals_total",
+                 "Renewals of the write lease in the store by this run of the agent, by outcome: good, failed.");
   FollowedCounter renewals_good{renewals, {{"outcome", "good"}}};
   FollowedCounter renewals_failed{renewals, {{"outcome", "failed"}}};
   KnownGauge renewal_took{registry, "lifeboat_lease_renewal_seconds", "Time that the last good renewal in the store took."};
   KnownGauge service{registry, "lifeboat_service_verdict", "1 for the word of 'lifeboat status' about the whole service."};
   KnownGauge agent_answers{registry, "lifeboat_agent_answers", "1 while the agent of a region answers this one."};
-  KnownGauge could_take_over{registry, "lifeboat_region_could_take_over",
-                             "1 while a region could take over, 0 while it could not; absent for the one that serves and for witnesses."};
+  KnownGauge could_take_over{
+      registry, "lifeboat_region_could_take_over",
+      "1 while a region could take over, 0 while it could not; absent for the one that serves and for witnesses."};
   KnownGauge guard_answers{registry, "lifeboat_guard_answers", "1 while the guard of a region answers its agent."};
   KnownGauge fence{registry, "lifeboat_fence_level", "1 for what would stop a region's database: gate and guard, guard, none."};
   KnownGauge objective{registry, "lifeboat_objective_seconds", "The stated objectives: rto, rpo."};
@@ -183,10 +191,11 @@ struct Metrics::Series {
                        "Unix time at which the newest execution of a plan ended, by this region's evidence."};
   KnownGauge run_rto{registry, "lifeboat_last_run_rto_seconds",
                      "From its fault to the first good write; absent where that was not measured."};
-  KnownGauge run_loss{registry, "lifeboat_last_run_loss_seconds",
-                      "Bound on what it lost, as time; absent while unknown."};
-  Family<Counter>& datagrams = AddCounter(registry, "lifeboat_datagrams_total", "Datagrams that arrived, by what became of them; all but 'taken' were dropped.");
-  Family<Counter>& decisions = AddCounter(registry, "lifeboat_decisions_total", "Decisions, by the number of the rule that decided.");
+  KnownGauge run_loss{registry, "lifeboat_last_run_loss_seconds", "Bound on what it lost, as time; absent while unknown."};
+  Family<Counter>& datagrams = AddCounter(registry, "lifeboat_datagrams_total",
+                                          "Datagrams that arrived, by what became of them; all but 'taken' were dropped.");
+  Family<Counter>& decisions =
+      AddCounter(registry, "lifeboat_decisions_total", "Decisions, by the number of the rule that decided.");
 };
 
 Metrics::Metrics(const std::string& version) : series_(std::make_unique<Series>()) {
@@ -242,9 +251,7 @@ void Metrics::SetCoolDownLatched(std::optional<bool> latched) { series_->cool_do
 void Metrics::SetBackups(const std::string& source, const BackupFigures& figures) {
   Series& s = *series_;
   const Labels labels{{"source", source}};
-  const auto number = [](const auto& value) {
-    return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
-  };
+  const auto number = [](const auto& value) { return value ? std::optional(static_cast<double>(*value)) : std::nullopt; };
   s.backup_age.Set(labels, Number(figures.newest_age));
   s.backup_verified_age.Set(labels, Number(figures.verified_age));
   s.backup_restore.Set(labels, figures.restore_seconds);
@@ -258,8 +265,10 @@ void Metrics::SetBackups(const std::string& source, const BackupFigures& figures
   s.backup_report.Set(labels, Number(figures.report));
   auto& shown = s.backup_words[source];
   if (shown == figures.verdicts) return;
-  for (const auto& [level, verdict] : shown) s.backup_verdict.Set({{"source", source}, {"level", level}, {"verdict", verdict}}, std::nullopt);
-  for (const auto& [level, verdict] : figures.verdicts) s.backup_verdict.Set({{"source", source}, {"level", level}, {"verdict", verdict}}, 1);
+  for (const auto& [level, verdict] : shown)
+    s.backup_verdict.Set({{"source", source}, {"level", level}, {"verdict", verdict}}, std::nullopt);
+  for (const auto& [level, verdict] : figures.verdicts)
+    s.backup_verdict.Set({{"source", source}, {"level", level}, {"verdict", verdict}}, 1);
   shown = figures.verdicts;
 }
 

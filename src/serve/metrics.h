@@ -26,7 +26,7 @@ struct BackupFigures {
   std::optional<double> restore_seconds;        ///< from the start to the first verified query
   std::optional<std::uint64_t> window_from;     ///< positions in bytes: what can be reached from the backup that reaches furthest
   std::optional<std::uint64_t> window_to;
-  std::optional<std::int64_t> window_commit;    ///< Unix time of the last commit in it
+  std::optional<std::int64_t> window_commit;  ///< Unix time of the last commit in it
   std::optional<std::uint64_t> window_holes;
   std::optional<std::uint64_t> read_bytes;      ///< by the last run, as stored
   std::optional<std::uint64_t> standing_bytes;  ///< not read, as they stand from earlier runs

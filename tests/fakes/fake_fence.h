@@ -1,7 +1,7 @@
 #pragma once
 
-// External fences in memory. FakeFences is what lies outside of every process: the instances and who may stop them; FakeFence is one
-// agent's door to it.
+// External fences in memory. FakeFences is what lies outside of every process: the instances and who may stop them; FakeFence is
+// one agent's door to it.
 
 #include <functional>
 #include <map>
@@ -13,9 +13,9 @@
 namespace lifeboat::testing {
 
 struct FakeFences {
-  bool proves = true;                    ///< or fails, and says so
-  Duration takes{0};                     ///< of one run
-  std::vector<FenceOrder> orders;        ///< as they came
+  bool proves = true;                            ///< or fails, and says so
+  Duration takes{0};                             ///< of one run
+  std::vector<FenceOrder> orders;                ///< as they came
   std::map<RegionName, std::string> in_the_way;  ///< of Look
   std::function<void(const FenceOrder&)> on_order;
 };

@@ -18,23 +18,23 @@ struct FakeCloud {
   VirtualTime& time;
   std::map<RegionName, ManagedCopy> copies;
   std::map<RegionName, ManagedLag> lags;
-  std::set<RegionName> silent;             ///< whose API answers nobody
-  Duration move_takes = 20s;               ///< from the request to the new writer
-  ManagedFenceWord word;                   ///< about the old writer
-  std::string snapshot;                    ///< of the lost writes
-  std::optional<WallTime> snapshot_at;     ///< when it was taken; empty: since whatever is asked
-  std::set<RegionName> throttled;          ///< whose API says that it is asked too often
+  std::set<RegionName> silent;          ///< whose API answers nobody
+  Duration move_takes = 20s;            ///< from the request to the new writer
+  ManagedFenceWord word;                ///< about the old writer
+  std::string snapshot;                 ///< of the lost writes
+  std::optional<WallTime> snapshot_at;  ///< when it was taken; empty: since whatever is asked
+  std::set<RegionName> throttled;       ///< whose API says that it is asked too often
   std::optional<Error> refuse_failover;
   std::optional<Error> refuse_switchover;
   std::optional<Error> refuse_while_moving;  ///< a second request, as RDS does to an instance that is being changed
-  int take_back = 0;                       ///< so many moves are taken on and do not happen
-  Duration ahead{0};                       ///< of its clock, against the agents'
-  int lose_answers = 0;                    ///< so many requests are done, and their answer is lost
-  std::vector<std::string> requests;       ///< that change something: "failover us-west-2"
-  std::map<RegionName, int> held;          ///< questions to a silent region
+  int take_back = 0;                         ///< so many moves are taken on and do not happen
+  Duration ahead{0};                         ///< of its clock, against the agents'
+  int lose_answers = 0;                      ///< so many requests are done, and their answer is lost
+  std::vector<std::string> requests;         ///< that change something: "failover us-west-2"
+  std::map<RegionName, int> held;            ///< questions to a silent region
   std::set<RegionName> detached;
   RegionName moving_to;
-  bool moving_with_loss = false;           ///< what goes on is a failover
+  bool moving_with_loss = false;  ///< what goes on is a failover
   ManagedReturn back{true, false, "it follows again"};
 
   void Add(const RegionName& region, ManagedRole role) {
@@ -144,7 +144,7 @@ class FakeManagedDatabase final : public ManagedDatabase {
     const Instant end = clock_.Now() + timeout;
     while (true) {
       const bool answers = co_await Reach(target, 1s);
-    if (!answers) co_return RetryLater("the API of '" + target.text + "' did not answer");
+      if (!answers) co_return RetryLater("the API of '" + target.text + "' did not answer");
       if (detached ? cloud_.detached.contains(target) : cloud_.Writer() == target) co_return Done();
       if (TimeLeft(end, clock_.Now()) <= 0ns) co_return RetryLater("the writer is not there yet");
       co_await clock_.Sleep(1s);

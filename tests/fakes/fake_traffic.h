@@ -14,8 +14,8 @@ namespace lifeboat::testing {
 struct FakeNameServer {
   TrafficRecord record{"", std::nullopt, std::chrono::seconds(1)};
   bool up = true;
-  int changes = 0;  ///< updates that were applied
-  bool looks_at_epochs = true;  ///< false: seeded, a step that looks at no epoch
+  int changes = 0;                      ///< updates that were applied
+  bool looks_at_epochs = true;          ///< false: seeded, a step that looks at no epoch
   std::optional<Epoch> went_back_from;  ///< an update put an older epoch in its place
 
   /// One update message. @return false: the prerequisite does not hold

@@ -105,10 +105,10 @@ class Simulation {
         guard = std::make_unique<FakeGuard>(*machine.clock, *machine.guard);
       }
       const AgentId id(name.text + "-run-" + std::to_string(++machine.runs));
-      agent = std::make_unique<Agent>(
-          executor, sim.settings, name, id, record,
-          Agent::Doors{*machine.clock, *store, machine.files, *peers, *traffic, *canary, *evidence, database.get(), guard.get(), fence.get()},
-          sim.log);
+      agent = std::make_unique<Agent>(executor, sim.settings, name, id, record,
+                                      Agent::Doors{*machine.clock, *store, machine.files, *peers, *traffic, *canary, *evidence,
+                                                   database.get(), guard.get(), fence.get()},
+                                      sim.log);
     }
     ~Run() { world.time.Detach(io); }
     Simulation& world;

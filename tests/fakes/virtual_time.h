@@ -201,9 +201,7 @@ class FakeClock final : public Clock {
     const Duration since = time_.now() - booted_;
     return {uptime_ + Scale(since, boot_rate_), uptime_ + Scale(since, raw_rate_)};
   }
-  [[nodiscard]] WallTime Wall() const override {
-    return {1'800'000'000'000'000'000 + time_.now().count() + wall_offset.count()};
-  }
+  [[nodiscard]] WallTime Wall() const override { return {1'800'000'000'000'000'000 + time_.now().count() + wall_offset.count()}; }
   Task<> Sleep(Duration d) override {
     if (d <= 0ns) co_return;
     co_await time_.SleepUntil(WorldTimeAfter(d));

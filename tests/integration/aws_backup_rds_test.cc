@@ -1,5 +1,5 @@
-// Snapshots of RDS as a source of lifeboat.yaml, by the program itself against an emulator: as the agent's child looks at them, what a
-// restore makes verified, what a region without any means, and what `lifeboat check` and the evidence say of it.
+// Snapshots of RDS as a source of lifeboat.yaml, by the program itself against an emulator: as the agent's child looks at them,
+// what a restore makes verified, what a region without any means, and what `lifeboat check` and the evidence say of it.
 
 #include <gtest/gtest.h>
 
@@ -69,22 +69,24 @@ class RdsSource : public ::testing::Test {
   [[nodiscard]] std::string Describe(const std::string& promises) const {
     const std::string file = (folder_ / "lifeboat.yaml").string();
     const auto region = [&](const std::string& name, const std::string& address, const std::string& state) {
-      return "  - {name: " + name + ", agent: \"" + address + ":7400\", state_directory: " + state + ", database: {address: \"" + address +
-             ":5432\", data_directory: /pg/" + name + ", socket_directory: /run/" + name + "}}\n";
+      return "  - {name: " + name + ", agent: \"" + address + ":7400\", state_directory: " + state + ", database: {address: \"" +
+             address + ":5432\", data_directory: /pg/" + name + ", socket_directory: /run/" + name + "}}\n";
     };
-    std::ofstream(file) << "service: orders\nobjectives: {rto: 5s, rpo: 4s}\nstore: {host: eu-central-1}\nregions:\n"
-                        << region(kOne, "127.77.1.1", (folder_ / "state").string()) << region(kTwo, "127.77.2.1", "/srv/west")
-                        << "  - {name: eu-central-1, kind: witness, agent: \"127.77.3.1:7400\", state_directory: /srv/witness}\n"
-                        << "first_primary: us-east-1\ndns: {name: orders-db.example.net, zone: example.net., server: \"127.77.3.1:53\", "
-                           "key_name: lifeboat, key_file: /etc/dns.key}\ntoken_file: /etc/lifeboat/token\n"
-                        << "backups:\n  - name: snapshots\n    region: us-east-1\n    path: rds:" << name_ << "\n    rds: {regions: ["
-                        << kTwo << ", " << kOne << "]}\n    gate: " << (promises.find("verified_age") == std::string::npos ? "false" : "true")
-                        << "\n    schedule: {every: 6h, restore_every: 1d, restore_level: 4}\n    objectives: {" << promises << "}\n";
+    std::ofstream(file)
+        << "service: orders\nobjectives: {rto: 5s, rpo: 4s}\nstore: {host: eu-central-1}\nregions:\n"
+        << region(kOne, "127.77.1.1", (folder_ / "state").string()) << region(kTwo, "127.77.2.1", "/srv/west")
+        << "  - {name: eu-central-1, kind: witness, agent: \"127.77.3.1:7400\", state_directory: /srv/witness}\n"
+        << "first_primary: us-east-1\ndns: {name: orders-db.example.net, zone: example.net., server: \"127.77.3.1:53\", "
+           "key_name: lifeboat, key_file: /etc/dns.key}\ntoken_file: /etc/lifeboat/token\n"
+        << "backups:\n  - name: snapshots\n    region: us-east-1\n    path: rds:" << name_ << "\n    rds: {regions: [" << kTwo
+        << ", " << kOne << "]}\n    gate: " << (promises.find("verified_age") == std::string::npos ? "false" : "true")
+        << "\n    schedule: {every: 6h, restore_every: 1d, restore_level: 4}\n    objectives: {" << promises << "}\n";
     return file;
   }
   ProgramEnd RunProgram(std::vector<std::string> words) {
     words.insert(words.begin(), LIFEBOAT_PROGRAM);
-    const auto wrapped = [](boost::asio::any_io_executor executor, std::vector<std::string> argv) -> Task<std::optional<Result<CommandOutput>>> {
+    const auto wrapped = [](boost::asio::any_io_executor executor,
+                            std::vector<std::string> argv) -> Task<std::optional<Result<CommandOutput>>> {
       co_return co_await RunCommand(executor, std::move(argv), CommandOptions(), std::chrono::minutes(5));
     };
     auto outcome = Start(context_, wrapped(context_.get_executor(), std::move(words)));
@@ -140,7 +142,8 @@ TEST_F(RdsSource, ARestoreMakesASnapshotVerifiedForTheGateTheMetricsAndTheEviden
   ASSERT_TRUE(before.ok()) << before.error().Text();
   EXPECT_EQ(before->exit_code, 4) << "nothing was restored yet: " << before->report.dump(1);
 
-  const ProgramEnd drill = RunProgram({"backup", "drill", "--json", "--source", "snapshots", "--config", config, "--level", "4", "--rds-poll", "1"});
+  const ProgramEnd drill =
+      RunProgram({"backup", "drill", "--json", "--source", "snapshots", "--config", config, "--level", "4", "--rds-poll", "1"});
   EXPECT_EQ(drill.exit_code, 0) << drill.out << drill.err;
   const std::string label = std::string(kOne) + "/" + name_ + "-monday";
   EXPECT_EQ(TextAt(MemberAt(MemberAt(drill.AsJson(), "freshness"), "verified"), "label"), label);
@@ -176,8 +179,8 @@ TEST_F(RdsSource, ARestoreMakesASnapshotVerifiedForTheGateTheMetricsAndTheEviden
 
 TEST_F(RdsSource, AnObjectiveThatNobodyCouldMeasureIsNotMet) {
   MakeSnapshot(kTwo);
-  const ProgramEnd end = RunProgram({"backup", "verify", "--json", "--source", "snapshots", "--config", Describe("backup_age: 26h"), "--level", "4", "--set",
-                                     "latest", "--rds-poll", "1", "--rto", "1h"});
+  const ProgramEnd end = RunProgram({"backup", "verify", "--json", "--source", "snapshots", "--config", Describe("backup_age: 26h"),
+                                     "--level", "4", "--set", "latest", "--rds-poll", "1", "--rto", "1h"});
   EXPECT_EQ(end.exit_code, 4) << end.out << end.err;
   const Json report = end.AsJson();
   std::set<std::string> verdicts;

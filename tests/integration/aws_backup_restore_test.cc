@@ -45,7 +45,7 @@ constexpr const char* kPass = "a pass of the test";
 struct World {
   PostgresLab lab;
   fs::path repository = lab.MakeFolder("repository");
-  fs::path wal = lab.MakeFolder("wal");  ///< the same WAL in plain files
+  fs::path wal = lab.MakeFolder("wal");      ///< the same WAL in plain files
   fs::path base = lab.MakeFolder("base");    ///< holds a folder of pg_basebackup, "monday"
   fs::path dumps = lab.MakeFolder("dumps");  ///< a custom dump, and a file of roles
   LocalCertificate certificate;
@@ -92,8 +92,13 @@ struct World {
   }
   /// A program of PostgreSQL's own.
   void OneOf(const std::string& program, const std::vector<std::string>& more) const {
-    std::vector<std::string> words = {server.bin_directory + "/" + program, "-h", server.socket_directory, "-p",
-                                      std::to_string(server.address.port), "-U", "postgres"};
+    std::vector<std::string> words = {server.bin_directory + "/" + program,
+                                      "-h",
+                                      server.socket_directory,
+                                      "-p",
+                                      std::to_string(server.address.port),
+                                      "-U",
+                                      "postgres"};
     words.insert(words.end(), more.begin(), more.end());
     const CommandOutput done = lab.Run(words);
     ASSERT_EQ(done.exit_code, 0) << program << "\n" << done.err;
@@ -151,7 +156,8 @@ class Scratch {
 
 std::string Told(const RestoreOutcome& outcome) {
   std::string text;
-  for (const auto& each : outcome.findings) text += each.Number() + " " + each.object + " " + each.position + ": " + each.what + "\n";
+  for (const auto& each : outcome.findings)
+    text += each.Number() + " " + each.object + " " + each.position + ": " + each.what + "\n";
   for (const auto& each : outcome.levels) text += std::string(backup::ToString(each.verdict)) + " " + each.reason + "\n";
   return text;
 }
@@ -226,7 +232,8 @@ TEST(BackupRestoreFromS3, PgBackRestRestoresItsRepositoryByReadingAloneAndNoSecr
   const auto source = world.Open(world.url, world.road.Url());
   ASSERT_NE(source, nullptr);
   RestoreOptions options = scratch.Options(Level::kContent);
-  options.checks = {{"marks", "postgres", "select name from marks", "after the backup"}, {"kept", "postgres", "select count(*) from kept", "500"}};
+  options.checks = {{"marks", "postgres", "select name from marks", "after the backup"},
+                    {"kept", "postgres", "select count(*) from kept", "500"}};
   const std::size_t before = world.road.Requests().size();
   Onlooker onlooker(scratch.folder(), {kAwsSecretKey, kPass});
   const auto outcome = backup::RestoreAndCheck(*source, options);
@@ -254,7 +261,8 @@ TEST(BackupRestoreFromS3, LostCredentialsWhileItRestoresAreTroubleAndNoVerdict) 
   const auto source = world.Open(world.url, world.road.Url());
   ASSERT_NE(source, nullptr);
   // What Lifeboat lists and looks into comes; then the backup's own files are refused, as with a role that was taken away.
-  world.road.Faults(Json::array({{{"do", "error"}, {"service", "s3"}, {"path", "/bundle/"}, {"status", 403}, {"code", "ExpiredToken"}}}));
+  world.road.Faults(
+      Json::array({{{"do", "error"}, {"service", "s3"}, {"path", "/bundle/"}, {"status", 403}, {"code", "ExpiredToken"}}}));
   const auto outcome = backup::RestoreAndCheck(*source, scratch.Options(Level::kRestores));
   world.road.Clear();
   ASSERT_FALSE(outcome.ok()) << Told(*outcome);
@@ -268,7 +276,8 @@ TEST(BackupRestoreFromS3, AStoreThatRefusesWalInTheMiddleOfReplayIsTroubleAndNoV
   const Scratch scratch;
   const auto source = world.Open(world.url, world.road.Url());
   ASSERT_NE(source, nullptr);
-  // The look at the source reads the headers of some segments: what it asks for now it asks for again, and what comes then is replay.
+  // The look at the source reads the headers of some segments: what it asks for now it asks for again, and what comes then is
+  // replay.
   const auto is_wal = [](const Json& each) { return TextAt(each, "operation").find("/archive/main/15-1/") != std::string::npos; };
   const auto asked = [&] {
     const Json requests = world.road.Requests();
@@ -277,8 +286,12 @@ TEST(BackupRestoreFromS3, AStoreThatRefusesWalInTheMiddleOfReplayIsTroubleAndNoV
   const auto before = asked();
   ASSERT_TRUE(source->Look().ok());
   const auto by_a_look = asked() - before;
-  world.road.Faults(Json::array({{{"do", "error"}, {"service", "s3"}, {"path", "/archive/main/15-1/"}, {"skip", by_a_look},
-                                  {"status", 403}, {"code", "AccessDenied"}}}));
+  world.road.Faults(Json::array({{{"do", "error"},
+                                  {"service", "s3"},
+                                  {"path", "/archive/main/15-1/"},
+                                  {"skip", by_a_look},
+                                  {"status", 403},
+                                  {"code", "AccessDenied"}}}));
   const auto outcome = backup::RestoreAndCheck(*source, scratch.Options(Level::kRestores));
   world.road.Clear();
   ASSERT_FALSE(outcome.ok()) << Told(*outcome);
@@ -289,7 +302,8 @@ TEST(BackupRestoreFromS3, AnObjectThatIsGoneIsTheBackupsFault) {
   World& world = TheWorld();
   const Scratch scratch;
   const std::string url = world.bucket.Upload(world.repository);
-  const auto bundles = FilesOf(world.repository / "backup", [](const std::string& path) { return path.find("/bundle/") != std::string::npos; });
+  const auto bundles =
+      FilesOf(world.repository / "backup", [](const std::string& path) { return path.find("/bundle/") != std::string::npos; });
   ASSERT_FALSE(bundles.empty());
   world.bucket.Remove(url, bundles.front().lexically_relative(world.repository).string());
   const auto source = world.Open(url, world.road.Url());
@@ -337,10 +351,11 @@ TEST(BaseBackupInS3, IsAsGoodAndAsBadAsInAFolderAndRestoresWithItsTablespaceOutO
   {
     const Scratch scratch;
     RestoreOptions options = scratch.Options(Level::kContent);
-    options.checks = {{"marks", "postgres", "select name from marks", "after the backup"},
-                      {"kept", "postgres", "select count(*) from kept", "500"},
-                      {"elsewhere", "postgres",
-                       "select pg_tablespace_location(oid) like '%/lifeboat-sandbox-%' from pg_tablespace where spcname = 'elsewhere'", "t"}};
+    options.checks = {
+        {"marks", "postgres", "select name from marks", "after the backup"},
+        {"kept", "postgres", "select count(*) from kept", "500"},
+        {"elsewhere", "postgres",
+         "select pg_tablespace_location(oid) like '%/lifeboat-sandbox-%' from pg_tablespace where spcname = 'elsewhere'", "t"}};
     const auto outcome = backup::RestoreAndCheck(*source, options);
     ASSERT_TRUE(outcome.ok()) << outcome.error().Text();
     EXPECT_EQ(FaultsOf(*outcome), std::set<std::string>{}) << Told(*outcome);

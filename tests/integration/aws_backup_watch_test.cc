@@ -1,5 +1,5 @@
-// A source in S3 as lifeboat.yaml describes it: by hand and by the child that an agent starts; what the bucket itself does to backups
-// (F40 to F44), each told by its number alone; and a store that does not answer, which is no verdict.
+// A source in S3 as lifeboat.yaml describes it: by hand and by the child that an agent starts; what the bucket itself does to
+// backups (F40 to F44), each told by its number alone; and a store that does not answer, which is no verdict.
 
 #include <gtest/gtest.h>
 
@@ -67,9 +67,9 @@ struct World {
     options.more_settings = "fsync = off\n";
     const DatabaseSettings server = lab.Initialise("source", options);
     lab.StartByAnyone(server);
-    const auto made = lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
-                               std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "-Ft", "-z", "-X", "stream", "-D",
-                               (backups / "monday").string()});
+    const auto made =
+        lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p", std::to_string(server.address.port),
+                 "-U", "postgres", "-c", "fast", "-Ft", "-z", "-X", "stream", "-D", (backups / "monday").string()});
     EXPECT_EQ(made.exit_code, 0) << made.err;
   }
 };
@@ -101,13 +101,16 @@ class Described {
     fs::create_directory(folder_.path() / "scratch");
     fs::permissions(folder_.path() / "scratch", fs::perms::all);
     std::ofstream(config()) << "service: orders\nobjectives: {rto: 5s, rpo: 4s}\nstore: {host: eu-west-1}\nregions:\n"
-                            << Region("us-east-1", "127.77.1.1", folder_.path() / "state") << Region("us-west-2", "127.77.2.1", "/srv/west")
+                            << Region("us-east-1", "127.77.1.1", folder_.path() / "state")
+                            << Region("us-west-2", "127.77.2.1", "/srv/west")
                             << "  - {name: eu-west-1, kind: witness, agent: \"127.77.3.1:7400\", state_directory: /srv/witness}\n"
                             << "first_primary: us-east-1\ndns: {name: orders-db.example.net, zone: example.net., server: "
                                "\"127.77.3.1:53\", key_name: lifeboat, key_file: /etc/dns.key}\ntoken_file: /etc/lifeboat/token\n"
-                            << "backups:\n  - name: nightly\n    region: us-east-1\n    path: " << url << "\n    s3_region: "
-                            << BackupBucket::kRegion << "\n    s3_endpoint: " << endpoint << "\n    schedule: {every: 1d, level: 2}\n"
-                            << "    scratch: {folder: " << (folder_.path() / "scratch").string() << "}\n" << more;
+                            << "backups:\n  - name: nightly\n    region: us-east-1\n    path: " << url
+                            << "\n    s3_region: " << BackupBucket::kRegion << "\n    s3_endpoint: " << endpoint
+                            << "\n    schedule: {every: 1d, level: 2}\n"
+                            << "    scratch: {folder: " << (folder_.path() / "scratch").string() << "}\n"
+                            << more;
   }
   [[nodiscard]] std::string config() const { return (folder_.path() / "lifeboat.yaml").string(); }
   [[nodiscard]] fs::path scratch() const { return folder_.path() / "scratch"; }
@@ -120,8 +123,9 @@ class Described {
 
  private:
   static std::string Region(const std::string& name, const std::string& address, const fs::path& state) {
-    return "  - {name: " + name + ", agent: \"" + address + ":7400\", state_directory: " + state.string() + ", database: {address: \"" +
-           address + ":5432\", data_directory: /pg/" + name + ", socket_directory: /run/" + name + "}}\n";
+    return "  - {name: " + name + ", agent: \"" + address + ":7400\", state_directory: " + state.string() +
+           ", database: {address: \"" + address + ":5432\", data_directory: /pg/" + name + ", socket_directory: /run/" + name +
+           "}}\n";
   }
   Folder folder_;
 };
@@ -238,8 +242,10 @@ TEST(BackupFaultsOfABucket, F41WhatTheStoreSaysItCouldNotCopy) {
   world.copy.Remove(lacking, "monday/base.tar.gz");
   WaitUntilItIsOlderThanNow();
   // No emulator copies between buckets: the road says what S3 says of an object whose copying failed.
-  world.road.Faults(Json::array({{{"do", "header"}, {"service", "s3"}, {"path", "base\\.tar\\.gz"}, {"headers", {{"x-amz-replication-status", "FAILED"}}}}}));
-  const ProgramEnd end = Described(world.url, world.road.Url(), ReplicaLines(lacking, SharedAws(AwsEmulator::kMoto).Url())).Verify();
+  world.road.Faults(Json::array(
+      {{{"do", "header"}, {"service", "s3"}, {"path", "base\\.tar\\.gz"}, {"headers", {{"x-amz-replication-status", "FAILED"}}}}}));
+  const ProgramEnd end =
+      Described(world.url, world.road.Url(), ReplicaLines(lacking, SharedAws(AwsEmulator::kMoto).Url())).Verify();
   world.road.Clear();
   EXPECT_EQ(FaultsIn(end.AsJson()), Numbers{"F41"}) << end.Said();
   EXPECT_EQ(end.exit_code, 1);
@@ -254,7 +260,8 @@ TEST(BackupFaultsOfABucket, F42ALifecycleRuleThatDeletesWhatTheNewestBackupNeeds
            std::to_string(days) + "</Days></Expiration></Rule>";
   };
   const auto set = [&](const std::string& rules) {
-    world.bucket.Ask("PutBucketLifecycleConfiguration", "PUT", {{"lifecycle", ""}}, "<LifecycleConfiguration>" + rules + "</LifecycleConfiguration>");
+    world.bucket.Ask("PutBucketLifecycleConfiguration", "PUT", {{"lifecycle", ""}},
+                     "<LifecycleConfiguration>" + rules + "</LifecycleConfiguration>");
   };
   const Described described(url, SharedAws(AwsEmulator::kMoto).Url(), "");
   set(rule("logs", "logs/", 1) + rule("late", folder, 400));
@@ -284,8 +291,9 @@ TEST(BackupFaultsOfABucket, F43AMissingLockThatIsPromised) {
   EXPECT_EQ(FaultsIn(bad.AsJson()), Numbers{"F43"}) << bad.Said();
   EXPECT_EQ(bad.exit_code, 1);
   // A role that may not see it: nobody is accused, and the promise is not shown to be kept.
-  world.road.Faults(Json::array({{{"do", "error"}, {"service", "s3"}, {"path", "\\?object-lock"}, {"status", 403}, {"code", "AccessDenied"}},
-                                 {{"do", "error"}, {"service", "s3"}, {"path", "\\?versioning"}, {"status", 403}, {"code", "AccessDenied"}}}));
+  world.road.Faults(
+      Json::array({{{"do", "error"}, {"service", "s3"}, {"path", "\\?object-lock"}, {"status", 403}, {"code", "AccessDenied"}},
+                   {{"do", "error"}, {"service", "s3"}, {"path", "\\?versioning"}, {"status", 403}, {"code", "AccessDenied"}}}));
   const ProgramEnd blind = Described(world.url, world.road.Url(), "    locked: true\n").Verify();
   world.road.Clear();
   EXPECT_EQ(FaultsIn(blind.AsJson()), Numbers{}) << blind.Said();

@@ -65,7 +65,8 @@ class AwsFrontTest : public ::testing::TestWithParam<AwsEmulator> {
     Make(kOne, "CreateDBSnapshot", {{"DBInstanceIdentifier", name_}, {"DBSnapshotIdentifier", name_ + "-monday"}});
   }
   void MakeGlobalCluster() {
-    Make(kOne, "CreateGlobalCluster", {{"GlobalClusterIdentifier", name_}, {"Engine", "aurora-postgresql"}, {"EngineVersion", "17.7"}});
+    Make(kOne, "CreateGlobalCluster",
+         {{"GlobalClusterIdentifier", name_}, {"Engine", "aurora-postgresql"}, {"EngineVersion", "17.7"}});
     for (const std::string region : {kOne, kTwo}) {
       aws::QueryParameters parameters = {{"DBClusterIdentifier", name_ + "-" + region},
                                          {"Engine", "aurora-postgresql"},
@@ -142,14 +143,17 @@ TEST_P(AwsFrontTest, WhatRunsBesideTheDatabaseIsReadByItsNameAndTheFileIsChecked
     aws::Call topic = aws::QueryCall({"sns", "2010-03-31"}, region, "CreateTopic", {{"Name", name_}}, aws::Effect::kOnce);
     ASSERT_TRUE(Run(maker_->Send(std::move(topic), 30s)).ok());
     aws::Call secret = aws::JsonCall({"secretsmanager", "secretsmanager", "1.1"}, region, "CreateSecret",
-                                     {{"Name", name_ + "/db"}, {"SecretString", "not told"}, {"ClientRequestToken", RandomUuid()}}, aws::Effect::kOnce);
+                                     {{"Name", name_ + "/db"}, {"SecretString", "not told"}, {"ClientRequestToken", RandomUuid()}},
+                                     aws::Effect::kOnce);
     ASSERT_TRUE(Run(maker_->Send(std::move(secret), 30s)).ok());
   }
   AwsSurveyRequest request;
   request.global_cluster = name_;
   request.regions = {kOne, kTwo, "us-west-2"};
-  request.groups = {{AwsComputeKind::kAutoScaling, RegionName(kOne), "gone-" + name_}, {AwsComputeKind::kAutoScaling, RegionName(kTwo), "gone-" + name_}};
-  request.topics = {"arn:aws:sns:eu-west-1:" + std::string(GetParam() == AwsEmulator::kMoto ? "123456789012" : "000000000000") + ":" + name_};
+  request.groups = {{AwsComputeKind::kAutoScaling, RegionName(kOne), "gone-" + name_},
+                    {AwsComputeKind::kAutoScaling, RegionName(kTwo), "gone-" + name_}};
+  request.topics = {"arn:aws:sns:eu-west-1:" + std::string(GetParam() == AwsEmulator::kMoto ? "123456789012" : "000000000000") +
+                    ":" + name_};
   request.alarms = {{RegionName("us-west-2"), "gone " + name_}};
   request.secrets = {name_ + "/db"};
   const auto survey = Run(ReadAws(*client_, request, 30s));
@@ -167,11 +171,15 @@ TEST_P(AwsFrontTest, WhatRunsBesideTheDatabaseIsReadByItsNameAndTheFileIsChecked
   EXPECT_EQ(settings->aws->compute.size(), 1u);
   // What check says of the file that was written: numbers of what stands there.
   std::string words;
-  for (const Readiness& line : Run(aws::CheckManagedDatabase(*client_, *settings->aws->database, RegionName(kOne), clock_, 30s))) words += line.level + ": " + line.what + "\n";
-  EXPECT_THAT(words, HasSubstr("fault: the largest of 1 instance(s) of '" + name_ + "-eu-west-1' in 'eu-west-1' is 'db.r6g.large', the writer's 'db.r6g.2xlarge'")) << words;
+  for (const Readiness& line : Run(aws::CheckManagedDatabase(*client_, *settings->aws->database, RegionName(kOne), clock_, 30s)))
+    words += line.level + ": " + line.what + "\n";
+  EXPECT_THAT(words, HasSubstr("fault: the largest of 1 instance(s) of '" + name_ +
+                               "-eu-west-1' in 'eu-west-1' is 'db.r6g.large', the writer's 'db.r6g.2xlarge'"))
+      << words;
   words.clear();
   std::vector<RegionName> data{RegionName(kOne), RegionName(kTwo)};
-  for (const Readiness& line : Run(aws::CheckSecrets(*client_, settings->aws->secrets, data, clock_, 30s))) words += line.level + ": " + line.what + "\n";
+  for (const Readiness& line : Run(aws::CheckSecrets(*client_, settings->aws->secrets, data, clock_, 30s)))
+    words += line.level + ": " + line.what + "\n";
   EXPECT_THAT(words, HasSubstr("is replicated with no other region")) << words;
   // Also what this emulator does not know is asked as the vendor's models demand.
   (void)Run(aws::control_config::ClusterOfPanel(*client_, "arn:aws:route53-recovery-control::123456789012:controlpanel/abc", 10s));
@@ -185,7 +193,8 @@ TEST(RoutingControlConfig, TheEndpointsOfAControlsClusterAreReadOfItsPanel) {
   const std::string control = "arn:aws:route53-recovery-control::123456789012:controlpanel/abc/routingcontrol/one";
   AwsProgram cluster({AwsScript("routing_control.py"), control});
   boost::asio::io_context context;
-  const auto client = MakeAwsClient(context, {{"route53-recovery-control-config", "http://127.0.0.1:" + std::to_string(cluster.port(5))}});
+  const auto client =
+      MakeAwsClient(context, {{"route53-recovery-control-config", "http://127.0.0.1:" + std::to_string(cluster.port(5))}});
   const std::string panel = aws::control_config::PanelOfControl(control);
   EXPECT_EQ(panel, "arn:aws:route53-recovery-control::123456789012:controlpanel/abc");
   const auto found = Await(context, aws::control_config::ClusterOfPanel(*client, panel, 10s));
@@ -294,7 +303,11 @@ TEST_P(AwsFrontTest, AClusterIsRestoredWithAnInstanceAndBothGoAgain) {
   }
   const std::string cluster = name_;  // a member of a global cluster is restored by AWS, and by no emulator
   Make(kOne, "CreateDBCluster",
-       {{"DBClusterIdentifier", cluster}, {"Engine", "aurora-postgresql"}, {"EngineVersion", "17.7"}, {"MasterUsername", "ann"}, {"MasterUserPassword", "not-a-secret-1"}});
+       {{"DBClusterIdentifier", cluster},
+        {"Engine", "aurora-postgresql"},
+        {"EngineVersion", "17.7"},
+        {"MasterUsername", "ann"},
+        {"MasterUserPassword", "not-a-secret-1"}});
   Make(kOne, "CreateDBClusterSnapshot", {{"DBClusterIdentifier", cluster}, {"DBClusterSnapshotIdentifier", name_ + "-monday"}});
   const auto listed = Run(aws::rds::ListStoredSnapshots(*client_, kOne, cluster, true, 30s));
   ASSERT_TRUE(listed.ok()) << listed.error().Text();
@@ -333,8 +346,9 @@ TEST_P(AwsFrontTest, ThePolicyThatIsShippedAllowsWhatItSaysAndNothingElse) {
   iam("CreateRole", {{"RoleName", name_}, {"AssumeRolePolicyDocument", R"({"Version":"2012-10-17","Statement":[]})"}});
   iam("PutRolePolicy", {{"RoleName", name_}, {"PolicyName", "agent"}, {"PolicyDocument", policy}});
   const std::string role = "arn:aws:iam::000000000000:role/" + name_;
-  const auto simulated = Run(aws::iam::SimulatePrincipalPolicy(*client_, kOne, role, {"rds:FailoverGlobalCluster", "rds:DeleteDBCluster", "rds:ModifyDBCluster"},
-                                                               {"arn:aws:rds:eu-west-1:000000000000:cluster:orders"}, 30s));
+  const auto simulated = Run(aws::iam::SimulatePrincipalPolicy(
+      *client_, kOne, role, {"rds:FailoverGlobalCluster", "rds:DeleteDBCluster", "rds:ModifyDBCluster"},
+      {"arn:aws:rds:eu-west-1:000000000000:cluster:orders"}, 30s));
   ASSERT_TRUE(simulated.ok()) << simulated.error().Text();
   ASSERT_EQ(simulated->size(), 3u);
   for (const aws::iam::Simulated& each : *simulated) {

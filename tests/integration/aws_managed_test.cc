@@ -1,5 +1,6 @@
-// Three agents of a service whose database AWS runs, over the real doors: two data regions and a witness in one process, the embedded
-// store, an emulator of AWS behind a road that can fall silent by region. Every request is checked against the vendor's models.
+// Three agents of a service whose database AWS runs, over the real doors: two data regions and a witness in one process, the
+// embedded store, an emulator of AWS behind a road that can fall silent by region. Every request is checked against the vendor's
+// models.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -28,7 +29,8 @@ class LocalPeers final : public Peers {
   explicit LocalPeers(std::map<RegionName, ManagedAgent*>& agents) : agents_(agents) {}
   Task<Result<Json>> Call(RegionName region, std::string method, Json parameters, Duration, Lane) override {
     const auto found = agents_.find(region);
-    if (found == agents_.end() || found->second == nullptr) co_return RetryLater("the agent of '" + region.text + "' does not answer");
+    if (found == agents_.end() || found->second == nullptr)
+      co_return RetryLater("the agent of '" + region.text + "' does not answer");
     co_return co_await found->second->Handle(std::move(method), std::move(parameters));
   }
 
@@ -100,7 +102,9 @@ class AwsManagedTest : public ::testing::TestWithParam<AwsEmulator> {
     evidence_[region] = std::make_unique<EvidencePool>(*std::move(log), region);
     kept_.push_back(std::make_unique<ManagedAgent>(
         world_.context.get_executor(), settings_, region, AgentId(RandomHex(8)),
-        ManagedAgent::Doors{clock_, *store_, files_, peers_, *evidence_[region], *databases_[region], nullptr, nullptr, nullptr, {}, {}, {}, {}}, Quick(), Log()));
+        ManagedAgent::Doors{
+            clock_, *store_, files_, peers_, *evidence_[region], *databases_[region], nullptr, nullptr, nullptr, {}, {}, {}, {}},
+        Quick(), Log()));
     agents_[region] = kept_.back().get();
     agents_[region]->SetWordPatience(300ms, 100ms);
     agents_[region]->Start();
@@ -164,8 +168,8 @@ TEST_P(AwsManagedFailoverTest, ALostRegionIsReplacedWithoutAskingItAnything) {
   EXPECT_EQ(road_.CountOf("rds", "FailoverGlobalCluster"), 1u);
   EXPECT_EQ(road_.CountOf("rds", "SwitchoverGlobalCluster"), 0u);
   EXPECT_GT(road_.HeldIn(one_.text), 0u);  // it was looked at before, or nobody would have found it silent
-  // From the first request of the execution on, the agent that takes over asks the lost region nothing before clients are served: what
-  // comes to it then is the question about its events and its snapshots.
+  // From the first request of the execution on, the agent that takes over asks the lost region nothing before clients are served:
+  // what comes to it then is the question about its events and its snapshots.
   bool begun = false;
   std::size_t between = 0;
   for (const Json& request : road_.Requests()) {

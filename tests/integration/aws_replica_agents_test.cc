@@ -1,6 +1,6 @@
-// RDS for PostgreSQL inside the agents: a primary and its replica in another region, three agents, the name by Route 53's data plane and a
-// real DNS server. The primary's region is lost, the replica is promoted, and the way back. Every request is checked against the vendor's
-// models.
+// RDS for PostgreSQL inside the agents: a primary and its replica in another region, three agents, the name by Route 53's data
+// plane and a real DNS server. The primary's region is lost, the replica is promoted, and the way back. Every request is checked
+// against the vendor's models.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,9 +49,12 @@ class RdsWorld {
          {"MasterUserPassword", "not-a-secret-1"},
          {"BackupRetentionPeriod", "1"}});
     Rds(kTwo, "CreateDBInstanceReadReplica",
-        {{"DBInstanceIdentifier", replica}, {"SourceDBInstanceIdentifier", Look(kOne, primary)->arn}, {"DBInstanceClass", "db.t3.micro"}});
-    const std::string made = Route53("hostedzone", "CreateHostedZoneRequest",
-                                     "<Name>" + std::string(RealKnot::kZone) + "</Name><CallerReference>" + RandomHex(8) + "</CallerReference>");
+        {{"DBInstanceIdentifier", replica},
+         {"SourceDBInstanceIdentifier", Look(kOne, primary)->arn},
+         {"DBInstanceClass", "db.t3.micro"}});
+    const std::string made =
+        Route53("hostedzone", "CreateHostedZoneRequest",
+                "<Name>" + std::string(RealKnot::kZone) + "</Name><CallerReference>" + RandomHex(8) + "</CallerReference>");
     zone = (*aws::ParseXml(made, "the zone"))["HostedZone"]["Id"].text.substr(std::string("/hostedzone/").size());
     Route53("hostedzone/" + zone + "/rrset/", "ChangeResourceRecordSetsRequest",
             "<ChangeBatch><Changes><Change><Action>UPSERT</Action><ResourceRecordSet><Name>" + std::string(RealKnot::kName) +
@@ -197,7 +200,8 @@ TEST_F(AwsReplicaAgentsTest, ALostPrimaryIsReplacedByItsReplicaWithBackupsAndCli
   const auto chain = agents_.Ask(kTwo, "evidence.list", Json::object());
   ASSERT_TRUE(chain.ok());
   EXPECT_THAT(chain->dump(), HasSubstr(e.id.text));
-  // Nothing of it waited for the lost region: from the promotion on the agent that takes over asks it nothing before clients are served.
+  // Nothing of it waited for the lost region: from the promotion on the agent that takes over asks it nothing before clients are
+  // served.
   bool begun = false;
   for (const Json& request : agents_.road.Requests()) {
     begun = begun || TextAt(request, "operation") == "PromoteReadReplica";
@@ -255,7 +259,8 @@ TEST_F(AwsReplicaAgentsTest, TheOldPrimaryIsNeverTouchedAndAReplicaIsMadeOnceItI
 TEST_F(AwsReplicaAgentsTest, APromotionWhoseAnswerIsLostIsAskedForOnce) {
   ASSERT_TRUE(Ready()) << Why();
   agents_.Lose(kOne);
-  agents_.road.Faults({{{"do", "silent"}, {"region", kOne.text}}, {{"do", "lose_answer"}, {"operation", "PromoteReadReplica"}, {"times", 1}}});
+  agents_.road.Faults(
+      {{{"do", "silent"}, {"region", kOne.text}}, {{"do", "lose_answer"}, {"operation", "PromoteReadReplica"}, {"times", 1}}});
   ASSERT_TRUE(agents_.Until([&] { return agents_.agent(kTwo).snapshot().execution.has_value(); })) << Why();
   const Execution e = agents_.Ended(1);
   EXPECT_EQ(e.state, ExecutionState::kDone) << ToJson(e).dump(1);
@@ -278,8 +283,9 @@ class AwsReplicaProgramTest : public ::testing::Test {
     options.global_cluster = "none";
     options.members = {{kOne.text, world_.primary}, {kTwo.text, world_.replica}};
     options.witness = kThird;
-    options.more = std::string("    backup_regions: [") + kPlace + ", ap-south-1]\n  traffic: {kind: records, zone: " + world_.zone +
-                   ", name: " + RealKnot::kName + ", type: A, targets: {" + kOne.text + ": " + kOneAddress + ", " + kTwo.text + ": " + kTwoAddress +
+    options.more = std::string("    backup_regions: [") + kPlace +
+                   ", ap-south-1]\n  traffic: {kind: records, zone: " + world_.zone + ", name: " + RealKnot::kName +
+                   ", type: A, targets: {" + kOne.text + ": " + kOneAddress + ", " + kTwo.text + ": " + kTwoAddress +
                    "}, name_servers: [\"" + world_.knot.endpoint().Text() + "\"]}\n";
     agents_ = std::make_unique<lab::AwsAgents>(std::move(options));
   }
@@ -304,14 +310,16 @@ class AwsReplicaProgramTest : public ::testing::Test {
     std::ifstream in(std::string(LIFEBOAT_FIXTURES) + "/rds_automated_backups.xml");
     std::string text{std::istreambuf_iterator<char>(in), {}};
     const auto put = [&text](const std::string& old, const std::string& now) {
-      for (std::size_t at = text.find(old); at != std::string::npos; at = text.find(old, at + now.size())) text.replace(at, old.size(), now);
+      for (std::size_t at = text.find(old); at != std::string::npos; at = text.find(old, at + now.size()))
+        text.replace(at, old.size(), now);
     };
     put("orders-1", world_.primary);
     put("us-east-1", kOne.text);
     put("2026-11-23T11:40:22Z", FormatWallTime(WallTime{ReadWallClock().ns - Duration(4min).count()}));
     const auto client = MakeAwsClient(world_.context, {{"*", world_.aws.Url()}});
     const Json key = AwsJson(world_.context, *client, "kms", "TrentService.CreateKey", kPlace, Json::object());
-    put("arn:aws:kms:eu-central-1:123456789012:key/0d5b8f0e-2f3e-4b52-9a0e-1c1f0a4c2a11", TextAt(MemberAt(key, "KeyMetadata"), "Arn"));
+    put("arn:aws:kms:eu-central-1:123456789012:key/0d5b8f0e-2f3e-4b52-9a0e-1c1f0a4c2a11",
+        TextAt(MemberAt(key, "KeyMetadata"), "Arn"));
     return text;
   }
   testing_support::ProgramEnd Run(const std::vector<std::string>& arguments) {
@@ -345,9 +353,11 @@ TEST_F(AwsReplicaProgramTest, RefusesASwitchoverAndNamesTheCopiesOfAutomatedBack
   EXPECT_EQ(road_.CountOf("rds", "PromoteReadReplica"), 0u);
 
   const auto check = Run({"check"});
-  EXPECT_THAT(check.Said(), HasSubstr("copied automated backups of '" + world_.primary + "' (eu-west-1) in 'eu-central-1' are 'active', restore to 2026-11-16"));
+  EXPECT_THAT(check.Said(), HasSubstr("copied automated backups of '" + world_.primary +
+                                      "' (eu-west-1) in 'eu-central-1' are 'active', restore to 2026-11-16"));
   EXPECT_THAT(check.Said(), HasSubstr("its key is 'Enabled'"));
-  EXPECT_THAT(check.Said(), HasSubstr("there are no copied automated backups of '" + world_.primary + "' (eu-west-1) in 'ap-south-1'"));
+  EXPECT_THAT(check.Said(),
+              HasSubstr("there are no copied automated backups of '" + world_.primary + "' (eu-west-1) in 'ap-south-1'"));
 
   // And beside the snapshots of that region, of which there is none.
   const auto list = Run({"backup", "list", "--repo", "rds:" + world_.primary, "--rds-region", kPlace, "--json"});
@@ -424,7 +434,8 @@ TEST_P(AwsDetachByOrderTest, WhatCannotFailOverIsLeftAloneUntilAPersonSaysDetach
 
   // when
   const std::size_t before = agents_.Executions().size();
-  const auto begun = agents_.AskUntilBegun(kSecond_, "failover", {{"to", kSecond_.text}, {"by", "ann"}, {"detach", true}, {"accept_loss", true}});
+  const auto begun =
+      agents_.AskUntilBegun(kSecond_, "failover", {{"to", kSecond_.text}, {"by", "ann"}, {"detach", true}, {"accept_loss", true}});
   ASSERT_TRUE(begun.ok()) << begun.error().Text();
 
   // then

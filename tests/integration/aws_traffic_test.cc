@@ -362,12 +362,14 @@ TEST_F(AwsTrafficTest, ARegionThatIsSilentCostsItsOwnLinesOfCheckAndNoOthers) {
   road_.Faults({{{"do", "silent"}, {"region", kSecond.text}}, {{"do", "silent"}, {"region", "us-east-1"}}});
   const auto outcome = Start(context_, CheckOf(10min, 4s));
   // The agent waits so much longer than it gives, and then shows nothing at all of the name.
-  ASSERT_TRUE(RunUntil(context_, [&] { return outcome->has_value(); }, 4s + 2s));
+  ASSERT_TRUE(RunUntil(
+      context_, [&] { return outcome->has_value(); }, 4s + 2s));
   const std::vector<Readiness>& lines = ***outcome;
   EXPECT_THAT(lines, Contains(Ok("leads to 'eu-west-1' at 1 name servers")));
   EXPECT_THAT(lines, Contains(Ok("(s3://" + BucketOf(kFirst) + "/orders) is public and rests under epoch '1'")));
   EXPECT_THAT(lines, Contains(Fault("the marker of 'us-west-2' (s3://" + BucketOf(kSecond) + "/orders) cannot be read")));
-  EXPECT_THAT(lines, Contains(AllOf(Field(&Readiness::level, "unknown"), Field(&Readiness::what, HasSubstr("the records of zone")))));
+  EXPECT_THAT(lines,
+              Contains(AllOf(Field(&Readiness::level, "unknown"), Field(&Readiness::what, HasSubstr("the records of zone")))));
 }
 
 // ---- a change of records ----

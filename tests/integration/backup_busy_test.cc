@@ -31,7 +31,8 @@ void WriteRows(const DatabaseSettings& server, const std::atomic<bool>& stop) {
   for (int round = 1; !stop; ++round) {
     const std::string low = std::to_string(round * 211 % 8000);
     (void)AskServer(server, "update busy set n = n + 1 where i between " + low + " and " + low + " + 200");
-    (void)AskServer(server, "update busy set k = (i * 7 + " + std::to_string(round) + ") % 5 where i between " + low + " and " + low + " + 50");
+    (void)AskServer(
+        server, "update busy set k = (i * 7 + " + std::to_string(round) + ") % 5 where i between " + low + " and " + low + " + 50");
     (void)AskServer(server, "insert into growing select g % 3, repeat(md5(g::text), 4) from generate_series(1, 300) g");
     (void)AskServer(server, "insert into long select string_agg(md5((g * random())::text), '') from generate_series(1, 300) g");
     if (round % 3 == 0) (void)AskServer(server, "vacuum busy");
@@ -66,17 +67,28 @@ class BackupBusy : public testing::Test {
     options.more_settings = "fsync = off\nshared_buffers = 1MB\nbgwriter_delay = 10ms\nmax_wal_senders = 5\n";
     server_ = lab_.Initialise("source", options);
     lab_.StartByAnyone(server_);
-    for (const char* sql : {"create table busy(i int primary key, k int, n int, v text) with (fillfactor = 70)",
-                            "insert into busy select g, g % 5, 0, md5(g::text) from generate_series(1, 8000) g", "create index busy_k on busy(k)",
-                            "create table growing(k int, v text)", "create index on growing(k)", "create table long(v text)"}) {
+    for (const char* sql :
+         {"create table busy(i int primary key, k int, n int, v text) with (fillfactor = 70)",
+          "insert into busy select g, g % 5, 0, md5(g::text) from generate_series(1, 8000) g", "create index busy_k on busy(k)",
+          "create table growing(k int, v text)", "create index on growing(k)", "create table long(v text)"}) {
       EXPECT_TRUE(AskServer(server_, sql)) << sql;
     }
   }
 
   fs::path Take(int number) const {
     const fs::path to = lab_.folder() / ("backup" + std::to_string(number));
-    std::vector<std::string> words = {server_.bin_directory + "/pg_basebackup", "-h", server_.socket_directory, "-p", std::to_string(server_.address.port), "-U",
-                                      "postgres", "-c", "fast", "--max-rate=40M", "-D", to.string()};
+    std::vector<std::string> words = {server_.bin_directory + "/pg_basebackup",
+                                      "-h",
+                                      server_.socket_directory,
+                                      "-p",
+                                      std::to_string(server_.address.port),
+                                      "-U",
+                                      "postgres",
+                                      "-c",
+                                      "fast",
+                                      "--max-rate=40M",
+                                      "-D",
+                                      to.string()};
     if (number % 2 == 1) words.insert(words.end(), {"-Ft", "-z"});
     const CommandOutput done = lab_.Run(words);
     EXPECT_EQ(done.exit_code, 0) << done.err;
@@ -116,7 +128,8 @@ TEST_F(BackupBusy, EveryBackupPassesEveryLevel) {
     options.scratch = lab_.MakeFolder("scratch");
     const auto outcome = backup::RestoreAndCheck(**source, options);
     ASSERT_TRUE(outcome) << outcome.error().Text();
-    for (const backup::Finding& each : outcome->findings) ADD_FAILURE() << each.Number() << " " << each.object << " " << each.position << ": " << each.what;
+    for (const backup::Finding& each : outcome->findings)
+      ADD_FAILURE() << each.Number() << " " << each.object << " " << each.position << ": " << each.what;
     for (const Level level : {Level::kRestores, Level::kLogic, Level::kContent}) {
       const backup::LevelResult& result = outcome->levels[static_cast<std::size_t>(level)];
       EXPECT_EQ(result.verdict, Verdict::kPass) << path << " " << backup::ToString(level) << ": " << result.reason;

@@ -1,5 +1,5 @@
-// `lifeboat backup` as scripts and terminals meet it: exit codes that nobody can take for a success, signals at each level, and that
-// nothing is left behind by them.
+// `lifeboat backup` as scripts and terminals meet it: exit codes that nobody can take for a success, signals at each level, and
+// that nothing is left behind by them.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -116,7 +116,8 @@ TEST(BackupCommand, WhatCouldNotBeToldIsNoSuccess) {
   control[8] = '\x7f';
   ReplaceFile(copy.folder() / "global/pg_control", control);
   SignManifest(copy.folder());
-  const std::vector<std::string> verify = {"verify", "--json", "--repo", copy.folder().string(), "--wal", TheWorld().archive.string()};
+  const std::vector<std::string> verify = {
+      "verify", "--json", "--repo", copy.folder().string(), "--wal", TheWorld().archive.string()};
   Command command(at.folder, verify);
   EXPECT_EQ(command.Wait(), 4);
   EXPECT_NE(command.out().find("\"unknown\""), std::string::npos) << command.out();
@@ -151,7 +152,8 @@ TEST(BackupCommand, ASignalWhileItReadsEndsItWithAReportOfWhatItReached) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     SCOPED_TRACE(signal);
     const Places at;
-    Command command(at.folder, OnMonday("verify", {"--json", "--read-rate", "300K", "--threads", "1", "--memory", (at.folder / "memory.sqlite").string()}));
+    Command command(at.folder, OnMonday("verify", {"--json", "--read-rate", "300K", "--threads", "1", "--memory",
+                                                   (at.folder / "memory.sqlite").string()}));
     ASSERT_TRUE(Becomes([&] { return fs::exists(at.folder / "memory.sqlite"); }));
     command.Signal(signal);
     EXPECT_EQ(command.Wait(), 1) << command.err();

@@ -34,8 +34,8 @@ using Numbers = std::set<std::string>;
 struct World {
   PostgresLab lab;
   DatabaseSettings server;
-  fs::path dumps;  ///< shop.dump, shop.dir, bare.dump (not compressed), shop.sql.gz, shop.sql, shop.tar, packed.tar.gz, tools.dump, stale.dump, cluster.sql,
-                   ///< globals.sql
+  fs::path dumps;  ///< shop.dump, shop.dir, bare.dump (not compressed), shop.sql.gz, shop.sql, shop.tar, packed.tar.gz, tools.dump,
+                   ///< stale.dump, cluster.sql, globals.sql
 
   World() {
     dumps = lab.MakeFolder("dumps");
@@ -59,8 +59,9 @@ struct World {
     Dump({"pg_dumpall", "-g", "-f", (dumps / "globals.sql").string()});
     Dump({"pg_dumpall", "-f", (dumps / "cluster.sql").string()});
     Sql("postgres", "create database stale");
-    Sql("stale", "create schema lifeboat; create table lifeboat.heartbeat (region text primary key, at timestamptz not null);"
-                 "insert into lifeboat.heartbeat values ('here', clock_timestamp() - interval '3 days')");
+    Sql("stale",
+        "create schema lifeboat; create table lifeboat.heartbeat (region text primary key, at timestamptz not null);"
+        "insert into lifeboat.heartbeat values ('here', clock_timestamp() - interval '3 days')");
     Dump({"pg_dump", "-Fc", "-f", (dumps / "stale.dump").string(), "stale"});
     Dump({"pg_dump", "-Fc", "-f", (dumps / "tools.dump").string(), "tools"});
     Dump({"pg_dump", "-Ft", "-f", (dumps / "shop.tar").string(), "shop"});
@@ -76,11 +77,25 @@ struct World {
     ASSERT_EQ(done.exit_code, 0) << argv.back() << done.err;
   }
   [[nodiscard]] std::vector<std::string> Psql(const std::string& database, const std::string& sql) const {
-    return {server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", server.socket_directory, "-p", std::to_string(server.address.port),
-            "-U", "postgres", "-d", database, "-c", sql};
+    return {server.bin_directory + "/psql",
+            "-qXAt",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            server.socket_directory,
+            "-p",
+            std::to_string(server.address.port),
+            "-U",
+            "postgres",
+            "-d",
+            database,
+            "-c",
+            sql};
   }
   void Sql(const std::string& database, const std::string& sql) const { Must(Psql(database, sql)); }
-  [[nodiscard]] std::string Value(const std::string& database, const std::string& sql) const { return lab.Run(Psql(database, sql)).out; }
+  [[nodiscard]] std::string Value(const std::string& database, const std::string& sql) const {
+    return lab.Run(Psql(database, sql)).out;
+  }
   void Dump(std::vector<std::string> argv) const {
     argv[0] = server.bin_directory + "/" + argv[0];
     argv.insert(argv.begin() + 1, {"-h", server.socket_directory, "-p", std::to_string(server.address.port), "-U", "postgres"});
@@ -131,7 +146,8 @@ RestoreOutcome RestoreFrom(const fs::path& folder, const RestoreOptions& options
 
 std::string Told(const RestoreOutcome& outcome) {
   std::string text;
-  for (const auto& each : outcome.findings) text += each.Number() + " " + each.object + " at '" + each.position + "': " + each.what + "\n";
+  for (const auto& each : outcome.findings)
+    text += each.Number() + " " + each.object + " at '" + each.position + "': " + each.what + "\n";
   for (const auto& each : outcome.levels) text += std::string(backup::ToString(each.verdict)) + " " + each.reason + "\n";
   return text + outcome.load.dump();
 }
@@ -179,13 +195,15 @@ TEST_P(WholeDump, RestoresAndPassesEveryLevel) {
   if (tools) {
     options.checks = {{"rows", "", "select i from used", "7"}};
   } else {
-    options.checks = {{"rows", "shop", "select count(*), (select count(*) from items), (select count(*) from kept) from orders", "3000|500|100"},
-                      {"function", "shop", "select twice(21)", "42"},
-                      {"large object", "shop", "select length(lo_get(oid)) from pg_largeobject_metadata", "3000"}};
+    options.checks = {
+        {"rows", "shop", "select count(*), (select count(*) from items), (select count(*) from kept) from orders", "3000|500|100"},
+        {"function", "shop", "select twice(21)", "42"},
+        {"large object", "shop", "select length(lo_get(oid)) from pg_largeobject_metadata", "3000"}};
   }
   const RestoreOutcome outcome = RestoreFrom(TheWorld().dumps, options);
   EXPECT_EQ(FaultsOf(outcome), Numbers{}) << Told(outcome);
-  for (const Level level : {Level::kRestores, Level::kLogic, Level::kContent}) EXPECT_EQ(VerdictOn(outcome, level), Verdict::kPass) << Told(outcome);
+  for (const Level level : {Level::kRestores, Level::kLogic, Level::kContent})
+    EXPECT_EQ(VerdictOn(outcome, level), Verdict::kPass) << Told(outcome);
   EXPECT_EQ(TextAt(outcome.load, "by"), GetParam().by);
   EXPECT_EQ(TextAt(outcome.load, "as"), GetParam().as) << Told(outcome);
   EXPECT_EQ(SignedAt(outcome.load, "errors"), 0) << Told(outcome);
@@ -308,8 +326,9 @@ TEST(BackupDumpRestore, WhatADumpWouldDoOutsideOfTheSandboxDoesNotHappen) {
   // A script that starts programs, from psql and from the server, writes files, and connects to the source, by socket and by TCP.
   const ChangedScript changed("CREATE TABLE public.orders (",
                               "\\! touch " + (harm / "by-psql").string() + "\n\\o " + (harm / "by-psql-itself").string() +
-                                  "\nselect 1;\n\\o\nCOPY (select 1) TO PROGRAM 'touch " + (harm / "by-server").string() + "';\nCOPY (select 1) TO '" +
-                                  (harm / "by-server-itself").string() + "';\n\\connect shop postgres " + world.server.socket_directory + " " + port +
+                                  "\nselect 1;\n\\o\nCOPY (select 1) TO PROGRAM 'touch " + (harm / "by-server").string() +
+                                  "';\nCOPY (select 1) TO '" + (harm / "by-server-itself").string() +
+                                  "';\n\\connect shop postgres " + world.server.socket_directory + " " + port +
                                   "\nCREATE TABLE public.was_here(i int);\nCREATE TABLE public.orders (");
   // Newer tools forbid most of it themselves; what older ones wrote has no such line.
   std::string text = Slurp(changed.folder() / "shop.sql");
@@ -323,7 +342,8 @@ TEST(BackupDumpRestore, WhatADumpWouldDoOutsideOfTheSandboxDoesNotHappen) {
   const RestoreOutcome outcome = RestoreFrom(changed.folder(), options);
   EXPECT_TRUE(fs::is_empty(harm)) << Told(outcome);
   EXPECT_EQ(world.Value("shop", "select count(*) from pg_class where relname = 'was_here'"), "0\n") << "the source was reached";
-  EXPECT_EQ(FaultsOf(outcome), Numbers{"F51"}) << "the statements that were refused are counted, and each connection led to the sandbox: " << Told(outcome);
+  EXPECT_EQ(FaultsOf(outcome), Numbers{"F51"})
+      << "the statements that were refused are counted, and each connection led to the sandbox: " << Told(outcome);
   EXPECT_EQ(VerdictOn(outcome, Level::kContent), Verdict::kPass) << "the question was asked: " << Told(outcome);
 }
 
@@ -331,8 +351,10 @@ TEST(BackupDumpRestore, F39RowsThatWereRewrittenAsSomethingThatCannotBePackedAre
   const Scratch scratch;
   World& world = TheWorld();
   const fs::path folder = world.lab.MakeFolder("letters-" + RandomHex(4));
-  world.Sql("postgres", "create table letters as select g as i, 'Dear customer ' || g || ', your order has left our house today and comes to you on Monday.' as body"
-                        " from generate_series(1, 2000) g");
+  world.Sql("postgres",
+            "create table letters as select g as i, 'Dear customer ' || g || ', your order has left our house today and comes to "
+            "you on Monday.' as body"
+            " from generate_series(1, 2000) g");
   world.Dump({"pg_dump", "-Fc", "-f", (folder / "letters.dump").string(), "-t", "letters", "postgres"});
   RestoreOptions options = OptionsFor(scratch, "letters.dump");
   options.tier = backup::Tier::kQuick;
@@ -362,14 +384,16 @@ fs::path ToolsWith(const std::string& name, const std::string& script) {
 }
 
 std::string Says(const std::string& state, const std::string& message) {
-  return "echo '1763900000.123 ERROR:  " + state + ": " + message + "'\necho 'pg_restore: error: could not execute query: ERROR:  " + message + "'\n";
+  return "echo '1763900000.123 ERROR:  " + state + ": " + message +
+         "'\necho 'pg_restore: error: could not execute query: ERROR:  " + message + "'\n";
 }
 
 TEST(BackupDumpRestore, AToolThatIsKilledFailsLevelFourWhateverItSaidBefore) {
   const std::string absent = Says("42704", "role \"ghost\" does not exist");
-  for (const auto& [label, tool, script] : {std::tuple{"shop.dump", "pg_restore", absent + "kill -9 $$\n"},
-                                           std::tuple{"shop.sql", "psql", std::string("while read -r line; do :; done\nkill -9 $$\n")},
-                                           std::tuple{"shop.sql", "psql", std::string("while read -r line; do :; done\nexit 1\n")}}) {
+  for (const auto& [label, tool, script] :
+       {std::tuple{"shop.dump", "pg_restore", absent + "kill -9 $$\n"},
+        std::tuple{"shop.sql", "psql", std::string("while read -r line; do :; done\nkill -9 $$\n")},
+        std::tuple{"shop.sql", "psql", std::string("while read -r line; do :; done\nexit 1\n")}}) {
     const Scratch scratch;
     RestoreOptions options = OptionsFor(scratch, label, Level::kRestores);
     options.bin_directory = ToolsWith(tool, script);
@@ -382,7 +406,8 @@ TEST(BackupDumpRestore, AToolThatIsKilledFailsLevelFourWhateverItSaidBefore) {
 TEST(BackupDumpRestore, AnOwnersTryThatIsKilledIsNoFaultOnceTheSuperuserLoadsItAll) {
   const Scratch scratch;
   RestoreOptions options = OptionsFor(scratch, "shop.dump", Level::kRestores);
-  options.bin_directory = ToolsWith("pg_restore", "if [ -e tried ]; then exit 0; fi\n: >tried\n" + Says("42501", "permission denied for schema public") + "kill -9 $$\n");
+  options.bin_directory = ToolsWith("pg_restore", "if [ -e tried ]; then exit 0; fi\n: >tried\n" +
+                                                      Says("42501", "permission denied for schema public") + "kill -9 $$\n");
   const RestoreOutcome outcome = RestoreFrom(TheWorld().dumps, options);
   EXPECT_EQ(TextAt(outcome.load, "as"), "superuser") << Told(outcome);
   EXPECT_EQ(FaultsOf(outcome), Numbers{}) << Told(outcome);

@@ -36,7 +36,8 @@ using Numbers = std::set<std::string>;
 struct DumpWorld {
   PostgresLab lab;
   DatabaseSettings server;
-  fs::path dumps;    ///< orders.dump, orders.dir, orders.tar, orders.sql, orders.sql.gz, piped.dump, twice.dump.gz, twice.tar.gz, globals.sql
+  fs::path dumps;    ///< orders.dump, orders.dir, orders.tar, orders.sql, orders.sql.gz, piped.dump, twice.dump.gz, twice.tar.gz,
+                     ///< globals.sql
   fs::path archive;  ///< plain segments
 
   DumpWorld() {
@@ -46,21 +47,27 @@ struct DumpWorld {
     options.more_settings = "archive_mode = on\narchive_command = 'cp %p " + archive.string() + "/%f'\nfsync = off\n";
     server = lab.Initialise("source", options);
     lab.StartByAnyone(server);
-    for (const char* sql : {"create table orders(i int primary key, v text)", "insert into orders select g, md5(g::text) from generate_series(1, 20000) g",
-                            "create table nothing(i int)", "select lo_from_bytea(0, decode(repeat('c0ffee', 1000), 'hex'))", "select lo_from_bytea(0, 'x')"}) {
+    for (const char* sql :
+         {"create table orders(i int primary key, v text)",
+          "insert into orders select g, md5(g::text) from generate_series(1, 20000) g", "create table nothing(i int)",
+          "select lo_from_bytea(0, decode(repeat('c0ffee', 1000), 'hex'))", "select lo_from_bytea(0, 'x')"}) {
       EXPECT_TRUE(AskServer(server, sql)) << sql;
     }
     Dump({"-Fc", "-f", (dumps / "orders.dump").string()});
     Dump({"-Fd", "-f", (dumps / "orders.dir").string()});
     Dump({"-Fp", "-f", (dumps / "orders.sql").string()});
     Dump({"-Fp", "-Z1", "-f", (dumps / "orders.sql.gz").string()});
-    const std::string connect = "' -h '" + server.socket_directory + "' -p " + std::to_string(server.address.port) + " -U postgres ";
+    const std::string connect =
+        "' -h '" + server.socket_directory + "' -p " + std::to_string(server.address.port) + " -U postgres ";
     Dump({"-Ft", "-f", (dumps / "orders.tar").string()});
     for (const char* format : {"c", "t"}) {
       const std::string name = std::string("twice.") + (*format == 'c' ? "dump" : "tar") + ".gz";
-      Must({"sh", "-c", "'" + server.bin_directory + "/pg_dump" + connect + "-F" + format + " postgres | gzip -1 > '" + (dumps / name).string() + "'"});
+      Must({"sh", "-c",
+            "'" + server.bin_directory + "/pg_dump" + connect + "-F" + format + " postgres | gzip -1 > '" +
+                (dumps / name).string() + "'"});
     }
-    Must({"sh", "-c", "'" + server.bin_directory + "/pg_dump" + connect + "-Fc postgres | cat > '" + (dumps / "piped.dump").string() + "'"});
+    Must({"sh", "-c",
+          "'" + server.bin_directory + "/pg_dump" + connect + "-Fc postgres | cat > '" + (dumps / "piped.dump").string() + "'"});
     Must({"sh", "-c", "'" + server.bin_directory + "/pg_dumpall" + connect + "-g -f '" + (dumps / "globals.sql").string() + "'"});
     for (int more = 0; more < 6; ++more) EXPECT_TRUE(AskServer(server, "insert into nothing values (1); select pg_switch_wal()"));
     Must({server.bin_directory + "/pg_ctl", "-D", server.data_directory, "-w", "stop"});
@@ -70,7 +77,8 @@ struct DumpWorld {
     ASSERT_EQ(done.exit_code, 0) << argv.back() << done.err;
   }
   void Dump(std::vector<std::string> more) const {
-    more.insert(more.begin(), {server.bin_directory + "/pg_dump", "-h", server.socket_directory, "-p", std::to_string(server.address.port), "-U", "postgres"});
+    more.insert(more.begin(), {server.bin_directory + "/pg_dump", "-h", server.socket_directory, "-p",
+                               std::to_string(server.address.port), "-U", "postgres"});
     Must(more);
   }
 };
@@ -93,7 +101,8 @@ TEST(BackupDumps, WholeDumpsPassAndWhatHasNoChecksumsIsSaidNotToBeChecked) {
   const backup::Verified verified = VerifyAt(TheWorld().dumps);
   EXPECT_EQ(Told(verified), "");
   EXPECT_EQ(verified.report.sets.size(), 9U);
-  for (const char* label : {"orders.dump", "piped.dump", "orders.dir", "orders.tar", "twice.dump.gz", "twice.tar.gz", "orders.sql.gz", "orders.sql", "globals.sql"}) {
+  for (const char* label : {"orders.dump", "piped.dump", "orders.dir", "orders.tar", "twice.dump.gz", "twice.tar.gz",
+                            "orders.sql.gz", "orders.sql", "globals.sql"}) {
     const backup::Levels& levels = SetOf(verified, label).levels;
     EXPECT_EQ(levels[0].verdict, Verdict::kPass) << label;
     EXPECT_EQ(levels[1].verdict, Verdict::kPass) << label << levels[1].reason;
@@ -171,16 +180,27 @@ const std::vector<Fault>& Faults() {
          CutFile(d / "orders.dump", 900);
          fs::last_write_time(d / "orders.dump", made);  // as the newest it would be F02 too, beside the larger one before it
        }},
-      {"F06 bytes behind the table of contents", {"F06"}, [](const fs::path& d) { ReplaceFile(d / "orders.dir/toc.dat", Slurp(d / "orders.dir/toc.dat") + "more"); }},
+      {"F06 bytes behind the table of contents",
+       {"F06"},
+       [](const fs::path& d) { ReplaceFile(d / "orders.dir/toc.dat", Slurp(d / "orders.dir/toc.dat") + "more"); }},
       {"F07 a table's file missing",
        {"F07"},
-       [](const fs::path& d) { fs::remove(FilesOf(d / "orders.dir", [](const std::string& path) { return path.ends_with(".dat.gz"); }).at(0)); }},
+       [](const fs::path& d) {
+         fs::remove(FilesOf(d / "orders.dir", [](const std::string& path) { return path.ends_with(".dat.gz"); }).at(0));
+       }},
       {"F07 a large object missing",
        {"F07"},
-       [](const fs::path& d) { fs::remove(FilesOf(d / "orders.dir", [](const std::string& path) { return path.find("/blob_") != std::string::npos; }).at(0)); }},
+       [](const fs::path& d) {
+         fs::remove(
+             FilesOf(d / "orders.dir", [](const std::string& path) { return path.find("/blob_") != std::string::npos; }).at(0));
+       }},
       {"F07 a file too many", {"F07"}, [](const fs::path& d) { ReplaceFile(d / "orders.dir/9999.dat.gz", "x"); }},
-      {"F08 custom dump cut off", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.dump", fs::file_size(d / "orders.dump") - 7); }},
-      {"F08 custom dump cut off in the middle", {"F08"}, [](const fs::path& d) { CutFile(d / "piped.dump", fs::file_size(d / "piped.dump") / 2); }},
+      {"F08 custom dump cut off",
+       {"F08"},
+       [](const fs::path& d) { CutFile(d / "orders.dump", fs::file_size(d / "orders.dump") - 7); }},
+      {"F08 custom dump cut off in the middle",
+       {"F08"},
+       [](const fs::path& d) { CutFile(d / "piped.dump", fs::file_size(d / "piped.dump") / 2); }},
       {"F08 piped dump cut off between two objects",
        {"F08"},
        [](const fs::path& d) {
@@ -191,27 +211,45 @@ const std::vector<Fault>& Faults() {
          for (const backup::DumpEntry& each : contents->entries) last = std::max(last, each.placed ? each.offset : 0);
          CutFile(d / "piped.dump", last);
        }},
-      {"F08 plain dump cut off", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.sql", fs::file_size(d / "orders.sql") - 200); }},
-      {"F08 compressed plain dump cut off", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.sql.gz", fs::file_size(d / "orders.sql.gz") / 2); }},
+      {"F08 plain dump cut off",
+       {"F08"},
+       [](const fs::path& d) { CutFile(d / "orders.sql", fs::file_size(d / "orders.sql") - 200); }},
+      {"F08 compressed plain dump cut off",
+       {"F08"},
+       [](const fs::path& d) { CutFile(d / "orders.sql.gz", fs::file_size(d / "orders.sql.gz") / 2); }},
       {"F08 a table's file cut off",
        {"F08"},
        [](const fs::path& d) {
-         const fs::path file = FilesOf(d / "orders.dir", [](const std::string& path) { return path.ends_with(".dat.gz") && fs::file_size(path) > 10000; }).at(0);
+         const fs::path file = FilesOf(d / "orders.dir", [](const std::string& path) {
+                                 return path.ends_with(".dat.gz") && fs::file_size(path) > 10000;
+                               }).at(0);
          CutFile(file, 5000);
        }},
       {"F09 custom dump bit flip", {"F09"}, [](const fs::path& d) { FlipBit(d / "orders.dump"); }},
       {"F09 compressed plain dump bit flip", {"F09"}, [](const fs::path& d) { FlipBit(d / "orders.sql.gz"); }},
       {"F09 a table's file bit flip",
        {"F09"},
-       [](const fs::path& d) { FlipBit(FilesOf(d / "orders.dir", [](const std::string& path) { return path.ends_with(".dat.gz") && fs::file_size(path) > 10000; }).at(0)); }},
-      {"F06 table of contents of a tar dump cut off", {"F06"}, [](const fs::path& d) {
+       [](const fs::path& d) {
+         FlipBit(FilesOf(d / "orders.dir", [](const std::string& path) {
+                   return path.ends_with(".dat.gz") && fs::file_size(path) > 10000;
+                 }).at(0));
+       }},
+      {"F06 table of contents of a tar dump cut off",
+       {"F06"},
+       [](const fs::path& d) {
          const auto made = fs::last_write_time(d / "orders.tar");
          CutFile(d / "orders.tar", 1400);
          fs::last_write_time(d / "orders.tar", made);
        }},
-      {"F08 tar dump cut off in the middle", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.tar", fs::file_size(d / "orders.tar") / 2); }},
-      {"F08 tar dump without its end", {"F08"}, [](const fs::path& d) { CutFile(d / "orders.tar", fs::file_size(d / "orders.tar") - 1024); }},
-      {"F08 compressed tar dump cut off", {"F08"}, [](const fs::path& d) { CutFile(d / "twice.tar.gz", fs::file_size(d / "twice.tar.gz") / 2); }},
+      {"F08 tar dump cut off in the middle",
+       {"F08"},
+       [](const fs::path& d) { CutFile(d / "orders.tar", fs::file_size(d / "orders.tar") / 2); }},
+      {"F08 tar dump without its end",
+       {"F08"},
+       [](const fs::path& d) { CutFile(d / "orders.tar", fs::file_size(d / "orders.tar") - 1024); }},
+      {"F08 compressed tar dump cut off",
+       {"F08"},
+       [](const fs::path& d) { CutFile(d / "twice.tar.gz", fs::file_size(d / "twice.tar.gz") / 2); }},
       {"F08 a table of a tar dump missing",
        {"F08"},
        [](const fs::path& d) {
@@ -236,7 +274,9 @@ const std::vector<Fault>& Faults() {
          tar[at + 6] = tar[at + 6] == '9' ? '8' : '9';
          ReplaceFile(d / "orders.tar", tar);
        }},
-      {"F08 header of a tar dump damaged", {"F08"}, [](const fs::path& d) {
+      {"F08 header of a tar dump damaged",
+       {"F08"},
+       [](const fs::path& d) {
          std::string tar = Slurp(d / "orders.tar");
          tar[TableIn(tar) + 130] ^= 1;
          ReplaceFile(d / "orders.tar", tar);
@@ -268,13 +308,18 @@ INSTANTIATE_TEST_SUITE_P(Dumps, FaultOfADump, testing::ValuesIn(Faults()), [](co
 
 TEST(BackupDumps, F02TheNewestDumpIsATinyOneAfterALargeOne) {
   const BackupCopy copy(TheWorld().dumps);
-  for (const char* name : {"orders.sql", "orders.sql.gz", "orders.dir", "orders.tar", "twice.dump.gz", "twice.tar.gz", "piped.dump", "globals.sql"}) fs::remove_all(copy.folder() / name);
+  for (const char* name :
+       {"orders.sql", "orders.sql.gz", "orders.dir", "orders.tar", "twice.dump.gz", "twice.tar.gz", "piped.dump", "globals.sql"})
+    fs::remove_all(copy.folder() / name);
   // A dump that is whole, of a database that lost its tables: as pg_dump writes it of an empty one.
   PostgresLab lab;
   const DatabaseSettings empty = lab.Initialise("empty");
   lab.StartByAnyone(empty);
   const fs::path made = lab.MakeFolder("out") / "newer.dump";
-  ASSERT_EQ(lab.Run({empty.bin_directory + "/pg_dump", "-h", empty.socket_directory, "-p", std::to_string(empty.address.port), "-U", "postgres", "-Fc", "-f", made.string()}).exit_code, 0);
+  ASSERT_EQ(lab.Run({empty.bin_directory + "/pg_dump", "-h", empty.socket_directory, "-p", std::to_string(empty.address.port), "-U",
+                     "postgres", "-Fc", "-f", made.string()})
+                .exit_code,
+            0);
   ReplaceFile(copy.folder() / "newer.dump", Slurp(made));
   fs::last_write_time(copy.folder() / "newer.dump", fs::last_write_time(copy.folder() / "orders.dump") + std::chrono::seconds(2));
   const backup::Verified verified = VerifyAt(copy.folder(), nullptr, Level::kExists);
@@ -284,14 +329,19 @@ TEST(BackupDumps, F02TheNewestDumpIsATinyOneAfterALargeOne) {
 // ---- WAL archives, compressed ------------------------------------------------------------------------------------------------
 
 std::vector<fs::path> SegmentsOf(const fs::path& archive) {
-  return FilesOf(archive, [](const std::string& path) { return backup::ParseArchiveName(fs::path(path).filename().string()).kind == backup::ArchiveFileKind::kSegment; });
+  return FilesOf(archive, [](const std::string& path) {
+    return backup::ParseArchiveName(fs::path(path).filename().string()).kind == backup::ArchiveFileKind::kSegment;
+  });
 }
 
 class WalArchive : public testing::TestWithParam<const char*> {
  protected:
   WalArchive() : copy_(TheWorld().archive) {
     const std::string tool = GetParam();
-    const std::string by = tool == "gz" ? "gzip -1" : tool == "lz4" ? "lz4 -q -m -1 --rm" : tool == "zst" ? "zstd -q -1 --rm" : "true";
+    const std::string by = tool == "gz"    ? "gzip -1"
+                           : tool == "lz4" ? "lz4 -q -m -1 --rm"
+                           : tool == "zst" ? "zstd -q -1 --rm"
+                                           : "true";
     if (tool != "plain") {
       EXPECT_EQ(std::system(("cd '" + copy_.folder().string() + "' && " + by + (tool == "gz" ? " -f" : " -f") + " *").c_str()), 0);
     }
@@ -329,7 +379,7 @@ TEST_P(WalArchive, FaultsFireTheirNumbers) {
   ASSERT_EQ(Fired(), Numbers{}) << told_;
   std::string content = Unpacked(middle);
   ASSERT_EQ(content.size(), 1U << 20U);
-  content[40] = static_cast<char>(content[40] ^ 1);  // the first record: never filling between two
+  content[40] = static_cast<char>(content[40] ^ 1);                                 // the first record: never filling between two
   ReplaceFile(copy_.folder() / middle.filename().string().substr(0, 24), content);  // as it is, beside a compressed one
   EXPECT_EQ(Fired(), ending.empty() ? Numbers{"F15"} : Numbers{"F17"}) << told_;
   if (!ending.empty()) {
@@ -337,12 +387,14 @@ TEST_P(WalArchive, FaultsFireTheirNumbers) {
     ReplaceFile(middle, whole);
     // The fullest: in what a compression makes of zeros, most flips change nothing of what comes out.
     const auto segments = SegmentsOf(copy_.folder());
-    FlipBit(*std::max_element(segments.begin(), segments.end(), [](const fs::path& a, const fs::path& b) { return fs::file_size(a) < fs::file_size(b); }));
+    FlipBit(*std::max_element(segments.begin(), segments.end(),
+                              [](const fs::path& a, const fs::path& b) { return fs::file_size(a) < fs::file_size(b); }));
     EXPECT_EQ(Fired(), Numbers{"F15"}) << told_;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(By, WalArchive, testing::Values("plain", "gz", "lz4", "zst"), [](const auto& at) { return std::string(at.param); });
+INSTANTIATE_TEST_SUITE_P(By, WalArchive, testing::Values("plain", "gz", "lz4", "zst"),
+                         [](const auto& at) { return std::string(at.param); });
 
 }  // namespace
 }  // namespace lifeboat

@@ -1,5 +1,5 @@
-// Faults of the source that a faithful backup carries with right hashes and right page checksums: levels 0 to 3 pass, as every stock
-// tool does, and a restore tells each by its number and nothing else.
+// Faults of the source that a faithful backup carries with right hashes and right page checksums: levels 0 to 3 pass, as every
+// stock tool does, and a restore tells each by its number and nothing else.
 
 #include <gtest/gtest.h>
 
@@ -43,7 +43,7 @@ struct World {
   fs::path behind;
   std::string heap;
   std::string index;
-  std::string old_heap;   ///< their content before half of the rows were written
+  std::string old_heap;  ///< their content before half of the rows were written
   std::string old_index;
 
   World() {
@@ -51,8 +51,8 @@ struct World {
     options.more_settings = "fsync = off\n";
     server = lab.Initialise("source", options);
     lab.StartByAnyone(server);
-    Do({"create table accounts(id serial primary key, v text)", "insert into accounts(v) select md5(g::text) from generate_series(1, 6050) g",
-        "vacuum analyze accounts", "checkpoint"});
+    Do({"create table accounts(id serial primary key, v text)",
+        "insert into accounts(v) select md5(g::text) from generate_series(1, 6050) g", "vacuum analyze accounts", "checkpoint"});
     heap = AskServer(server, "select pg_relation_filepath('accounts')").value_or("");
     index = AskServer(server, "select pg_relation_filepath('accounts_pkey')").value_or("");
     old_heap = Slurp(fs::path(server.data_directory) / heap);
@@ -68,8 +68,8 @@ struct World {
   }
   fs::path Take(const std::string& name) const {
     const fs::path to = lab.folder() / name;
-    const CommandOutput done = lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p", std::to_string(server.address.port), "-U",
-                                        "postgres", "-c", "fast", "-D", to.string()});
+    const CommandOutput done = lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
+                                        std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "-D", to.string()});
     EXPECT_EQ(done.exit_code, 0) << done.err;
     return to;
   }
@@ -100,16 +100,24 @@ void SwapEntries(const fs::path& index) {
 
 const std::vector<Fault>& Faults() {
   static const std::vector<Fault> faults = {
-      {"F25 one page zeroed", {"F25"}, [](const fs::path& b) { ReplaceFile(b / TheWorld().heap, Slurp(b / TheWorld().heap).replace(9 * kPage, kPage, std::string(kPage, '\0'))); }},
+      {"F25 one page zeroed",
+       {"F25"},
+       [](const fs::path& b) {
+         ReplaceFile(b / TheWorld().heap, Slurp(b / TheWorld().heap).replace(9 * kPage, kPage, std::string(kPage, '\0')));
+       }},
       {"F26 heap truncated", {"F26"}, [](const fs::path& b) { CutFile(b / TheWorld().heap, 40 * kPage); }},
       {"F26 heap emptied", {"F26"}, [](const fs::path& b) { CutFile(b / TheWorld().heap, 0); }},
-      {"F28 index of an earlier moment", {"F28"}, [](const fs::path& b) { ReplaceFile(b / TheWorld().index, TheWorld().old_index); }},
+      {"F28 index of an earlier moment",
+       {"F28"},
+       [](const fs::path& b) { ReplaceFile(b / TheWorld().index, TheWorld().old_index); }},
       {"F28 heap of an earlier moment", {"F28"}, [](const fs::path& b) { ReplaceFile(b / TheWorld().heap, TheWorld().old_heap); }},
-      {"F28 one page of the heap of an earlier moment", {"F28"},
+      {"F28 one page of the heap of an earlier moment",
+       {"F28"},
        [](const fs::path& b) {
          // The page that was half full when the first half of the rows was in: the write that filled it was lost.
          const std::size_t last = TheWorld().old_heap.size() / kPage - 1;
-         ReplaceFile(b / TheWorld().heap, Slurp(b / TheWorld().heap).replace(last * kPage, kPage, TheWorld().old_heap.substr(last * kPage, kPage)));
+         ReplaceFile(b / TheWorld().heap,
+                     Slurp(b / TheWorld().heap).replace(last * kPage, kPage, TheWorld().old_heap.substr(last * kPage, kPage)));
        }},
       {"F29 an index out of order", {"F29"}, [](const fs::path& b) { SwapEntries(b / TheWorld().index); }},
       {"F38 a sequence behind its column", {"F38"}, nullptr},
@@ -136,7 +144,8 @@ backup::RestoreOutcome Restore(const fs::path& path) {
 
 std::string Told(const backup::RestoreOutcome& outcome) {
   std::string text;
-  for (const auto& each : outcome.findings) text += each.Number() + " " + each.object + " " + each.position + ": " + each.what + "\n";
+  for (const auto& each : outcome.findings)
+    text += each.Number() + " " + each.object + " " + each.position + ": " + each.what + "\n";
   for (const auto& each : outcome.levels) text += std::string(backup::ToString(each.verdict)) + " " + each.reason + "\n";
   return text;
 }
@@ -158,7 +167,8 @@ TEST_P(FaultOfTheSource, PassesLevelsZeroToThreeAndIsToldByARestore) {
   EXPECT_TRUE(outcome.HasFault());
 }
 
-INSTANTIATE_TEST_SUITE_P(Restored, FaultOfTheSource, testing::ValuesIn(Faults()), [](const auto& at) { return NameOf(at.param.name); });
+INSTANTIATE_TEST_SUITE_P(Restored, FaultOfTheSource, testing::ValuesIn(Faults()),
+                         [](const auto& at) { return NameOf(at.param.name); });
 
 TEST(BackupFaultsRestored, TheSameBackupWithoutAFaultPassesAllLevels) {
   EXPECT_EQ(Told(VerifyAt(TheWorld().good)), "");

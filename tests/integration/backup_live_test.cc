@@ -1,5 +1,5 @@
-// The running source beside its backups, with real PostgreSQL: an archiver that fails, one that is told yes by an archive that keeps
-// nothing, a slot that lost its WAL.
+// The running source beside its backups, with real PostgreSQL: an archiver that fails, one that is told yes by an archive that
+// keeps nothing, a slot that lost its WAL.
 
 #include <gtest/gtest.h>
 
@@ -27,7 +27,8 @@ class BackupLive : public testing::Test {
   BackupLive() {
     archive_ = lab_.MakeFolder("archive");
     ServerOptions options;
-    options.more_settings = "fsync = off\narchive_mode = on\narchive_command = 'cp %p " + archive_.string() + "/%f'\nmax_slot_wal_keep_size = '1MB'\nwal_keep_size = 0\nmin_wal_size = '2MB'\nmax_wal_size = '2MB'\n";
+    options.more_settings = "fsync = off\narchive_mode = on\narchive_command = 'cp %p " + archive_.string() +
+                            "/%f'\nmax_slot_wal_keep_size = '1MB'\nwal_keep_size = 0\nmin_wal_size = '2MB'\nmax_wal_size = '2MB'\n";
     server_ = lab_.Initialise("source", options);
     lab_.StartByAnyone(server_);
   }
@@ -42,7 +43,8 @@ class BackupLive : public testing::Test {
     }
   }
   [[nodiscard]] backup::LiveFacts Facts() const {
-    const auto facts = backup::AskLive("host=" + server_.socket_directory + " port=" + std::to_string(server_.address.port) + " user=postgres dbname=postgres");
+    const auto facts = backup::AskLive("host=" + server_.socket_directory + " port=" + std::to_string(server_.address.port) +
+                                       " user=postgres dbname=postgres");
     EXPECT_TRUE(facts.ok()) << facts.error().Text();
     return *facts;
   }

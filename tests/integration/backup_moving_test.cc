@@ -1,5 +1,5 @@
-// A source that does not stand still while it is looked at: backups expire, dumps and backups are being written, WAL goes with an old
-// backup, or comes late. None of it is a fault, none of it passes; and what is really gone is told all the same.
+// A source that does not stand still while it is looked at: backups expire, dumps and backups are being written, WAL goes with an
+// old backup, or comes late. None of it is a fault, none of it passes; and what is really gone is told all the same.
 
 #include <gtest/gtest.h>
 
@@ -70,7 +70,8 @@ class Meanwhile : public backup::Source {
   bool listed_ = false;
 };
 
-backup::Verified VerifyMeanwhile(const fs::path& path, const fs::path& wal, Meanwhile::When when, const std::string& set, std::function<void()> happens) {
+backup::Verified VerifyMeanwhile(const fs::path& path, const fs::path& wal, Meanwhile::When when, const std::string& set,
+                                 std::function<void()> happens) {
   auto opened = backup::OpenSource({path, wal, "", nullptr});
   EXPECT_TRUE(opened) << opened.error().Text();
   Meanwhile source(std::move(*opened), when, set, std::move(happens));
@@ -104,7 +105,8 @@ void ExpectPasses(const backup::Verified& verified, const std::string& label) {
   const backup::SetReport* set = SetOf(verified, label);
   ASSERT_NE(set, nullptr) << label;
   for (int level = 0; level <= 3; ++level) {
-    EXPECT_EQ(set->levels[static_cast<std::size_t>(level)].verdict, Verdict::kPass) << level << ": " << set->levels[static_cast<std::size_t>(level)].reason;
+    EXPECT_EQ(set->levels[static_cast<std::size_t>(level)].verdict, Verdict::kPass)
+        << level << ": " << set->levels[static_cast<std::size_t>(level)].reason;
   }
 }
 
@@ -120,7 +122,8 @@ std::string NeededOf(const fs::path& backup) {
 
 TEST(BackupMoving, ABackupThatIsRemovedWhileItIsReadIsNotCheckedAndNoFault) {
   const BackupCopy copy(TheWorld().both);
-  const auto verified = VerifyMeanwhile(copy.folder(), TheWorld().archive, Meanwhile::When::kOpened, "monday", [&] { fs::remove_all(copy.folder() / "monday"); });
+  const auto verified = VerifyMeanwhile(copy.folder(), TheWorld().archive, Meanwhile::When::kOpened, "monday",
+                                        [&] { fs::remove_all(copy.folder() / "monday"); });
   EXPECT_EQ(Told(verified), "");
   ExpectNotChecked(verified, "monday");
   ExpectPasses(verified, "tuesday");
@@ -163,7 +166,8 @@ TEST(BackupMoving, ASegmentThatComesAfterTheOneBehindItIsNoGap) {
   const fs::path late = SegmentsOf(archive.folder()).rbegin()[2];
   const std::string content = Slurp(late);
   fs::remove(late);
-  const auto verified = VerifyMeanwhile(TheWorld().both, archive.folder(), Meanwhile::When::kListed, "", [&] { ReplaceFile(late, content); });
+  const auto verified =
+      VerifyMeanwhile(TheWorld().both, archive.folder(), Meanwhile::When::kListed, "", [&] { ReplaceFile(late, content); });
   EXPECT_EQ(Told(verified), "");
   EXPECT_EQ(verified.report.wal_levels[1].verdict, Verdict::kPass);
   EXPECT_EQ(verified.report.wal_levels[2].verdict, Verdict::kNotChecked) << "it was not read, and that is no pass";
@@ -186,7 +190,8 @@ TEST(BackupMoving, ADumpThatIsBeingWrittenIsNoneYet) {
   std::string script = "--\n-- PostgreSQL database dump\n--\n\nSET statement_timeout = 0;\n" + std::string(2000, '\n');
   ReplaceFile(dumps / "orders.sql", script);
   EXPECT_EQ(NumbersOf(testing_support::VerifyAt(dumps)), (Numbers{"F08", "F37"})) << "it ends too early, and goes on no more";
-  const auto verified = VerifyMeanwhile(dumps, {}, Meanwhile::When::kOpened, "orders.sql", [&] { ReplaceFile(dumps / "orders.sql", script + "SELECT 1;\n"); });
+  const auto verified = VerifyMeanwhile(dumps, {}, Meanwhile::When::kOpened, "orders.sql",
+                                        [&] { ReplaceFile(dumps / "orders.sql", script + "SELECT 1;\n"); });
   EXPECT_FALSE(verified.report.HasFault()) << Told(verified);
   ExpectNotChecked(verified, "orders.sql");
 }

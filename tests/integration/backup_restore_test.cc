@@ -511,22 +511,31 @@ struct SandboxServer {
     auto made = backup::Sandbox::Make(SandboxIn(scratch));
     ASSERT_TRUE(made.ok()) << made.error().Text();
     sandbox = std::move(*made);
-    const auto initdb = sandbox->Run({(bin / "initdb").string(), "-D", sandbox->data().string(), "-U", "postgres", "--auth=trust", "--no-locale", "--no-sync"}, 300s);
+    const auto initdb = sandbox->Run(
+        {(bin / "initdb").string(), "-D", sandbox->data().string(), "-U", "postgres", "--auth=trust", "--no-locale", "--no-sync"},
+        300s);
     ASSERT_TRUE(initdb.ok() && initdb->exit_code == 0) << (initdb.ok() ? initdb->words : initdb.error().Text());
     const fs::path config = sandbox->tool() / "postgresql.conf";
-    ASSERT_TRUE(sandbox->Write(config, "listen_addresses = ''\nport = 5432\nunix_socket_directories = '" + sandbox->socket().string() +
-                                           "'\nshared_memory_type = mmap\ndynamic_shared_memory_type = sysv\nmax_connections = 5\nfsync = off\n"
-                                           "log_line_prefix = '%n '\n").ok());
+    ASSERT_TRUE(
+        sandbox
+            ->Write(config,
+                    "listen_addresses = ''\nport = 5432\nunix_socket_directories = '" + sandbox->socket().string() +
+                        "'\nshared_memory_type = mmap\ndynamic_shared_memory_type = sysv\nmax_connections = 5\nfsync = off\n"
+                        "log_line_prefix = '%n '\n")
+            .ok());
     backup::ServerWords words;
     const auto started = sandbox->StartServer(bin / "postgres", config, 300s, words);
     ASSERT_TRUE(started.ok() && *started);
   }
   [[nodiscard]] fs::path socket() const { return sandbox->socket() / ".s.PGSQL.5432"; }
-  [[nodiscard]] backup::SessionPlace Place() const { return {sandbox->socket(), "postgres", "postgres", nullptr, "", 5432, sandbox->server_pid()}; }
+  [[nodiscard]] backup::SessionPlace Place() const {
+    return {sandbox->socket(), "postgres", "postgres", nullptr, "", 5432, sandbox->server_pid()};
+  }
   /// Exit code of psql, as the sandbox's client.
   [[nodiscard]] int Psql() const {
-    const auto ended = sandbox->RunClient({(bin / "psql").string(), "-X", "-h", sandbox->socket().string(), "-U", "postgres", "-d", "postgres", "-c", "select 1"},
-                                          Descriptor(), 300s, [](std::string_view) {});
+    const auto ended = sandbox->RunClient(
+        {(bin / "psql").string(), "-X", "-h", sandbox->socket().string(), "-U", "postgres", "-d", "postgres", "-c", "select 1"},
+        Descriptor(), 300s, [](std::string_view) {});
     EXPECT_TRUE(ended.ok()) << ended.error().Text();
     return ended.ok() ? *ended : -1;
   }
@@ -582,7 +591,9 @@ TEST(BackupRestore, ARestoredServerThatPutsAnotherInItsPlaceIsAskedNothingMore) 
   std::once_flag once;
   options.on_progress = [&](const backup::RestoreProgress& at) {
     if (std::string_view(at.phase) != "check") return;
-    std::call_once(once, [&] { PutLinkInPlaceOf(fs::directory_iterator(scratch.folder())->path() / "s/.s.PGSQL.5432", SocketOf(world.server)); });
+    std::call_once(once, [&] {
+      PutLinkInPlaceOf(fs::directory_iterator(scratch.folder())->path() / "s/.s.PGSQL.5432", SocketOf(world.server));
+    });
   };
   const RestoreOutcome outcome = RestoreFrom(world.tar, options);
   EXPECT_EQ(VerdictOn(outcome, Level::kRestores), Verdict::kPass) << Told(outcome);

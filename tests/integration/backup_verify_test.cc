@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <sstream>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "adapters/backups/verify.h"
@@ -60,12 +60,13 @@ struct World {
     options.more_settings = "archive_mode = on\narchive_command = 'pgbackrest --config=" + config.string() +
                             " --stanza=main archive-push %p'\nfsync = off\nshared_buffers = 1MB\n";
     server = lab.Initialise("source", options);
-    std::ofstream(config) << "[global]\nrepo1-path=" << plain.string() << "\nrepo1-retention-full=9\nrepo2-path=" << encrypted.string()
+    std::ofstream(config) << "[global]\nrepo1-path=" << plain.string()
+                          << "\nrepo1-retention-full=9\nrepo2-path=" << encrypted.string()
                           << "\nrepo2-retention-full=9\nrepo2-bundle=y\nrepo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=" << kPass
                           << "\nlog-path=" << lab.MakeFolder("log").string() << "\nlock-path=" << lab.MakeFolder("lock").string()
-                          << "\nlog-level-file=off\nlog-level-console=warn\nstart-fast=y\n[main]\npg1-path=" << server.data_directory
-                          << "\npg1-port=" << server.address.port << "\npg1-socket-path=" << server.socket_directory
-                          << "\npg1-user=postgres\n";
+                          << "\nlog-level-file=off\nlog-level-console=warn\nstart-fast=y\n[main]\npg1-path="
+                          << server.data_directory << "\npg1-port=" << server.address.port
+                          << "\npg1-socket-path=" << server.socket_directory << "\npg1-user=postgres\n";
     fs::permissions(config, fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
     lab.StartByAnyone(server);
     const std::string space = lab.MakeFolder("space").string();
@@ -85,13 +86,16 @@ struct World {
     BaseBackup(tar, {"-Ft", "-z", "--manifest-checksums=SHA256"});
     stop = true;
     writer.join();
-    for (int more = 0; more < 4; ++more) Sql("insert into busy select i + 1000000 * " + std::to_string(more + 1) + ", v from busy where i <= 10; select pg_switch_wal()");
+    for (int more = 0; more < 4; ++more)
+      Sql("insert into busy select i + 1000000 * " + std::to_string(more + 1) +
+          ", v from busy where i <= 10; select pg_switch_wal()");
     Tool(config, {"check"});
   }
 
   void Sql(const std::string& sql) const {
-    const CommandOutput done = lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", server.socket_directory, "-p",
-                                        std::to_string(server.address.port), "-U", "postgres", "-d", "postgres", "-c", sql});
+    const CommandOutput done =
+        lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", server.socket_directory, "-p",
+                 std::to_string(server.address.port), "-U", "postgres", "-d", "postgres", "-c", sql});
     ASSERT_EQ(done.exit_code, 0) << sql << "\n" << done.err;
   }
   void Tool(const fs::path& config, std::vector<std::string> words) const {
@@ -100,8 +104,17 @@ struct World {
     ASSERT_EQ(done.exit_code, 0) << words.back() << "\n" << done.out << done.err;
   }
   void BaseBackup(const fs::path& to, std::vector<std::string> more) const {
-    std::vector<std::string> words = {server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
-                                      std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "-D", to.string()};
+    std::vector<std::string> words = {server.bin_directory + "/pg_basebackup",
+                                      "-h",
+                                      server.socket_directory,
+                                      "-p",
+                                      std::to_string(server.address.port),
+                                      "-U",
+                                      "postgres",
+                                      "-c",
+                                      "fast",
+                                      "-D",
+                                      to.string()};
     words.insert(words.end(), more.begin(), more.end());
     const CommandOutput done = lab.Run(words);
     ASSERT_EQ(done.exit_code, 0) << done.err;
@@ -113,8 +126,8 @@ struct World {
     for (int round = 1; !stop; ++round) {
       const std::string low = std::to_string(round * 211 % 4000);
       (void)AskServer(server, "update busy set v = v || 'x' where i between " + low + " and " + low + " + 40");
-      (void)AskServer(server, "insert into busy select g, md5(g::text) from generate_series(" + std::to_string(4000 + round * 20) + ", " +
-                                  std::to_string(4019 + round * 20) + ") g on conflict do nothing");
+      (void)AskServer(server, "insert into busy select g, md5(g::text) from generate_series(" + std::to_string(4000 + round * 20) +
+                                  ", " + std::to_string(4019 + round * 20) + ") g on conflict do nothing");
       if (round % 5 == 0) (void)AskServer(server, "vacuum busy");
       if (round % 7 == 0) (void)AskServer(server, "drop table if exists shortlived");
       if (round % 7 == 1) (void)AskServer(server, "create table if not exists shortlived as select * from busy limit 100");
@@ -147,7 +160,8 @@ fs::path NeededWal(const fs::path& repository) {
   const std::string manifest = Slurp(SetOf(repository, 'F') / "backup.manifest");
   const std::string key = "backup-archive-stop=\"";
   const std::string name = manifest.substr(manifest.find(key) + key.size(), 24);
-  return FilesOf(repository / "archive", [&](const std::string& path) { return path.find("/" + name + "-") != std::string::npos; }).at(0);
+  return FilesOf(repository / "archive", [&](const std::string& path) { return path.find("/" + name + "-") != std::string::npos; })
+      .at(0);
 }
 fs::path LaterWal(const fs::path& repository) {
   const auto wal = WalOf(repository);
@@ -157,7 +171,8 @@ fs::path LaterWal(const fs::path& repository) {
 /// In what a compression makes of zeros, most flips change nothing of what comes out.
 fs::path FullestWal(const fs::path& repository) {
   const auto wal = WalOf(repository);
-  return *std::max_element(wal.begin(), wal.end(), [](const fs::path& a, const fs::path& b) { return fs::file_size(a) < fs::file_size(b); });
+  return *std::max_element(wal.begin(), wal.end(),
+                           [](const fs::path& a, const fs::path& b) { return fs::file_size(a) < fs::file_size(b); });
 }
 
 std::string HashedName(const fs::path& like, const std::string& content) {
@@ -267,7 +282,9 @@ const std::vector<Fault>& Faults() {
          fs::remove(SetOf(r, 'D') / "backup.manifest");
          fs::remove(SetOf(r, 'D') / "backup.manifest.copy");
        }},
-      {"manifest tampered with", {"F06"}, [](const fs::path& r) {
+      {"manifest tampered with",
+       {"F06"},
+       [](const fs::path& r) {
          std::string text = Slurp(SetOf(r, 'D') / "backup.manifest");
          text[text.find("\"size\":") + 7] = '9';
          ReplaceFile(SetOf(r, 'D') / "backup.manifest", text);
@@ -276,7 +293,9 @@ const std::vector<Fault>& Faults() {
       {"backup.info cut off", {"F06"}, [](const fs::path& r) { CutFile(r / "backup/main/backup.info", 300); }},
       {"whole backup gone, still listed", {"F07"}, [](const fs::path& r) { fs::remove_all(SetOf(r, 'I')); }},
       {"parent of two backups gone", {"F07", "F11"}, [](const fs::path& r) { fs::remove_all(SetOf(r, 'F')); }},
-      {"parent of two backups expired", {"F11"}, [](const fs::path& r) {
+      {"parent of two backups expired",
+       {"F11"},
+       [](const fs::path& r) {
          Expire(r, Label(r, 'F'));
          fs::remove_all(SetOf(r, 'F'));
        }},
@@ -285,7 +304,9 @@ const std::vector<Fault>& Faults() {
       {"a file cut off", {"F08"}, [](const fs::path& r) { CutFile(LargestRelation(r, 0), 1000); }},
       {"heap bit flip in the backup", {"F09"}, [](const fs::path& r) { FlipBit(LargestRelation(r, 0)); }},
       {"index bit flip in the backup", {"F09"}, [](const fs::path& r) { FlipBit(LargestRelation(r, 1)); }},
-      {"tablespace missing", {"F21"}, [](const fs::path& r) {
+      {"tablespace missing",
+       {"F21"},
+       [](const fs::path& r) {
          for (const char kind : {'F', 'D', 'I'}) fs::remove_all(SetOf(r, kind) / "pg_tblspc");
        }},
       {"backup_label missing", {"F22"}, [](const fs::path& r) { fs::remove(SetOf(r, 'D') / "pg_data/backup_label.gz"); }},
@@ -302,7 +323,8 @@ TEST(BackupVerify, BackupsOfABusySourcePassWithoutAnyFinding) {
     EXPECT_FALSE(verified.report.sets.empty());
     for (const auto& set : verified.report.sets) {
       for (int level = 0; level <= 3; ++level) {
-        EXPECT_EQ(set.levels[level].verdict, Verdict::kPass) << path << " " << set.label << " level " << level << ": " << set.levels[level].reason;
+        EXPECT_EQ(set.levels[level].verdict, Verdict::kPass)
+            << path << " " << set.label << " level " << level << ": " << set.levels[level].reason;
       }
       for (int level = 4; level < backup::kLevels; ++level) EXPECT_EQ(set.levels[level].verdict, Verdict::kNotChecked);
     }
@@ -326,7 +348,8 @@ TEST_P(BackupFault, FiresItsNumberAndNothingElse) {
 
 INSTANTIATE_TEST_SUITE_P(InARepository, BackupFault, testing::ValuesIn(Faults()), [](const testing::TestParamInfo<Fault>& at) {
   std::string name;
-  for (const char* letter = at.param.name; *letter != '\0'; ++letter) name += std::isalnum(static_cast<unsigned char>(*letter)) != 0 ? *letter : '_';
+  for (const char* letter = at.param.name; *letter != '\0'; ++letter)
+    name += std::isalnum(static_cast<unsigned char>(*letter)) != 0 ? *letter : '_';
   return name;
 });
 
@@ -341,12 +364,14 @@ TEST(BackupVerify, LevelTwoAloneHoldsTheStoredBytesAgainstTheManifestAndUnpacksN
     };
     const backup::Verified whole = VerifyAt(copy.folder(), pass, Level::kBytes);
     EXPECT_EQ(NumbersOf(whole), std::set<std::string>{}) << Told(whole);
-    for (const backup::SetReport& each : whole.report.sets) EXPECT_EQ(each.levels[2].verdict, Verdict::kPass) << each.label << each.levels[2].reason;
+    for (const backup::SetReport& each : whole.report.sets)
+      EXPECT_EQ(each.levels[2].verdict, Verdict::kPass) << each.label << each.levels[2].reason;
     EXPECT_EQ(bytes_of(whole).bytes, bytes_of(whole).stored_bytes) << "something was unpacked";
     EXPECT_GT(bytes_of(VerifyAt(copy.folder(), pass)).bytes, bytes_of(whole).bytes) << "level 3 looks into the pages";
     // Any bit of what is stored counts, also one that would change nothing of what comes out.
     fs::path largest;
-    for (const fs::path& each : FilesOf(SetOf(copy.folder(), 'F'), [](const std::string& path) { return path.find("manifest") == std::string::npos; })) {
+    for (const fs::path& each :
+         FilesOf(SetOf(copy.folder(), 'F'), [](const std::string& path) { return path.find("manifest") == std::string::npos; })) {
       if (largest.empty() || fs::file_size(each) > fs::file_size(largest)) largest = each;
     }
     FlipBit(largest, 0.4);
@@ -382,13 +407,17 @@ TEST(BackupVerify, DamageOfABaseBackupIsTold) {
   const World& world = TheWorld();
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "backup_manifest"); }).first, Set{"F05"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { CutFile(b / "backup_manifest", 9000); }).first, Set{"F06"});
-  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { ReplaceFile(b / "backup_manifest", "pg_basebackup: error: connection"); }).first, Set{"F02"});
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { ReplaceFile(b / "backup_manifest", "pg_basebackup: error: connection"); })
+                .first,
+            Set{"F02"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "backup_label"); }).first, Set{"F22"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(b / "global/1262"); }).first, Set{"F07"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { FlipBit(b / "global/1262"); }).first, Set{"F09"});
   EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove_all(b / "pg_wal"); }).first, Set{"F12"});
-  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(*fs::directory_iterator(b / "pg_tblspc")); }).first, Set{"F21"});
-  const auto [torn, why] = numbers(world.tar, [](const fs::path& b) { CutFile(b / "base.tar.gz", fs::file_size(b / "base.tar.gz") / 2); });
+  EXPECT_EQ(numbers(world.folder, [](const fs::path& b) { fs::remove(*fs::directory_iterator(b / "pg_tblspc")); }).first,
+            Set{"F21"});
+  const auto [torn, why] =
+      numbers(world.tar, [](const fs::path& b) { CutFile(b / "base.tar.gz", fs::file_size(b / "base.tar.gz") / 2); });
   EXPECT_TRUE(torn.count("F08") == 1) << why;
 }
 
@@ -408,8 +437,9 @@ TEST(BackupVerify, APageThatWasDamagedInTheSourceIsToldThoughTheBackupIsFaithful
   bytes.close();
   lab.StartByAnyone(server);
   const fs::path to = lab.folder() / "copy";
-  const CommandOutput done = lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
-                                      std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "--no-verify-checksums", "-D", to.string()});
+  const CommandOutput done =
+      lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p", std::to_string(server.address.port),
+               "-U", "postgres", "-c", "fast", "--no-verify-checksums", "-D", to.string()});
   ASSERT_EQ(done.exit_code, 0) << done.err;
   const backup::Verified verified = VerifyAt(to);
   EXPECT_EQ(NumbersOf(verified), std::set<std::string>{"F23"}) << Told(verified);
@@ -425,8 +455,8 @@ TEST(BackupVerify, WithoutPageChecksumsPagesAreNotCheckedAndThatIsSaid) {
   const DatabaseSettings server = lab.Initialise("blind", options);
   lab.StartByAnyone(server);
   const fs::path to = lab.folder() / "copy";
-  ASSERT_EQ(lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p", std::to_string(server.address.port), "-U",
-                     "postgres", "-c", "fast", "-D", to.string()})
+  ASSERT_EQ(lab.Run({server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
+                     std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "-D", to.string()})
                 .exit_code,
             0);
   const backup::Verified verified = VerifyAt(to);
@@ -443,9 +473,10 @@ struct OfflineWorld {
   fs::path config = lab.MakeFolder("offline_config") / "pgbackrest.conf";
 
   OfflineWorld() {
-    std::ofstream(config) << "[global]\nrepo1-path=" << repository.string() << "\nrepo1-retention-full=9\nlog-path=" << lab.MakeFolder("offline_log").string()
-                          << "\nlock-path=" << lab.MakeFolder("offline_lock").string() << "\nlog-level-file=off\nlog-level-console=warn\n[main]\npg1-path="
-                          << server.data_directory << "\n";
+    std::ofstream(config) << "[global]\nrepo1-path=" << repository.string()
+                          << "\nrepo1-retention-full=9\nlog-path=" << lab.MakeFolder("offline_log").string()
+                          << "\nlock-path=" << lab.MakeFolder("offline_lock").string()
+                          << "\nlog-level-file=off\nlog-level-console=warn\n[main]\npg1-path=" << server.data_directory << "\n";
     fs::permissions(config, fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
     Tool({"--no-online", "stanza-create"});
   }
@@ -458,7 +489,8 @@ struct OfflineWorld {
 
 TEST(BackupVerify, ARepositoryWithoutAnyBackupIsEmptyAndNoSuccess) {
   const OfflineWorld world;
-  const std::string words = std::string(LIFEBOAT_PROGRAM) + " backup verify --repo " + world.repository.string() + " >" + (world.lab.folder() / "empty").string();
+  const std::string words = std::string(LIFEBOAT_PROGRAM) + " backup verify --repo " + world.repository.string() + " >" +
+                            (world.lab.folder() / "empty").string();
   EXPECT_EQ(WEXITSTATUS(std::system(words.c_str())), 4);
   EXPECT_NE(Slurp(world.lab.folder() / "empty").find("F01"), std::string::npos) << Slurp(world.lab.folder() / "empty");
 }
@@ -474,7 +506,8 @@ TEST(BackupVerify, APageThatPgBackRestSawDamagedIsToldWhereNobodyLooksAtPages) {
   for (const Level level : {Level::kStructure, Level::kBytes, Level::kPages}) {
     const backup::Verified verified = VerifyAt(world.repository, nullptr, level);
     EXPECT_EQ(NumbersOf(verified), std::set<std::string>{"F23"}) << Told(verified);
-    EXPECT_EQ(verified.report.sets[0].levels[2].verdict, level == Level::kStructure ? Verdict::kNotChecked : Verdict::kPass) << "its bytes are as they were";
+    EXPECT_EQ(verified.report.sets[0].levels[2].verdict, level == Level::kStructure ? Verdict::kNotChecked : Verdict::kPass)
+        << "its bytes are as they were";
   }
 }
 

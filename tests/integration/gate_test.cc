@@ -498,7 +498,8 @@ TEST_F(Gate, AutovacuumAndBackgroundWorkersGetAnErrorAndTheServerLives) {
   ASSERT_TRUE(Eventually([&] {
     const std::string log = LogText();
     // "logical replication worker", since PostgreSQL 16 "logical replication apply worker".
-    return log.find("background worker \"logical replication ") != std::string::npos && log.find("exited with exit code 1") != std::string::npos;
+    return log.find("background worker \"logical replication ") != std::string::npos &&
+           log.find("exited with exit code 1") != std::string::npos;
   })) << LogText();
   EXPECT_EQ(Ask("select count(*) from r"), "0");
   EXPECT_EQ(PostmasterPid(server_), postmaster);

@@ -1,5 +1,5 @@
-// The store is a table in DynamoDB, one over two regions with strong consistency: the loss of a region takes its copy of the table with
-// it, and DynamoDB as a whole may fall silent.
+// The store is a table in DynamoDB, one over two regions with strong consistency: the loss of a region takes its copy of the table
+// with it, and DynamoDB as a whole may fall silent.
 
 #include <gtest/gtest.h>
 

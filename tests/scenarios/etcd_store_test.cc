@@ -92,7 +92,8 @@ TEST_F(EtcdStoreLab, AClusterThatIsBuiltAnewIsRefusedAndAfterAReseedTheSamePrima
   for (const char* region : {kEast, kWest, kWitness}) {
     EXPECT_TRUE(Eventually([&] {
       return TextAt(MemberAt(StatusOf(region), "lease"), "store_problem").find("lifeboat store reseed") != std::string::npos;
-    })) << region << ": " << StatusOf(region).dump();
+    })) << region
+        << ": " << StatusOf(region).dump();
   }
   EXPECT_TRUE(TakesWrites(kEast));
 

@@ -22,7 +22,8 @@ class SeveralStandbys : public LabFixture {
     knobs.data_regions = 3;
     ASSERT_NO_FATAL_FAILURE(BringUp(knobs));
     ASSERT_TRUE(Sql(kEast, "CREATE TABLE story (line text PRIMARY KEY)"));
-    ASSERT_TRUE(Eventually([&] { return Sql(kWest, "SELECT count(*) FROM story").ok() && Sql(kSouth, "SELECT count(*) FROM story").ok(); }));
+    ASSERT_TRUE(Eventually(
+        [&] { return Sql(kWest, "SELECT count(*) FROM story").ok() && Sql(kSouth, "SELECT count(*) FROM story").ok(); }));
   }
   [[nodiscard]] bool Holds(const std::string& region, const std::string& line) const {
     const auto rows = Sql(region, "SELECT line FROM story WHERE line = '" + line + "'");

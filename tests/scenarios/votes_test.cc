@@ -30,8 +30,8 @@ TEST_F(Votes, APrimaryWhoseCommitsHangIsMovedOnceAndACoolDownWaitsForAPerson) {
   ASSERT_TRUE(Sql(kEast, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").ok());
   ASSERT_TRUE(Sql(kEast, "SELECT pg_reload_conf()").ok());
 
-  // then: it is called degraded, never lost; since it takes no row any more, the graceful move gives way to its own word: it ends its
-  // server and releases the lease, and its clients are served elsewhere
+  // then: it is called degraded, never lost; since it takes no row any more, the graceful move gives way to its own word: it ends
+  // its server and releases the lease, and its clients are served elsewhere
   std::optional<Execution> moved;
   ASSERT_TRUE(Eventually([&] { return (moved = NewestExecution(PlanKind::kSwitchover, since, kWest)).has_value(); }))
       << StatusOf(kWest).dump();

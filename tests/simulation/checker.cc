@@ -18,13 +18,15 @@ void Checker::Break(std::string promise, Duration at, std::string text) {
 void Checker::Opened(Duration at, int region, Epoch epoch) {
   if (std::find(open_.begin(), open_.end(), region) != open_.end()) return;
   for (const int other : open_) {
-    Break("G1", at, Name(other) + " and " + Name(region) + " can commit at the same moment (" + Name(region) + " under epoch " +
-                        std::to_string(epoch.number) + ")");
+    Break("G1", at,
+          Name(other) + " and " + Name(region) + " can commit at the same moment (" + Name(region) + " under epoch " +
+              std::to_string(epoch.number) + ")");
   }
   open_.push_back(region);
   if (newest_ && newest_->region != region && epoch <= newest_->epoch) {
-    Break("G1", at, Name(region) + " opens under epoch " + std::to_string(epoch.number) + " after " + Name(newest_->region) +
-                        " was open under epoch " + std::to_string(newest_->epoch.number));
+    Break("G1", at,
+          Name(region) + " opens under epoch " + std::to_string(epoch.number) + " after " + Name(newest_->region) +
+              " was open under epoch " + std::to_string(newest_->epoch.number));
   }
   if (!newest_ || epoch > newest_->epoch) newest_ = Reign{epoch, region};
 }
@@ -33,12 +35,14 @@ void Checker::Closed(int region) { std::erase(open_, region); }
 
 void Checker::Acknowledged(Duration at, int region, Epoch epoch, std::uint64_t row, Lsn, bool lease_ended) {
   if (lease_ended) {
-    Break("G2", at, Name(region) + " acknowledged row " + std::to_string(row) + " after the lease of epoch " +
-                        std::to_string(epoch.number) + " had ended");
+    Break("G2", at,
+          Name(region) + " acknowledged row " + std::to_string(row) + " after the lease of epoch " + std::to_string(epoch.number) +
+              " had ended");
   }
   if (newest_ && newest_->region != region && epoch <= newest_->epoch) {
-    Break("G1", at, Name(region) + " acknowledged row " + std::to_string(row) + " under epoch " + std::to_string(epoch.number) +
-                        " after " + Name(newest_->region) + " was open under epoch " + std::to_string(newest_->epoch.number));
+    Break("G1", at,
+          Name(region) + " acknowledged row " + std::to_string(row) + " under epoch " + std::to_string(epoch.number) + " after " +
+              Name(newest_->region) + " was open under epoch " + std::to_string(newest_->epoch.number));
   }
   rows_.push_back({row, at, region});
   last_ = at;
@@ -56,15 +60,16 @@ void Checker::BecamePrimary(Duration at, int region, Epoch epoch, const std::fun
     return true;
   });
   lost_ += count;
-  const std::string who = Name(region) + ", primary of epoch " + std::to_string(epoch.number) + ", lacks " +
-                          std::to_string(count) + " acknowledged rows";
+  const std::string who = Name(region) + ", primary of epoch " + std::to_string(epoch.number) + ", lacks " + std::to_string(count) +
+                          " acknowledged rows";
   if (!stated) {
     if (count > 0) Break("G3", at, who + " although nothing was to be lost");
     return;
   }
   if (stated->automatic && (!stated->known || stated->above_limit)) {
-    Break("G5", at, Name(region) + " took epoch " + std::to_string(epoch.number) + " by itself with a loss " +
-                        (stated->known ? "above the limit" : "that is unknown"));
+    Break("G5", at,
+          Name(region) + " took epoch " + std::to_string(epoch.number) + " by itself with a loss " +
+              (stated->known ? "above the limit" : "that is unknown"));
   }
   if (count == 0 || stated->unsaid) return;
   const Duration window = *last_ - *first;

@@ -27,9 +27,9 @@ struct StatedLoss {
   bool unsaid = false;  ///< taken back before the promotion, or its agent was replaced by then: not judged
   Duration time{};
   ByteCount bytes;
-  bool automatic = false;          ///< decided by a rule, not by a person
-  bool above_limit = false;        ///< the policy's limit, for an automatic one
-  std::optional<Duration> limit;   ///< of time
+  bool automatic = false;         ///< decided by a rule, not by a person
+  bool above_limit = false;       ///< the policy's limit, for an automatic one
+  std::optional<Duration> limit;  ///< of time
 };
 
 class Checker {
@@ -80,9 +80,9 @@ class Checker {
   void Break(std::string promise, Duration at, std::string text);
 
   std::optional<Violation> violation_;
-  std::vector<int> open_;          // regions
-  std::optional<Reign> newest_;    // the highest epoch that was ever open
-  std::vector<Row> rows_;          // acknowledged, in the order of time, and not lost so far
+  std::vector<int> open_;        // regions
+  std::optional<Reign> newest_;  // the highest epoch that was ever open
+  std::vector<Row> rows_;        // acknowledged, in the order of time, and not lost so far
   std::optional<Duration> last_;
   std::uint64_t acknowledged_ = 0;
   std::uint64_t lost_ = 0;

@@ -78,21 +78,24 @@ TEST(Checker, ARowAfterTheLeaseEndedBreaksG2) {
 
 TEST(Checker, ASwitchoverThatLacksOneAcknowledgedRowBreaksG3) {
   Checker checker = TenRows();
-  checker.BecamePrimary(5s, 1, Epoch{2}, [](std::uint64_t row) { return row != 10; }, std::nullopt);
+  checker.BecamePrimary(
+      5s, 1, Epoch{2}, [](std::uint64_t row) { return row != 10; }, std::nullopt);
   EXPECT_EQ(BrokenPromise(checker), "G3");
   EXPECT_EQ(checker.lost(), 1u);
 }
 
 TEST(Checker, AFailoverThatLosesWhatItStatedBreaksNothing) {
   Checker checker = TenRows();
-  checker.BecamePrimary(5s, 1, Epoch{2}, [](std::uint64_t row) { return row <= 6; }, Stated(400ms));
+  checker.BecamePrimary(
+      5s, 1, Epoch{2}, [](std::uint64_t row) { return row <= 6; }, Stated(400ms));
   EXPECT_EQ(BrokenPromise(checker), "none");
   EXPECT_EQ(checker.lost(), 4u);
 }
 
 TEST(Checker, AFailoverThatLosesMoreThanItStatedBreaksG4) {
   Checker checker = TenRows();
-  checker.BecamePrimary(5s, 1, Epoch{2}, [](std::uint64_t row) { return row <= 6; }, Stated(200ms));
+  checker.BecamePrimary(
+      5s, 1, Epoch{2}, [](std::uint64_t row) { return row <= 6; }, Stated(200ms));
   EXPECT_EQ(BrokenPromise(checker), "G4");
 }
 
@@ -100,7 +103,8 @@ TEST(Checker, OneRowLostWhereProvenZeroWasStatedBreaksG4) {
   Checker checker = TenRows();
   StatedLoss none = Stated(0s);
   none.bytes = {0};
-  checker.BecamePrimary(5s, 1, Epoch{2}, [](std::uint64_t row) { return row <= 9; }, none);
+  checker.BecamePrimary(
+      5s, 1, Epoch{2}, [](std::uint64_t row) { return row <= 9; }, none);
   EXPECT_EQ(BrokenPromise(checker), "G4");
 }
 
@@ -129,7 +133,8 @@ TEST(Checker, AnAutomaticFailoverWithoutABoundOrAboveTheLimitBreaksG5) {
 
 TEST(Checker, WhatAPersonAcceptedMayBeUnknown) {
   Checker checker = TenRows();
-  checker.BecamePrimary(5s, 1, Epoch{2}, [](std::uint64_t) { return false; }, StatedLoss());
+  checker.BecamePrimary(
+      5s, 1, Epoch{2}, [](std::uint64_t) { return false; }, StatedLoss());
   EXPECT_EQ(BrokenPromise(checker), "none");
 }
 

@@ -26,7 +26,8 @@ class Dice {
   double Fraction() { return static_cast<double>(Next() >> 11U) * 0x1.0p-53; }
   bool Chance(double p) { return p > 0 && Fraction() < p; }
   Duration Between(Duration least, Duration most) {
-    return least >= most ? least : least + Duration(static_cast<std::int64_t>(Below(static_cast<std::uint64_t>((most - least).count()))));
+    return least >= most ? least
+                         : least + Duration(static_cast<std::int64_t>(Below(static_cast<std::uint64_t>((most - least).count()))));
   }
   /// Another source that this one determines: what it throws changes nothing here.
   Dice Fork() { return Dice(Next()); }

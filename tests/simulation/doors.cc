@@ -39,7 +39,8 @@ struct Carrier {
   Carrier(const Carrier&) = delete;
   ~Carrier() {
     if (question && !question->datagram)
-      SendBack(*question, UnknownOutcome("the connection to '" + question->hub->names[static_cast<std::size_t>(question->to)].text + "' broke"));
+      SendBack(*question, UnknownOutcome("the connection to '" + question->hub->names[static_cast<std::size_t>(question->to)].text +
+                                         "' broke"));
   }
   std::shared_ptr<const Question> question;
 };
@@ -295,7 +296,8 @@ void GuardHost::Ask(std::function<void()> question) {
 void GuardHost::Permit(Permission permission, std::function<void(GuardAnswer)> answer) {
   const auto grant = [this, permission, answer] {
     const GuardAnswer permitted = core_->Permit(permission, clock_.Now());
-    if (permitted == GuardAnswer::kDone && (!granted_ || permission.epoch > granted_->epoch || permission.deadline.boot > granted_->deadline.boot))
+    if (permitted == GuardAnswer::kDone &&
+        (!granted_ || permission.epoch > granted_->epoch || permission.deadline.boot > granted_->deadline.boot))
       granted_ = permission;
     answer(permitted);
   };

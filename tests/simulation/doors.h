@@ -57,7 +57,8 @@ class PeerHub {
     CallHandler handler;
     std::uint64_t life = 0;
   };
-  PeerHub(VirtualTime& t, Network& n, Dice d, int places) : time(t), network(n), dice(d), processes(static_cast<std::size_t>(places)) {}
+  PeerHub(VirtualTime& t, Network& n, Dice d, int places)
+      : time(t), network(n), dice(d), processes(static_cast<std::size_t>(places)) {}
   VirtualTime& time;
   Network& network;
   Dice dice;
@@ -69,7 +70,8 @@ class PeerHub {
 
 class SimPeers final : public Peers {
  public:
-  SimPeers(int self, FakeClock& clock, PeerHub& hub, DoorPoint point) : self_(self), clock_(clock), hub_(hub), point_(std::move(point)) {}
+  SimPeers(int self, FakeClock& clock, PeerHub& hub, DoorPoint point)
+      : self_(self), clock_(clock), hub_(hub), point_(std::move(point)) {}
   Task<Result<Json>> Call(RegionName region, std::string method, Json parameters, Duration timeout, Lane lane) override;
 
  private:
@@ -164,8 +166,8 @@ class GuardHost {
 
   /// How late it comes to kill: scheduling, a busy machine. Below lease.margin unless something is wrong.
   Duration lateness{0};
-  bool fences = true;        ///< seeded: it kills and leaves the server to whoever restarts it
-  bool gate_fails = false;   ///< the module is not loaded by the server that runs now
+  bool fences = true;       ///< seeded: it kills and leaves the server to whoever restarts it
+  bool gate_fails = false;  ///< the module is not loaded by the server that runs now
 
   /// Whether a commit passes now: by the gate's file alone, whoever is dead.
   [[nodiscard]] bool GateIsOpen() const;

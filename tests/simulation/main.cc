@@ -86,7 +86,8 @@ Wishes WishesOf(const Request& request, std::uint64_t seed) {
 }
 
 std::string CommandOf(const Request& request, std::uint64_t seed) {
-  std::string command = std::string("build/release/bin/") + (request.bug.empty() ? "lifeboat_simulation" : "lifeboat_simulation_seeded --bug " + request.bug) +
+  std::string command = std::string("build/release/bin/") +
+                        (request.bug.empty() ? "lifeboat_simulation" : "lifeboat_simulation_seeded --bug " + request.bug) +
                         " --mode " + request.mode + " --seed " + std::to_string(seed);
   if (request.data_regions > 0) command += " --data-regions " + std::to_string(request.data_regions);
   if (!request.gate.empty()) command += " --gate " + request.gate;
@@ -119,7 +120,8 @@ Total RunSeeds(const Request& request, Mode mode, std::uint64_t first, std::uint
     if (request.minutes > 0 && SecondsSince(began) > request.minutes * 60) break;
     const Outcome outcome = Run(mode, WishesOf(request, seed));
     if (request.same && Run(mode, WishesOf(request, seed)).fingerprint != outcome.fingerprint) {
-      std::printf("seed %llu does not repeat itself: %s\n", static_cast<unsigned long long>(seed), CommandOf(request, seed).c_str());
+      std::printf("seed %llu does not repeat itself: %s\n", static_cast<unsigned long long>(seed),
+                  CommandOf(request, seed).c_str());
       ++total.broken;
       total.first_broken = seed;
       break;
@@ -137,8 +139,9 @@ Total RunSeeds(const Request& request, Mode mode, std::uint64_t first, std::uint
       total.first_broken = seed;
       total.seconds_to_broken = SecondsSince(began);
     }
-    std::printf("seed %llu breaks %s at %s s: %s\n  to repeat it: %s\n", static_cast<unsigned long long>(seed), outcome.violation->promise.c_str(),
-                FormatSeconds(outcome.violation->at).c_str(), outcome.violation->text.c_str(), CommandOf(request, seed).c_str());
+    std::printf("seed %llu breaks %s at %s s: %s\n  to repeat it: %s\n", static_cast<unsigned long long>(seed),
+                outcome.violation->promise.c_str(), FormatSeconds(outcome.violation->at).c_str(), outcome.violation->text.c_str(),
+                CommandOf(request, seed).c_str());
     std::fflush(stdout);
     if (request.expect_red || !request.tell) break;
   }
@@ -156,7 +159,8 @@ Total RunJobs(const Request& request, Mode mode) {
     const pid_t child = fork();
     if (child == 0) {
       close(ends[0]);
-      const Total total = RunSeeds(request, mode, request.from + static_cast<std::uint64_t>(job), static_cast<std::uint64_t>(request.jobs));
+      const Total total =
+          RunSeeds(request, mode, request.from + static_cast<std::uint64_t>(job), static_cast<std::uint64_t>(request.jobs));
       std::fflush(stdout);
       const bool told = write(ends[1], &total, sizeof total) == static_cast<ssize_t>(sizeof total);
       _exit(told ? 0 : 1);
@@ -183,9 +187,11 @@ int Bench(Request request) {
   const auto began = Timer::now();
   const Total total = RunJobs(request, Mode::kMill);
   const double seconds = SecondsSince(began);
-  std::printf("simulation.failovers_per_minute  %.0f   (%llu failovers done in %.1f s by %d processes; %.0f s of virtual time, %.1f M steps)\n",
-              static_cast<double>(total.failovers) / seconds * 60, static_cast<unsigned long long>(total.failovers), seconds, request.jobs,
-              total.virtual_seconds, static_cast<double>(total.steps) / 1e6);
+  std::printf(
+      "simulation.failovers_per_minute  %.0f   (%llu failovers done in %.1f s by %d processes; %.0f s of virtual time, %.1f M "
+      "steps)\n",
+      static_cast<double>(total.failovers) / seconds * 60, static_cast<unsigned long long>(total.failovers), seconds, request.jobs,
+      total.virtual_seconds, static_cast<double>(total.steps) / 1e6);
   return total.broken == 0 ? 0 : 1;
 }
 
@@ -225,8 +231,10 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (!request.bug.empty() && !SelectSeededBug(request.bug)) {
-    std::fprintf(stderr, "lifeboat_simulation: there is no seeded bug '%s' in this program\n  hint: lifeboat_simulation_seeded --list-bugs\n",
-                 request.bug.c_str());
+    std::fprintf(
+        stderr,
+        "lifeboat_simulation: there is no seeded bug '%s' in this program\n  hint: lifeboat_simulation_seeded --list-bugs\n",
+        request.bug.c_str());
     return 2;
   }
   const auto mode = ParseMode(request.mode);
@@ -243,13 +251,17 @@ int Main(int argc, char** argv) {
   }
   const auto began = Timer::now();
   const Total total = RunJobs(request, *mode);
-  std::printf("%s: %llu seeds, %llu failovers, %llu switchovers, %llu promotions, %llu rows acknowledged, %llu lost as stated, %.0f s of virtual time in %.1f s\n",
-              ToString(*mode), static_cast<unsigned long long>(total.seeds), static_cast<unsigned long long>(total.failovers),
-              static_cast<unsigned long long>(total.switchovers), static_cast<unsigned long long>(total.promotions),
-              static_cast<unsigned long long>(total.acknowledged), static_cast<unsigned long long>(total.lost), total.virtual_seconds, SecondsSince(began));
+  std::printf(
+      "%s: %llu seeds, %llu failovers, %llu switchovers, %llu promotions, %llu rows acknowledged, %llu lost as stated, %.0f s of "
+      "virtual time in %.1f s\n",
+      ToString(*mode), static_cast<unsigned long long>(total.seeds), static_cast<unsigned long long>(total.failovers),
+      static_cast<unsigned long long>(total.switchovers), static_cast<unsigned long long>(total.promotions),
+      static_cast<unsigned long long>(total.acknowledged), static_cast<unsigned long long>(total.lost), total.virtual_seconds,
+      SecondsSince(began));
   if (request.expect_red) {
     if (total.broken > 0)
-      std::printf("'%s' is caught by seed %llu after %.2f s\n", request.bug.c_str(), static_cast<unsigned long long>(total.first_broken), total.seconds_to_broken);
+      std::printf("'%s' is caught by seed %llu after %.2f s\n", request.bug.c_str(),
+                  static_cast<unsigned long long>(total.first_broken), total.seconds_to_broken);
     return total.broken > 0 ? 0 : 1;
   }
   if (total.broken > 0) Tell(request, *mode, total.first_broken);

@@ -44,8 +44,8 @@ RunOfAgent::RunOfAgent(World& w, World::Machine& machine, std::optional<AgentRec
   doors = std::make_unique<Doors>(io.get_executor(), world, machine, [&w, &machine] { w.Point(machine); });
   const AgentId id(machine.name.text + "-run-" + std::to_string(++machine.runs));
   agent = std::make_unique<Agent>(io.get_executor(), machine.settings, machine.name, id, std::move(record),
-                                  Agent::Doors{*machine.clock, doors->store, doors->files, doors->peers, doors->traffic, doors->canary,
-                                               doors->evidence, doors->database.get(), doors->guard.get()},
+                                  Agent::Doors{*machine.clock, doors->store, doors->files, doors->peers, doors->traffic,
+                                               doors->canary, doors->evidence, doors->database.get(), doors->guard.get()},
                                   Log());
   if (world.tracing()) {
     agent->on_round = [this, &machine, last = 0, problem = std::string()]() mutable {
@@ -57,7 +57,8 @@ RunOfAgent::RunOfAgent(World& w, World::Machine& machine, std::optional<AgentRec
     };
   }
   world.hub.processes[static_cast<std::size_t>(machine.place)] = {
-      &io, [raw = agent.get()](std::string method, Json parameters) { return raw->Handle(std::move(method), std::move(parameters)); },
+      &io,
+      [raw = agent.get()](std::string method, Json parameters) { return raw->Handle(std::move(method), std::move(parameters)); },
       static_cast<std::uint64_t>(machine.runs)};
   agent->Start();
 }
@@ -70,8 +71,8 @@ std::optional<Instant> RunOfAgent::HeldUntil() const { return agent->keeper().le
 
 std::string RunOfAgent::Describe() const {
   const Decision& d = agent->decision();
-  return "rule " + std::to_string(d.rule) + ": " + d.reason + " [" + ToString(d.proposal) + "] takeover: " +
-         agent->snapshot().lease.takeover_bar + (d.unblock.empty() ? "" : " unblock: " + d.unblock);
+  return "rule " + std::to_string(d.rule) + ": " + d.reason + " [" + ToString(d.proposal) +
+         "] takeover: " + agent->snapshot().lease.takeover_bar + (d.unblock.empty() ? "" : " unblock: " + d.unblock);
 }
 
 namespace {
@@ -85,12 +86,14 @@ void World::Order(int place, const std::string& method, Json parameters) {
   if (!At(place).run) return;
   if (tracing()) Note("a person orders " + method + " " + parameters.dump() + " from " + At(place).name.text);
   const PeerHub::Process& process = hub.processes[static_cast<std::size_t>(place)];
-  boost::asio::co_spawn(*process.context,
-                        Ordered(process.handler, method, std::move(parameters),
-                                [this, method](Result<Json> answer) {
-                                  if (tracing()) Note("the order " + method + (answer.ok() ? " is taken" : " is answered: " + answer.error().message));
-                                }),
-                        boost::asio::detached);
+  boost::asio::co_spawn(
+      *process.context,
+      Ordered(process.handler, method, std::move(parameters),
+              [this, method](Result<Json> answer) {
+                if (tracing())
+                  Note("the order " + method + (answer.ok() ? " is taken" : " is answered: " + answer.error().message));
+              }),
+      boost::asio::detached);
 }
 
 std::string World::HeldBack(int place) {

@@ -83,7 +83,8 @@ class Storm {
         if (held.machine > now || machine.frozen) continue;
         if (machine.guard && !machine.guard->alive() && held.guard <= now) machine.guard->Live();
         if (!machine.run && held.agent <= now) w_.StartAgent(place);
-        if (service_manager_ && machine.server && machine.server->mode == ServerMode::kDown && dice_.Chance(0.5)) w_.SuperviseServer(place);
+        if (service_manager_ && machine.server && machine.server->mode == ServerMode::kDown && dice_.Chance(0.5))
+          w_.SuperviseServer(place);
       }
     });
   }
@@ -97,9 +98,9 @@ class Storm {
     });
   }
 
-  /// Somebody keeps a copy of the store's file, and puts it in the file's place later on. Where a region that was away at that moment
-  /// alone knew better, nothing can help (docs/lease.md section 1; the model shows it), so that is not tried: each agent has what
-  /// the store says now on its disk, and hears it.
+  /// Somebody keeps a copy of the store's file, and puts it in the file's place later on. Where a region that was away at that
+  /// moment alone knew better, nothing can help (docs/lease.md section 1; the model shows it), so that is not tried: each agent has
+  /// what the store says now on its disk, and hears it.
   void CopyStore() {
     w_.time.At(w_.time.now() + copies_.Between(Duration(0), seconds(12)), [this] {
       kept_ = std::make_unique<testing::FakeStoreServer>(w_.store->data);
@@ -131,15 +132,14 @@ class Storm {
       // The store's next run counts its lives from the copy's: what is not a new life to the agents is refused or passed over.
       const bool older = !before || LeaseItemFromJson(*ParseJson(*before, "lease"))->epoch < w_.Item()->epoch ||
                          kept_->incarnation() < w_.store->data.incarnation();
-      if (w_.tracing()) w_.Note(std::string("the store's file is replaced by the copy") + (older ? ", of an earlier epoch or life" : ""));
+      if (w_.tracing())
+        w_.Note(std::string("the store's file is replaced by the copy") + (older ? ", of an earlier epoch or life" : ""));
       const auto newest = std::make_shared<testing::FakeStoreServer>(w_.store->data);
       PutInPlace(*kept_);
       // Everybody refuses that. The person who did it is told so, and brings the newest back.
       if (!older) return;
       brought_back_ = false;
-      w_.time.At(w_.time.now() + copies_.Between(milliseconds(200), seconds(9)), [this] {
-        BringBack();
-      });
+      w_.time.At(w_.time.now() + copies_.Between(milliseconds(200), seconds(9)), [this] { BringBack(); });
       newest_ = newest;
     });
   }
@@ -262,7 +262,8 @@ class Storm {
   void RegionCutOff() {
     const int place = Any();
     const int direction = static_cast<int>(dice_.Below(3));  // in, out, both
-    if (w_.tracing()) w_.Note("cut off: " + w_.At(place).name.text + (direction == 0 ? ", inwards" : direction == 1 ? ", outwards" : ""));
+    if (w_.tracing())
+      w_.Note("cut off: " + w_.At(place).name.text + (direction == 0 ? ", inwards" : direction == 1 ? ", outwards" : ""));
     CutOff(place, direction, true);
     w_.time.At(w_.time.now() + While(), [this, place, direction] {
       if (w_.tracing()) w_.Note("no longer cut off: " + w_.At(place).name.text);
@@ -412,7 +413,9 @@ class Storm {
       if (place != holder) Cut(holder, place, cut);
     }
   }
-  Duration Lengths(double n) const { return Duration(static_cast<std::int64_t>(static_cast<double>(w_.options.length.count()) * n)); }
+  Duration Lengths(double n) const {
+    return Duration(static_cast<std::int64_t>(static_cast<double>(w_.options.length.count()) * n));
+  }
 
   /// The promises alone carry the lease, and their answers are slow, doubled and mixed up; then the questions are lost.
   void TrapAnswersLate() {
@@ -485,7 +488,9 @@ class Storm {
     int away = AnyData();
     if (away == *holder) away = (away + 1) % w_.data();
     const bool removed = dice_.Chance(0.5);
-    if (w_.tracing()) w_.Note("trap: " + w_.At(*holder).name.text + " lacks the promise of " + w_.At(away).name.text + (removed ? ", and removes it" : ""));
+    if (w_.tracing())
+      w_.Note("trap: " + w_.At(*holder).name.text + " lacks the promise of " + w_.At(away).name.text +
+              (removed ? ", and removes it" : ""));
     Cut(*holder, away, true);
     After(Lengths(0.4), [this, holder = *holder] { Cut(holder, w_.witness(), true); });
     if (removed) {
@@ -622,7 +627,8 @@ Options StormOptions(const Wishes& wishes) {
   options.guard_lateness = milliseconds(dice.Below(140));
   options.replication_delay = milliseconds(dice.Chance(0.7) ? 3 : dice.Below(400));
   options.policy.automation = Automation::kAct;
-  options.policy.loss_limit = LossLimit{dice.Chance(0.7) ? Duration(30s) : Duration(milliseconds(500 + dice.Below(6000))), {64 << 20}};
+  options.policy.loss_limit =
+      LossLimit{dice.Chance(0.7) ? Duration(30s) : Duration(milliseconds(500 + dice.Below(6000))), {64 << 20}};
   options.policy.cool_down = 0s;
   options.policy.failover_after = dice.Chance(0.2) ? Duration(milliseconds(dice.Below(2000))) : Duration(0);
   if (dice.Chance(0.5)) options.policy.database_failure = DatabaseFailure::kFailover;

@@ -62,7 +62,8 @@ World::World(const Options& o)
     // SAFETY of the lease rests on clocks whose rates differ by half a percent at most: the two of one machine too.
     const auto rate = [&] { return options.drift ? 1.0 + (dice.Fraction() - 0.5) * 0.0049 : 1.0; };
     const double boot = rate();
-    machine->clock = std::make_unique<FakeClock>(time, boot, rate(), std::chrono::minutes(10) + Duration(dice.Below(1'000'000'000)));
+    machine->clock =
+        std::make_unique<FakeClock>(time, boot, rate(), std::chrono::minutes(10) + Duration(dice.Below(1'000'000'000)));
     machine->clock->wall_offset = options.drift ? dice.Between(Duration(0), std::chrono::seconds(2)) : Duration(0);
     hub.names.push_back(machine->name);
     if (place < data()) machine->server = &servers.Add(machine->name.text, HostOf(place));
@@ -104,10 +105,12 @@ World::~World() {
 /// One client beside each server, the most stubborn there is: it writes to this very server, whatever the name says.
 void World::Write(Machine& machine) {
   Dice& own = client_dice_[static_cast<std::size_t>(machine.place)];
-  time.At(time.now() + own.Between(options.between_writes / 2, options.between_writes * 3 / 2), [this, &machine] { Write(machine); });
+  time.At(time.now() + own.Between(options.between_writes / 2, options.between_writes * 3 / 2),
+          [this, &machine] { Write(machine); });
   FakeServer& server = *machine.server;
   if (!server.CanCommit()) return;  // the gate's first look, before the commit
-  time.At(time.now() + kCommitTakes + machine.disk, [this, &machine, generation = server.generation] { Flush(machine, generation); });
+  time.At(time.now() + kCommitTakes + machine.disk,
+          [this, &machine, generation = server.generation] { Flush(machine, generation); });
 }
 
 void World::Flush(Machine& machine, std::uint64_t generation) {
@@ -126,7 +129,8 @@ void World::Flush(Machine& machine, std::uint64_t generation) {
   // Whoever of the two says that the lease goes on: without its guard the agent may still know better.
   const Duration margin = machine.settings.lease.margin;
   const bool guarded = granted && !HasPassed(granted->deadline + margin, now);
-  const bool held = (machine.run && machine.run->Holds(now - margin)) || (machine.held_until && !HasPassed(*machine.held_until + margin, now));
+  const bool held =
+      (machine.run && machine.run->Holds(now - margin)) || (machine.held_until && !HasPassed(*machine.held_until + margin, now));
   const bool ended = !guarded && !held;
   checker.Acknowledged(time.now(), machine.place, granted ? granted->epoch : Epoch{}, row.id, row.end, ended);
 }
@@ -164,7 +168,9 @@ void World::JudgeServer(Machine& machine) {
   const bool open = server.CanCommit();
   if (open == machine.open) return;
   machine.open = open;
-  if (tracing()) Note(machine.name.text + (open ? ": accepts commits" : ": accepts no commits") + " (server " + kModes[static_cast<int>(server.mode)] + ")");
+  if (tracing())
+    Note(machine.name.text + (open ? ": accepts commits" : ": accepts no commits") + " (server " +
+         kModes[static_cast<int>(server.mode)] + ")");
   if (open)
     checker.Opened(time.now(), machine.place, epoch);
   else
@@ -229,7 +235,8 @@ void World::OnCommit(const Transaction& transaction) {
 void World::NoteItem(const std::string& text) {
   const auto item = LeaseItemFromJson(*ParseJson(text, "lease"));
   if (!item.ok()) return;
-  std::string line = "store: epoch " + std::to_string(item->epoch.number) + " of " + item->holder.text + " (" + item->holder_agent.text + "), candidates";
+  std::string line = "store: epoch " + std::to_string(item->epoch.number) + " of " + item->holder.text + " (" +
+                     item->holder_agent.text + "), candidates";
   for (const RegionName& candidate : item->candidates) line += " " + candidate.text;
   if (item->released) line += ", released to " + item->released->heir.text;
   if (!item->attested.empty()) line += ", attested";
@@ -271,17 +278,18 @@ void World::NoteExecution(const std::string& key, const std::string& text) {
       if (step.state == StepState::kIntended || step.state == StepState::kFailed || step.state == StepState::kUndone)
         steps += " " + step.name + "=" + ToString(step.state) + (step.outcome.empty() ? "" : "(" + step.outcome + ")");
     }
-    Note(std::string("journal: ") + ToString(execution->kind) + " to " + execution->target.text + " of " + execution->owner_agent.text + " is " +
-         ToString(execution->state) + ", epoch " + std::to_string(execution->epoch.number) + steps +
-         (fresh || IsEnded(execution->state) ? " [" + execution->reason + "]" : ""));
+    Note(std::string("journal: ") + ToString(execution->kind) + " to " + execution->target.text + " of " +
+         execution->owner_agent.text + " is " + ToString(execution->state) + ", epoch " + std::to_string(execution->epoch.number) +
+         steps + (fresh || IsEnded(execution->state) ? " [" + execution->reason + "]" : ""));
   }
   const bool ended_now = IsEnded(execution->state) && (fresh || !IsEnded(seen.state));
   std::map<std::string, StepState> words = std::move(seen.steps);
   for (const StepRecord& step : execution->steps) {
     if (step.state != StepState::kPending) words[step.name] = step.state;
   }
-  seen = {execution->kind,        execution->state,  execution->epoch,  execution->requested_by, execution->waiting_for,
-          execution->owner_agent.text, execution->source, execution->target, std::move(words)};
+  seen = {execution->kind,         execution->state,       execution->epoch,
+          execution->requested_by, execution->waiting_for, execution->owner_agent.text,
+          execution->source,       execution->target,      std::move(words)};
   if (ended_now && execution->state == ExecutionState::kDone) {
     failovers_ += execution->kind == PlanKind::kFailover ? 1 : 0;
     switchovers_ += execution->kind == PlanKind::kSwitchover ? 1 : 0;
@@ -421,7 +429,8 @@ void World::SuperviseServer(int place) {
   }
   // Its unit needs the guard's (docs/lease.md section 7).
   if (machine.server->ProcessesLive() || !machine.guard->alive() || machine.frozen) return;
-  if (tracing()) Note(machine.name.text + ": a service manager starts PostgreSQL " + (machine.server->fence ? "(fenced)" : "(no fence stands)"));
+  if (tracing())
+    Note(machine.name.text + ": a service manager starts PostgreSQL " + (machine.server->fence ? "(fenced)" : "(no fence stands)"));
   servers.StartByServiceManager(*machine.server);
 }
 
@@ -488,20 +497,22 @@ void World::Note(const std::string& line) {
 }
 
 std::string World::Picture() {
-  std::string text = "at " + FormatSeconds(time.now()) + " s; item " + store->data.ValueOf("orders/lease").value_or("none") + "; name -> " +
-                     names.record.address + "; store " + (store->up() ? "up" : "down");
+  std::string text = "at " + FormatSeconds(time.now()) + " s; item " + store->data.ValueOf("orders/lease").value_or("none") +
+                     "; name -> " + names.record.address + "; store " + (store->up() ? "up" : "down");
   for (const auto& machine : machines) {
     text += "\n  " + machine->name.text + ": ";
     if (const FakeServer* server = machine->server) {
-      text += std::string("server ") + kModes[static_cast<int>(server->mode)] + (server->strays ? " strays" : "") + (server->fence ? " fenced" : "") +
-              (server->Streams() ? " streams" : "") + " tl " + std::to_string(server->timeline) + " end " + server->End().Text() + "; guard " +
-              (machine->guard->alive() ? "lives" : "dead") + (machine->guard->GateIsOpen() ? "" : ", gate closed") + "; ";
+      text += std::string("server ") + kModes[static_cast<int>(server->mode)] + (server->strays ? " strays" : "") +
+              (server->fence ? " fenced" : "") + (server->Streams() ? " streams" : "") + " tl " + std::to_string(server->timeline) +
+              " end " + server->End().Text() + "; guard " + (machine->guard->alive() ? "lives" : "dead") +
+              (machine->guard->GateIsOpen() ? "" : ", gate closed") + "; ";
     }
     text += machine->run ? machine->run->Describe() : "no agent";
   }
   for (const auto& [key, seen] : executions_) {
     if (IsEnded(seen.state)) continue;
-    text += std::string("\n  ") + ToString(seen.kind) + " " + key + " is " + ToString(seen.state) + (seen.waiting_for.empty() ? "" : ": " + seen.waiting_for);
+    text += std::string("\n  ") + ToString(seen.kind) + " " + key + " is " + ToString(seen.state) +
+            (seen.waiting_for.empty() ? "" : ": " + seen.waiting_for);
   }
   return text;
 }

@@ -97,7 +97,7 @@ class World {
     bool frozen = false;  ///< the whole machine
     bool agent_frozen = false;
     std::optional<Duration> freeze_at_route;  ///< the agent stands still for so long at its next change of the name
-    std::uint64_t calls_left = 0;  ///< the agent is killed (or frozen) at this call to a door; 0: never
+    std::uint64_t calls_left = 0;             ///< the agent is killed (or frozen) at this call to a door; 0: never
     bool freeze_at_call = false;
     std::uint64_t freezes = 0;
     std::optional<Instant> held_until;  ///< as the last run of its agent knew, when it was killed

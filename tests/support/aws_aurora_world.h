@@ -1,7 +1,7 @@
 #pragma once
 
-// An Aurora global database in an emulator: two regions with a cluster and an instance each, made past the road, a new one for each test.
-// Thread rule: the thread of the test.
+// An Aurora global database in an emulator: two regions with a cluster and an instance each, made past the road, a new one for each
+// test. Thread rule: the thread of the test.
 
 #include <boost/asio/io_context.hpp>
 #include <memory>
@@ -51,10 +51,10 @@ class AuroraWorld {
   /// A datum of Aurora's own reporting: AWS refuses its namespace, the emulators take it. `at`: when it was measured; empty: now.
   void ReportLag(const std::string& region, double milliseconds, std::optional<WallTime> at = {}) {
     aws::QueryParameters datum = {{"Namespace", "AWS/RDS"},
-                                        {"MetricData.member.1.MetricName", "AuroraGlobalDBRPOLag"},
-                                        {"MetricData.member.1.Dimensions.member.1.Name", "DBClusterIdentifier"},
-                                        {"MetricData.member.1.Dimensions.member.1.Value", ClusterOf(region)},
-                                        {"MetricData.member.1.Value", std::to_string(milliseconds)}};
+                                  {"MetricData.member.1.MetricName", "AuroraGlobalDBRPOLag"},
+                                  {"MetricData.member.1.Dimensions.member.1.Name", "DBClusterIdentifier"},
+                                  {"MetricData.member.1.Dimensions.member.1.Value", ClusterOf(region)},
+                                  {"MetricData.member.1.Value", std::to_string(milliseconds)}};
     if (at) datum.Text("MetricData.member.1.Timestamp", FormatWallTime(*at));
     aws::Call call = aws::QueryCall({"monitoring", "2010-08-01"}, region, "PutMetricData", datum, aws::Effect::kOnce);
     const auto reply = Await(context, maker_->Send(std::move(call), 30s));

@@ -49,8 +49,8 @@ BackupBucket::BackupBucket(RealAws& aws, std::string name, std::string region, b
   }
 }
 
-std::string BackupBucket::Ask(const std::string& operation, const std::string& method, const aws::Pairs& query, const std::string& body,
-                              const aws::Pairs& headers) {
+std::string BackupBucket::Ask(const std::string& operation, const std::string& method, const aws::Pairs& query,
+                              const std::string& body, const aws::Pairs& headers) {
   aws::Call call;
   call.service = "s3";
   call.region = region_;

@@ -1,8 +1,7 @@
 #pragma once
 
-// Backups in a bucket of an emulator: folders put there object by object, as those who copy backups to S3 do it. And a certificate of
-// the tests' own, since pgBackRest asks S3 by TLS alone.
-// Thread rule: the thread of the test; everything blocks.
+// Backups in a bucket of an emulator: folders put there object by object, as those who copy backups to S3 do it. And a certificate
+// of the tests' own, since pgBackRest asks S3 by TLS alone. Thread rule: the thread of the test; everything blocks.
 
 #include <boost/asio/io_context.hpp>
 #include <filesystem>

@@ -1,8 +1,8 @@
 #pragma once
 
-// Three agents of a service whose database AWS runs, in one process: two data regions and a witness, the embedded store, real doors over
-// two roads that can fall silent by region, the second region's agent on one of them and the others on the other.
-// Thread rule: the thread of the test; everything runs in the context that it is given.
+// Three agents of a service whose database AWS runs, in one process: two data regions and a witness, the embedded store, real doors
+// over two roads that can fall silent by region, the second region's agent on one of them and the others on the other. Thread rule:
+// the thread of the test; everything runs in the context that it is given.
 
 #include <boost/asio/io_context.hpp>
 #include <filesystem>
@@ -65,7 +65,9 @@ class ThreeAgents {
     for (AwsRoad* each : {&road, &others_road}) each->Clear();
   }
 
-  bool Until(const std::function<bool()>& holds, Duration limit = std::chrono::seconds(60)) { return RunUntil(context_, holds, limit); }
+  bool Until(const std::function<bool()>& holds, Duration limit = std::chrono::seconds(60)) {
+    return RunUntil(context_, holds, limit);
+  }
   Result<Json> Ask(const RegionName& region, const std::string& method, Json parameters) {
     return Await(context_, agents_.at(region)->Handle(method, std::move(parameters)));
   }
@@ -183,8 +185,11 @@ class ThreeAgents {
     part.evidence = std::make_unique<EvidencePool>(*std::move(log), region);
     part.database = aws::OpenManagedDatabase(*client, *settings_.aws->database, clock_, Log(), std::chrono::milliseconds(50));
     if (open) part.traffic = open(region, client);
-    ManagedAgent::Doors doors{clock_, *part.store, files_, *part.peers, *part.evidence, *part.database, part.traffic.get(), nullptr, nullptr, {}, {}, {}, {}};
-    part.agent = std::make_unique<ManagedAgent>(context_.get_executor(), settings_, region, AgentId(RandomHex(8)), std::move(doors), Quick(), Log());
+    ManagedAgent::Doors doors{
+        clock_, *part.store, files_, *part.peers, *part.evidence, *part.database, part.traffic.get(), nullptr, nullptr,
+        {},     {},          {},     {}};
+    part.agent = std::make_unique<ManagedAgent>(context_.get_executor(), settings_, region, AgentId(RandomHex(8)), std::move(doors),
+                                                Quick(), Log());
     part.agent->SetWordPatience(std::chrono::milliseconds(300), std::chrono::milliseconds(100));
     agents_[region] = part.agent.get();
     part.agent->Start();

@@ -7,7 +7,6 @@
 
 #include "base/types.h"
 
-
 namespace lifeboat::testing_support {
 
 namespace fs = std::filesystem;

@@ -35,8 +35,8 @@ struct VerifyQuestion {
 };
 /// Opens and verifies; a test fails when that cannot be done.
 backup::Verified VerifyAt(const VerifyQuestion& question);
-backup::Verified VerifyAt(const std::filesystem::path& path, const char* pass = nullptr, backup::Level level = backup::Level::kPages,
-                          const std::filesystem::path& wal = {});
+backup::Verified VerifyAt(const std::filesystem::path& path, const char* pass = nullptr,
+                          backup::Level level = backup::Level::kPages, const std::filesystem::path& wal = {});
 
 /// Every finding, a line each.
 std::string Told(const backup::Verified& verified);
@@ -44,7 +44,8 @@ std::string Told(const backup::Verified& verified);
 std::set<std::string> NumbersOf(const backup::Verified& verified);
 
 /// Regular files below `folder` that are wanted, sorted.
-std::vector<std::filesystem::path> FilesOf(const std::filesystem::path& folder, const std::function<bool(const std::string&)>& wanted);
+std::vector<std::filesystem::path> FilesOf(const std::filesystem::path& folder,
+                                           const std::function<bool(const std::string&)>& wanted);
 
 /// The file's bytes, as they are stored, or decompressed by its name's ending.
 std::string Slurp(const std::filesystem::path& file);

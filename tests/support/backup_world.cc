@@ -45,7 +45,8 @@ BackupWorld::BackupWorld() {
   const auto monday_space = lab.MakeFolder("monday_space");
   BaseBackup(monday / "monday", {"-X", "none", "-T", space_.string() + "=" + monday_space.string()});
   fs::create_directory_symlink(monday / "monday", both / "monday");
-  for (int more = 0; more < 2; ++more) Sql("insert into busy select i + 10000 * " + std::to_string(more + 1) + ", v from busy where i <= 50; select pg_switch_wal()");
+  for (int more = 0; more < 2; ++more)
+    Sql("insert into busy select i + 10000 * " + std::to_string(more + 1) + ", v from busy where i <= 50; select pg_switch_wal()");
   const std::string position = AskServer(server, "select pg_current_wal_insert_lsn()").value_or("");
   // What was switched away is archived once a later segment is; the checkpoint of the next backup comes behind it.
   Sql("create table archived as select pg_walfile_name(pg_switch_wal()) as name");
@@ -58,20 +59,32 @@ BackupWorld::BackupWorld() {
   Sql("insert into busy select i + 100000, v from busy where i <= 50; select pg_switch_wal()");
   BaseBackup(both / "tuesday", {"-X", "stream", "-T", space_.string() + "=" + lab.MakeFolder("tuesday_space").string()});
   BaseBackup(tar / "wednesday", {"-X", "stream", "-Ft", "-z", "--manifest-checksums=SHA256"});
-  for (int more = 0; more < 3; ++more) Sql("insert into busy select i + 1000000 * " + std::to_string(more + 1) + ", v from busy where i <= 50; select pg_switch_wal()");
+  for (int more = 0; more < 3; ++more)
+    Sql("insert into busy select i + 1000000 * " + std::to_string(more + 1) +
+        ", v from busy where i <= 50; select pg_switch_wal()");
   EXPECT_EQ(lab.Run({server.bin_directory + "/pg_ctl", "-D", server.data_directory, "-w", "stop"}).exit_code, 0);
   late_branch = RestoreAsTimelineTwo("late_branch", "recovery_target_lsn = '" + position + "'\n", archive);
 }
 
 void BackupWorld::Sql(const std::string& sql) const {
-  const CommandOutput done = lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", server.socket_directory, "-p",
-                                      std::to_string(server.address.port), "-U", "postgres", "-d", "postgres", "-c", sql});
+  const CommandOutput done =
+      lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", server.socket_directory, "-p",
+               std::to_string(server.address.port), "-U", "postgres", "-d", "postgres", "-c", sql});
   ASSERT_EQ(done.exit_code, 0) << sql << "\n" << done.err;
 }
 
 void BackupWorld::BaseBackup(const fs::path& to, std::vector<std::string> more) const {
-  std::vector<std::string> words = {server.bin_directory + "/pg_basebackup", "-h", server.socket_directory, "-p",
-                                    std::to_string(server.address.port), "-U", "postgres", "-c", "fast", "-D", to.string()};
+  std::vector<std::string> words = {server.bin_directory + "/pg_basebackup",
+                                    "-h",
+                                    server.socket_directory,
+                                    "-p",
+                                    std::to_string(server.address.port),
+                                    "-U",
+                                    "postgres",
+                                    "-c",
+                                    "fast",
+                                    "-D",
+                                    to.string()};
   words.insert(words.end(), more.begin(), more.end());
   const CommandOutput done = lab.Run(words);
   ASSERT_EQ(done.exit_code, 0) << done.err;
@@ -84,23 +97,28 @@ fs::path BackupWorld::RestoreAsTimelineTwo(const std::string& name, const std::s
   const fs::path socket = home / "socket";
   const std::string data = (home / "data").string();
   // The tablespace is copied too: a link to the backup's own would let the restored server write into the backup.
-  const CommandOutput copied = lab.Run({"sh", "-c", "mkdir -p '" + to.string() + "' '" + socket.string() + "' && cp -a '" + (monday / "monday").string() + "' '" + data +
-                                                        "' && for link in '" + data + "'/pg_tblspc/*; do cp -a \"$(readlink $link)\" '" +
-                                                        (home / "space").string() + "' && ln -sfn '" + (home / "space").string() + "' $link; done"});
+  const CommandOutput copied =
+      lab.Run({"sh", "-c",
+               "mkdir -p '" + to.string() + "' '" + socket.string() + "' && cp -a '" + (monday / "monday").string() + "' '" + data +
+                   "' && for link in '" + data + "'/pg_tblspc/*; do cp -a \"$(readlink $link)\" '" + (home / "space").string() +
+                   "' && ln -sfn '" + (home / "space").string() + "' $link; done"});
   EXPECT_EQ(copied.exit_code, 0) << copied.err;
   DatabaseSettings restored = server;
   restored.data_directory = data;
   restored.socket_directory = socket.string();
   restored.log_file = (home / "log").string();
   std::ofstream(fs::path(data) / "postgresql.conf", std::ios::app)
-      << "listen_addresses = ''\nunix_socket_directories = '" << socket.string() << "'\nrestore_command = 'cp " << from.string() << "/%f %p'\n"
-      << "recovery_target_action = promote\narchive_command = '" << Copying(to) << "'\n" << target;
+      << "listen_addresses = ''\nunix_socket_directories = '" << socket.string() << "'\nrestore_command = 'cp " << from.string()
+      << "/%f %p'\n"
+      << "recovery_target_action = promote\narchive_command = '" << Copying(to) << "'\n"
+      << target;
   std::ofstream(fs::path(data) / "recovery.signal").flush();
   fs::permissions(fs::path(data) / "recovery.signal", fs::perms::others_read | fs::perms::group_read | fs::perms::owner_read);
   lab.StartByAnyone(restored);
-  const CommandOutput written =
-      lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", socket.string(), "-p", std::to_string(server.address.port), "-U", "postgres", "-c",
-               "do $$ begin while pg_is_in_recovery() loop perform pg_sleep(0.01); end loop; end $$", "-c", "create table branched(i int); select pg_switch_wal()"});
+  const CommandOutput written = lab.Run({server.bin_directory + "/psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", socket.string(),
+                                         "-p", std::to_string(server.address.port), "-U", "postgres", "-c",
+                                         "do $$ begin while pg_is_in_recovery() loop perform pg_sleep(0.01); end loop; end $$",
+                                         "-c", "create table branched(i int); select pg_switch_wal()"});
   EXPECT_EQ(written.exit_code, 0) << written.err << Slurp(restored.log_file);
   EXPECT_EQ(lab.Run({server.bin_directory + "/pg_ctl", "-D", data, "-w", "stop"}).exit_code, 0);
   return to;

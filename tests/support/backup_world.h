@@ -16,23 +16,24 @@ struct BackupWorld {
 
   PostgresLab lab;
   DatabaseSettings server;
-  std::filesystem::path monday;        ///< a folder with one backup, "monday", whose WAL is in the archive
-  std::filesystem::path both;          ///< a folder with "monday" and "tuesday"; tuesday brought its own WAL
-  std::filesystem::path tar;           ///< a folder with "wednesday", in tar files, SHA-256
-  std::filesystem::path archive;       ///< plain segments of timeline 1
-  std::filesystem::path early;         ///< the same, as it was before timeline 2 was made
-  std::filesystem::path branch;        ///< timeline 2, made from the end of `early`, by a restore that archives
-  std::filesystem::path late_branch;   ///< another one, made after everything else, from a position before tuesday
-  std::string heap;                    ///< path of a table's file within the data directory, of its primary key, and of another table
+  std::filesystem::path monday;       ///< a folder with one backup, "monday", whose WAL is in the archive
+  std::filesystem::path both;         ///< a folder with "monday" and "tuesday"; tuesday brought its own WAL
+  std::filesystem::path tar;          ///< a folder with "wednesday", in tar files, SHA-256
+  std::filesystem::path archive;      ///< plain segments of timeline 1
+  std::filesystem::path early;        ///< the same, as it was before timeline 2 was made
+  std::filesystem::path branch;       ///< timeline 2, made from the end of `early`, by a restore that archives
+  std::filesystem::path late_branch;  ///< another one, made after everything else, from a position before tuesday
+  std::string heap;  ///< path of a table's file within the data directory, of its primary key, and of another table
   std::string index;
   std::string other_heap;
-  std::string foreign_control;         ///< global/pg_control of another cluster
+  std::string foreign_control;  ///< global/pg_control of another cluster
 
   void Sql(const std::string& sql) const;
 
  private:
   void BaseBackup(const std::filesystem::path& to, std::vector<std::string> more) const;
-  std::filesystem::path RestoreAsTimelineTwo(const std::string& name, const std::string& target, const std::filesystem::path& from) const;
+  std::filesystem::path RestoreAsTimelineTwo(const std::string& name, const std::string& target,
+                                             const std::filesystem::path& from) const;
   std::filesystem::path space_;
 };
 

@@ -194,9 +194,7 @@ AwsRoad::~AwsRoad() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-std::string AwsRoad::Url() const {
-  return (tls_ ? "https://localhost:" : "http://127.0.0.1:") + std::to_string(program_.port(0));
-}
+std::string AwsRoad::Url() const { return (tls_ ? "https://localhost:" : "http://127.0.0.1:") + std::to_string(program_.port(0)); }
 
 void AwsRoad::Faults(const Json& faults) { AwsControl(program_, 1, "PUT", "/faults", faults.dump()); }
 void AwsRoad::Reset() { AwsControl(program_, 1, "PUT", "/reset", "{}"); }

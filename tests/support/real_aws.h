@@ -86,7 +86,8 @@ struct RoadTls {
 /// The road to an emulator. What faults there are: tests/aws/proxy.py.
 class AwsRoad {
  public:
-  /// With a certificate the road itself speaks TLS, as "localhost". `others`: services that lead to another emulator ("ecs" → its URL).
+  /// With a certificate the road itself speaks TLS, as "localhost". `others`: services that lead to another emulator ("ecs" → its
+  /// URL).
   explicit AwsRoad(const RealAws& aws, const RoadTls& tls = {}, const std::map<std::string, std::string>& others = {});
   ~AwsRoad();
 

@@ -37,8 +37,8 @@ bool NextResult(const lab::Connection& connection, const std::stop_token& stop, 
   return true;
 }
 
-// Nothing: not committed, or not known to be; `broken` says whether the connection is of no use any more. The row's own result comes
-// before the commit: only when no error follows it has the server said that it is committed.
+// Nothing: not committed, or not known to be; `broken` says whether the connection is of no use any more. The row's own result
+// comes before the commit: only when no error follows it has the server said that it is committed.
 std::optional<ProbeCommit> TryWrite(const lab::Connection& connection, const std::string& region, const std::stop_token& stop,
                                     bool& broken) {
   ProbeCommit commit;

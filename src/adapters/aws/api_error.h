@@ -41,7 +41,8 @@ enum class Verdict {
 /// AWS's message without what was signed: a refused signature is answered with the whole request, session token included.
 [[nodiscard]] std::string ForPeople(const ApiError& error);
 
-/// The error for the caller; throttled, clock and expired are `not_weighed`. `what` is the call ("'FailoverGlobalCluster' of 'rds' in 'eu-west-1'").
+/// The error for the caller; throttled, clock and expired are `not_weighed`. `what` is the call ("'FailoverGlobalCluster' of 'rds'
+/// in 'eu-west-1'").
 [[nodiscard]] Error ToError(const ApiError& error, Verdict verdict, const std::string& what);
 
 }  // namespace lifeboat::aws

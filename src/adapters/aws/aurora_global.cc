@@ -85,7 +85,8 @@ Task<Result<AuroraLag>> AuroraGlobal::Lag(RegionName secondary, Duration timeout
   for (const auto& [region, other] : database_.clusters) {
     if (region != secondary) sources.push_back(region.text);
   }
-  // SAFETY: by AWS's clock: of a machine that is minutes behind, this one's would end before the newest datum, and an older lag pass for it.
+  // SAFETY: by AWS's clock: of a machine that is minutes behind, this one's would end before the newest datum, and an older lag
+  // pass for it.
   const WallTime now{clock_.Wall().ns + client_.ahead().count()};
   const WallTime from{now.ns - Duration(kLagWindow).count()};
   const WallTime to{now.ns + Duration(kLagPeriod).count()};  // a datum bears the beginning of its minute; this one is not over
@@ -137,8 +138,8 @@ Task<Result<bool>> AuroraGlobal::FailOver(RegionName target, LossConsent consent
   if (!global) co_return global.error();
   const WriterMove move = MoveOf(*global, *arn);
   if (move == WriterMove::kDone) co_return false;
-  // A switchover that is under way may wait for ever for the region that was lost: until the roles have changed only a failover counts as
-  // under way.
+  // A switchover that is under way may wait for ever for the region that was lost: until the roles have changed only a failover
+  // counts as under way.
   const bool planned = global->failover ? !global->failover->data_loss_allowed : global->status == "switching-over";
   if (move == WriterMove::kUnderWay && (!planned || WriterOf(*global) == *arn)) co_return false;
   Result<rds::DbCluster> to = co_await LookAtCluster(target, Left(clock_, began, timeout));

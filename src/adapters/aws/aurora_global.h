@@ -70,8 +70,8 @@ class AuroraGlobal {
   /// the old one's where it answers). A region that does not answer is passed over; the word of the others counts.
   Task<Result<FencingWord>> ReadFencing(RegionName source, std::vector<RegionName> asked, WallTime from, Duration timeout);
 
-  /// Copies AWS's snapshot of the lost writes, which goes with the old cluster's retention, to a manual one in the same region. One that
-  /// is older than `from`, or of unknown age, is of another failover and stays where it is.
+  /// Copies AWS's snapshot of the lost writes, which goes with the old cluster's retention, to a manual one in the same region. One
+  /// that is older than `from`, or of unknown age, is of another failover and stays where it is.
   /// @return its ARN; nothing: AWS has taken none (yet). Copied already: its ARN
   Task<Result<std::optional<std::string>>> KeepLostWrites(RegionName source, WallTime from, Duration timeout);
 

@@ -71,7 +71,11 @@ class AuroraGlobalTest : public ::testing::Test {
     }
     if (seen.operation == "SwitchoverGlobalCluster" || seen.operation == "FailoverGlobalCluster") {
       if (refuse) {
-        return Said{400, "<ErrorResponse><Error><Code>" + *refuse + "</Code><Message>" + refuse_words + "</Message></Error></ErrorResponse>", {}, {}};
+        return Said{
+            400,
+            "<ErrorResponse><Error><Code>" + *refuse + "</Code><Message>" + refuse_words + "</Message></Error></ErrorResponse>",
+            {},
+            {}};
       }
       status = seen.operation[0] == 'S' ? "switching-over" : "failing-over";
       moving = status;

@@ -125,8 +125,9 @@ Result<Unit> MayFailOver(const rds::GlobalCluster& global, const rds::DbCluster&
 }
 
 Error RefusalOf(const Error& refusal) {
-  // "The target cluster … must have the same engine version as the current primary cluster." @source AWS re:Post, "minor version mismatch"
-  // SAFETY: only a no that AWS gave for the versions, and never a state that passes by itself: detaching ends the global database.
+  // "The target cluster … must have the same engine version as the current primary cluster." @source AWS re:Post, "minor version
+  // mismatch" SAFETY: only a no that AWS gave for the versions, and never a state that passes by itself: detaching ends the global
+  // database.
   const bool no = refusal.retry == Retry::kRefused || refusal.retry == Retry::kFail;
   if (!no || refusal.not_weighed || !Contains(refusal.message, "engine version")) return refusal;
   return Refused(refusal.message, kDetachHint);

@@ -43,8 +43,8 @@ enum class WriterMove {
 /// @error kRefused, its hint names detach-and-promote where that is what is left; kFail: the target is no member
 [[nodiscard]] Result<Unit> MayFailOver(const rds::GlobalCluster& global, const rds::DbCluster& target);
 
-/// AWS's no to a failover, with detach-and-promote as what is left where it says that the versions are the reason: patches differ, which no
-/// version that is shown tells. Any other no is handed on as it is.
+/// AWS's no to a failover, with detach-and-promote as what is left where it says that the versions are the reason: patches differ,
+/// which no version that is shown tells. Any other no is handed on as it is.
 [[nodiscard]] Error RefusalOf(const Error& refusal);
 
 /// What AWS said about the old writer.
@@ -63,7 +63,8 @@ struct FencingWord {
 [[nodiscard]] FencingWord FencingIn(const std::vector<rds::Event>& events, const std::string& name);
 
 /// The newest snapshot of writes that were lost since `from`, when AWS managed to take one: rds:unplanned-global-failover-….
-[[nodiscard]] const rds::Snapshot* SnapshotOfLostWrites(const std::vector<rds::Snapshot>& snapshots, const std::string& cluster, WallTime from);
+[[nodiscard]] const rds::Snapshot* SnapshotOfLostWrites(const std::vector<rds::Snapshot>& snapshots, const std::string& cluster,
+                                                        WallTime from);
 /// The name under which it is kept.
 [[nodiscard]] std::string NameOfKeptSnapshot(const rds::Snapshot& snapshot);
 

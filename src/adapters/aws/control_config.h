@@ -1,8 +1,7 @@
 #pragma once
 
-// The control plane of ARC's routing controls: which cluster a control belongs to, and where that cluster's five endpoints are. It lives in
-// us-west-2 alone, so it is asked when a configuration is written and never when it is needed.
-// Thread rule: as Client.
+// The control plane of ARC's routing controls: which cluster a control belongs to, and where that cluster's five endpoints are. It
+// lives in us-west-2 alone, so it is asked when a configuration is written and never when it is needed. Thread rule: as Client.
 // @source Recovery Control Configuration API reference, 2020-11-02
 // @iam route53-recovery-control-config:DescribeControlPanel
 // @iam route53-recovery-control-config:DescribeCluster

@@ -30,7 +30,8 @@ class Memory final : public CredentialSource, public std::enable_shared_from_thi
     if (kept_ && !IsDue()) co_return kept_;
     const bool holds = kept_ && !rejected_ && !HasEnded();
     const auto executor = co_await asio::this_coro::executor;
-    // While they hold, a source that has nothing newer yet is not asked with every call: an instance's role changes five minutes before its end.
+    // While they hold, a source that has nothing newer yet is not asked with every call: an instance's role changes five minutes
+    // before its end.
     if (!renewing_ && (!holds || AgeAt(asked_at_, clock_.Now()) >= kPauseBetween)) {
       renewing_ = true;
       Spawn(executor, Renew(self));
@@ -150,7 +151,9 @@ class Chain final : public CredentialSource {
       // SAFETY: who was once found is not replaced by somebody else because a file is being written at this moment.
       std::erase_if(*sources, [this](const Named& one) { return one.kind != kind_; });
     }
-    Error last = kind_.empty() ? NoneFound() : RetryLater("the credentials of the " + kind_ + " are not there any more", "bring them back, or start the agent anew");
+    Error last = kind_.empty() ? NoneFound()
+                               : RetryLater("the credentials of the " + kind_ + " are not there any more",
+                                            "bring them back, or start the agent anew");
     for (const auto& [kind, source] : *sources) {
       Result<SharedCredentials> answer = co_await source->Get(timeout);
       if (answer.ok()) {

@@ -20,18 +20,21 @@ bool ByToken(const Credentials& credentials) { return credentials.source.starts_
 void JudgeSts(const CredentialView& view, Lines& lines) {
   const std::string where = "roles are taken at '" + view.sts_url + "'";
   if (view.sts_url.empty()) {
-    lines.push_back(Unknown("it is not known whose STS would renew the agent's role: the agent's region is none of AWS's", "set AWS_REGION"));
+    lines.push_back(
+        Unknown("it is not known whose STS would renew the agent's role: the agent's region is none of AWS's", "set AWS_REGION"));
     return;
   }
   const std::string host = view.sts_url.substr(std::min(view.sts_url.find("://") + 3, view.sts_url.size()));
   if (host.substr(0, host.find_first_of("/:")) == "sts.amazonaws.com") {
-    lines.push_back(Fault(where + ", the global endpoint, which is us-east-1", "remove AWS_ENDPOINT_URL_STS: the region's own endpoint is asked then"));
+    lines.push_back(Fault(where + ", the global endpoint, which is us-east-1",
+                          "remove AWS_ENDPOINT_URL_STS: the region's own endpoint is asked then"));
     return;
   }
   for (const std::string& region : view.data_regions) {
     const bool other = region != view.own;
     if (other && (view.sts_region == region || Contains(host, "." + region + "."))) {
-      lines.push_back(Fault(where + ": with '" + region + "' lost this agent's credentials could not be renewed", "let it ask the STS of its own region, or of one that holds no copy"));
+      lines.push_back(Fault(where + ": with '" + region + "' lost this agent's credentials could not be renewed",
+                            "let it ask the STS of its own region, or of one that holds no copy"));
       return;
     }
   }
@@ -44,7 +47,8 @@ bool IsAwsRegion(const std::string& region) {
   // "eu-west-1", "us-gov-west-1", "eusc-de-east-1": words and a number.
   const std::size_t dash = region.rfind('-');
   if (dash == std::string::npos || dash + 1 == region.size()) return false;
-  const bool number = std::all_of(region.begin() + static_cast<std::ptrdiff_t>(dash) + 1, region.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+  const bool number = std::all_of(region.begin() + static_cast<std::ptrdiff_t>(dash) + 1, region.end(),
+                                  [](unsigned char c) { return std::isdigit(c) != 0; });
   const std::string words = region.substr(0, dash);
   const std::size_t first = words.find('-');
   return number && first != std::string::npos && first >= 2 && first <= 4;
@@ -57,11 +61,13 @@ std::string StsRegionFor(const std::string& agent_region, const Environment& env
 
 Lines CredentialLines(const Credentials& credentials, const CredentialView& view, WallTime now) {
   Lines lines;
-  const std::string from = "the agent's credentials come from " + (credentials.source.empty() ? std::string("an unknown source") : credentials.source);
+  const std::string from =
+      "the agent's credentials come from " + (credentials.source.empty() ? std::string("an unknown source") : credentials.source);
   if (credentials.expires) {
     const Duration left(credentials.expires->ns - now.ns);
     lines.push_back(left > 0ns ? Ok(from + " and end in " + FormatDuration(left) + "; they are renewed ten minutes before")
-                               : Fault(from + " and ended " + FormatDuration(-left) + " ago: they could not be renewed", "look at the agent's log: what gives them out does not answer"));
+                               : Fault(from + " and ended " + FormatDuration(-left) + " ago: they could not be renewed",
+                                       "look at the agent's log: what gives them out does not answer"));
   } else if (!credentials.session_token.empty()) {
     // SAFETY: a session's keys end within hours, and nobody would know when: most likely in the disaster.
     lines.push_back(Fault(from + " and are a session's: they end, nobody knows when, and nothing renews them by itself",
@@ -77,7 +83,8 @@ Task<Lines> CheckCredentials(std::shared_ptr<CredentialSource> source, Credentia
   Lines lines;
   Result<SharedCredentials> found = co_await source->Get(timeout);
   if (!found) {
-    lines.push_back(Fault("the agent has no credentials for AWS: " + found.error().message, found.error().hint.empty() ? "docs/aws.md, \"Credentials\"" : found.error().hint));
+    lines.push_back(Fault("the agent has no credentials for AWS: " + found.error().message,
+                          found.error().hint.empty() ? "docs/aws.md, \"Credentials\"" : found.error().hint));
     co_return lines;
   }
   co_return CredentialLines(**found, view, clock.Wall());

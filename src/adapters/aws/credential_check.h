@@ -1,7 +1,7 @@
 #pragma once
 
-// Lines of `lifeboat check` about the credentials of this agent: where they come from, when they end, and whether renewing them would need a
-// region that may be lost, or us-east-1. Thread rule: pure, but for CheckCredentials: as Client.
+// Lines of `lifeboat check` about the credentials of this agent: where they come from, when they end, and whether renewing them
+// would need a region that may be lost, or us-east-1. Thread rule: pure, but for CheckCredentials: as Client.
 
 #include <string>
 #include <vector>
@@ -28,6 +28,7 @@ struct CredentialView {
 
 [[nodiscard]] std::vector<Readiness> CredentialLines(const Credentials& credentials, const CredentialView& view, WallTime now);
 
-Task<std::vector<Readiness>> CheckCredentials(std::shared_ptr<CredentialSource> source, CredentialView view, Clock& clock, Duration timeout);
+Task<std::vector<Readiness>> CheckCredentials(std::shared_ptr<CredentialSource> source, CredentialView view, Clock& clock,
+                                              Duration timeout);
 
 }  // namespace lifeboat::aws

@@ -144,7 +144,10 @@ class FromInstance final : public CredentialSource {
     ask.headers = {"X-aws-ec2-metadata-token-ttl-seconds: 21600", "Content-Type:"};
     Result<HttpResponse> token = co_await AskNearby(doors_, std::move(ask), timeout);
     // From a container behind the instance the answer does not come back where the hop limit is 1: that looks as silence.
-    if (!token) co_return RetryLater(token.error().message, "where this machine is no instance of EC2, give it keys or a profile; in a container on one the hop limit of the instance's metadata options must be 2");
+    if (!token)
+      co_return RetryLater(token.error().message,
+                           "where this machine is no instance of EC2, give it keys or a profile; in a container on one the hop "
+                           "limit of the instance's metadata options must be 2");
     // Version 1, which answers without a token, is not asked: a server that can be made to fetch URLs would give the keys away.
     if (token->status != 200 || token->body.find_first_of("\r\n") != std::string::npos) {
       co_return RetryLater("the instance metadata service gave no token, but " + std::to_string(token->status),

@@ -224,7 +224,9 @@ TEST_F(CredentialsTest, KeysThatSomebodyRenewsInTheirFileAreReadAnewWhenTheOldOn
   EXPECT_EQ((*aws_.Run(source_->Get(5s)))->access_key_id, "F2");
   // While the file is gone nobody else is taken in their place, though there would be somebody.
   files_.content.erase(file);
-  aws_.answer = [](const Seen& seen) { return Said{200, seen.request.method == "PUT" ? "TOKEN" : Keys("I", "2026-11-23T12:46:22Z"), {}, {}}; };
+  aws_.answer = [](const Seen& seen) {
+    return Said{200, seen.request.method == "PUT" ? "TOKEN" : Keys("I", "2026-11-23T12:46:22Z"), {}, {}};
+  };
   source_->Reject(*aws_.Run(source_->Get(5s)));
   const auto gone = aws_.Run(source_->Get(5s));
   ASSERT_FALSE(gone.ok());

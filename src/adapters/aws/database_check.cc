@@ -62,28 +62,35 @@ bool Serverless(const std::string& instance_class) { return instance_class == "d
 void AddCapacity(const DatabaseFacts& standby, const DatabaseFacts& writer, Lines& lines) {
   const std::string which = Quote(standby.id) + " in " + Quote(standby.region.text);
   if (!standby.instances.value) {
-    lines.push_back(NotSeen("the instances of " + which + " could not be looked at", standby.instances, "allow rds:DescribeDBInstances"));
+    lines.push_back(
+        NotSeen("the instances of " + which + " could not be looked at", standby.instances, "allow rds:DescribeDBInstances"));
     return;
   }
   for (const rds::DbInstance& one : *standby.instances.value) {
-    if (one.status != "available") lines.push_back(Fault("instance " + Quote(one.id) + " of " + which + " is " + Quote(one.status), "look at it in AWS's console"));
+    if (one.status != "available")
+      lines.push_back(
+          Fault("instance " + Quote(one.id) + " of " + which + " is " + Quote(one.status), "look at it in AWS's console"));
   }
   const Largest here = LargestOf(*standby.instances.value);
   if (here.count == 0) return;  // headless: the door says so
   if (!writer.instances.value) {
-    lines.push_back(NotSeen("what " + which + " would have to carry is not known: the writer's instances could not be looked at", writer.instances, "allow rds:DescribeDBInstances"));
+    lines.push_back(NotSeen("what " + which + " would have to carry is not known: the writer's instances could not be looked at",
+                            writer.instances, "allow rds:DescribeDBInstances"));
     return;
   }
   const Largest there = LargestOf(*writer.instances.value);
   const std::string hint = "make it as large: a machine that is asked for in a disaster may not come";
   if (Serverless(here.name) && Serverless(there.name)) {
-    const std::string what = which + " may grow to " + Number(standby.serverless_most) + " capacity units, the writer to " + Number(writer.serverless_most);
+    const std::string what = which + " may grow to " + Number(standby.serverless_most) + " capacity units, the writer to " +
+                             Number(writer.serverless_most);
     lines.push_back(standby.serverless_most < writer.serverless_most ? Fault(what, "raise its maximum") : Ok(what));
     return;
   }
-  const std::string what = "the largest of " + std::to_string(here.count) + " instance(s) of " + which + " is " + Quote(here.name) + ", the writer's " + Quote(there.name);
+  const std::string what = "the largest of " + std::to_string(here.count) + " instance(s) of " + which + " is " + Quote(here.name) +
+                           ", the writer's " + Quote(there.name);
   if (!here.size || !there.size) {
-    lines.push_back(here.name == there.name ? Ok(what) : Unknown(what + ": which is larger is not known here", "compare them by hand"));
+    lines.push_back(here.name == there.name ? Ok(what)
+                                            : Unknown(what + ": which is larger is not known here", "compare them by hand"));
     return;
   }
   lines.push_back(*here.size < *there.size ? Fault(what, hint) : Ok(what));
@@ -94,24 +101,29 @@ void AddKey(const DatabaseFacts& facts, Lines& lines) {
   const std::string which = "KMS key " + Quote(facts.kms_key) + " of " + Quote(facts.id);
   const std::string home = rds::RegionOfArn(facts.kms_key);
   if (!home.empty() && home != facts.region.text) {
-    lines.push_back(Fault(which + " is of " + Quote(home) + ", and the database is in " + Quote(facts.region.text), "use a key of its own region"));
+    lines.push_back(Fault(which + " is of " + Quote(home) + ", and the database is in " + Quote(facts.region.text),
+                          "use a key of its own region"));
   } else if (!facts.key_state.value) {
     lines.push_back(NotSeen(which + " could not be looked at", facts.key_state, "allow kms:DescribeKey, in the key's policy too"));
   } else if (*facts.key_state.value != "Enabled") {
-    lines.push_back(Fault(which + " is " + Quote(*facts.key_state.value) + ": the database could not be opened with it", "enable it, or cancel its deletion"));
+    lines.push_back(Fault(which + " is " + Quote(*facts.key_state.value) + ": the database could not be opened with it",
+                          "enable it, or cancel its deletion"));
   } else {
     lines.push_back(Ok(which + " in " + Quote(facts.region.text) + " is 'Enabled'"));
   }
 }
 
-void AddQuota(const std::string& words, const DatabaseFacts& standby, const Looked<double>& here, const DatabaseFacts& writer, const Looked<double>& there, Lines& lines) {
+void AddQuota(const std::string& words, const DatabaseFacts& standby, const Looked<double>& here, const DatabaseFacts& writer,
+              const Looked<double>& there, Lines& lines) {
   const std::string what = "quota of RDS (" + words + ") ";
   if (!here.value || !there.value) {
     const DatabaseFacts& blind = here.value ? writer : standby;
-    lines.push_back(NotSeen(what + "of " + Quote(blind.region.text) + " could not be read", here.value ? there : here, "allow servicequotas:GetServiceQuota"));
+    lines.push_back(NotSeen(what + "of " + Quote(blind.region.text) + " could not be read", here.value ? there : here,
+                            "allow servicequotas:GetServiceQuota"));
     return;
   }
-  const std::string numbers = what + "is " + Number(*here.value) + " in " + Quote(standby.region.text) + " and " + Number(*there.value) + " in " + Quote(writer.region.text);
+  const std::string numbers = what + "is " + Number(*here.value) + " in " + Quote(standby.region.text) + " and " +
+                              Number(*there.value) + " in " + Quote(writer.region.text);
   lines.push_back(*here.value < *there.value ? Fault(numbers, "ask AWS for the same in both") : Ok(numbers));
 }
 
@@ -120,7 +132,8 @@ void AddMaintenance(AwsDatabaseKind kind, const std::vector<DatabaseFacts>& fact
   std::string rests;
   for (const DatabaseFacts& one : facts) {
     if (!one.maintenance.value) {
-      lines.push_back(NotSeen("what maintenance waits for " + Quote(one.id) + " could not be looked at", one.maintenance, "allow rds:DescribePendingMaintenanceActions"));
+      lines.push_back(NotSeen("what maintenance waits for " + Quote(one.id) + " could not be looked at", one.maintenance,
+                              "allow rds:DescribePendingMaintenanceActions"));
       return;
     }
     std::string& list = one.maintenance.value->empty() ? rests : waits;
@@ -144,14 +157,18 @@ void AddFencing(const std::vector<DatabaseFacts>& facts, Lines& lines) {
   std::string seen;
   for (const DatabaseFacts& one : facts) {
     if (!one.events.value) {
-      lines.push_back(NotSeen("RDS's events in " + Quote(one.region.text) + " could not be read: after a failover nobody would know whether AWS blocked the old writer", one.events,
-                              "allow rds:DescribeEvents"));
+      lines.push_back(NotSeen("RDS's events in " + Quote(one.region.text) +
+                                  " could not be read: after a failover nobody would know whether AWS blocked the old writer",
+                              one.events, "allow rds:DescribeEvents"));
       continue;
     }
     seen += (seen.empty() ? "" : ", ") + Quote(one.region.text) + " (" + std::to_string(*one.events.value) + " in the last hour)";
   }
   if (!seen.empty())
-    lines.push_back(Ok("the old writer is blocked by AWS's best effort alone; AWS's word about that, which is no fence where it is missing, can be read in the events of " + seen));
+    lines.push_back(
+        Ok("the old writer is blocked by AWS's best effort alone; AWS's word about that, which is no fence where it is missing, "
+           "can be read in the events of " +
+           seen));
 }
 
 /// Everything of one region, one question after the other.
@@ -171,8 +188,9 @@ Task<> LookAtRegion(Client& client, AwsDatabaseKind kind, std::shared_ptr<Databa
   } else {
     Result<rds::DbInstance> instance = co_await rds::DescribeDbInstance(client, region, facts->id, left());
     if (instance.ok()) facts->kms_key = instance->kms_key;
-    Result<std::vector<rds::DbInstance>> all = instance.ok() ? Result<std::vector<rds::DbInstance>>(std::vector<rds::DbInstance>(1, *instance))
-                                                             : Result<std::vector<rds::DbInstance>>(instance.error());
+    Result<std::vector<rds::DbInstance>> all =
+        instance.ok() ? Result<std::vector<rds::DbInstance>>(std::vector<rds::DbInstance>(1, *instance))
+                      : Result<std::vector<rds::DbInstance>>(instance.error());
     Take(all, facts->instances);
   }
   if (!facts->kms_key.empty()) {
@@ -201,7 +219,8 @@ Task<> LookAtRegion(Client& client, AwsDatabaseKind kind, std::shared_ptr<Databa
 
 std::optional<unsigned> SizeOfClass(const std::string& instance_class) {
   const std::string size = instance_class.substr(instance_class.rfind('.') + 1);
-  const std::pair<const char*, unsigned> named[] = {{"micro", 1}, {"small", 2}, {"medium", 4}, {"large", kLarge}, {"xlarge", 2 * kLarge}};
+  const std::pair<const char*, unsigned> named[] = {
+      {"micro", 1}, {"small", 2}, {"medium", 4}, {"large", kLarge}, {"xlarge", 2 * kLarge}};
   for (const auto& [name, units] : named) {
     if (size == name) return units;
   }

@@ -19,7 +19,8 @@ std::string Quote(const std::string& text) { return "'" + text + "'"; }
 /// One failover: from a region that is lost to one that takes over.
 class Way {
  public:
-  Way(const Settings& settings, RegionName lost, RegionName target) : settings_(settings), aws_(*settings.aws), lost_(std::move(lost)), target_(std::move(target)) {}
+  Way(const Settings& settings, RegionName lost, RegionName target)
+      : settings_(settings), aws_(*settings.aws), lost_(std::move(lost)), target_(std::move(target)) {}
 
   Lines Judge() {
     Store();
@@ -30,13 +31,14 @@ class Way {
     if (!faults_.empty()) return faults_;
     std::string list;
     for (const std::string& one : asked_) list += (list.empty() ? "" : ", ") + one;
-    return {Ok("with " + Quote(lost_.text) + " lost, a failover to " + Quote(target_.text) + " asks " + list + "; nothing of " + Quote(lost_.text) +
-               (target_.text == kGlobal || lost_.text == kGlobal ? "" : ", and nothing of " + Quote(kGlobal)))};
+    return {Ok("with " + Quote(lost_.text) + " lost, a failover to " + Quote(target_.text) + " asks " + list + "; nothing of " +
+               Quote(lost_.text) + (target_.text == kGlobal || lost_.text == kGlobal ? "" : ", and nothing of " + Quote(kGlobal)))};
   }
 
  private:
   void Lacks(const std::string& what, std::string hint) {
-    faults_.push_back(Fault("with " + Quote(lost_.text) + " lost, a failover to " + Quote(target_.text) + " would need it: " + what, std::move(hint)));
+    faults_.push_back(Fault("with " + Quote(lost_.text) + " lost, a failover to " + Quote(target_.text) + " would need it: " + what,
+                            std::move(hint)));
   }
   /// An ARN that names a region has to name the target's.
   void Arn(const std::string& what, const std::string& text, const char* hint) {
@@ -45,7 +47,9 @@ class Way {
     if (region == lost_.text)
       Lacks(what + " is " + Quote(text), hint);
     else
-      faults_.push_back(Fault(what + " is of " + Quote(region) + ", and serves " + Quote(target_.text) + ": that region would have to answer too", hint));
+      faults_.push_back(
+          Fault(what + " is of " + Quote(region) + ", and serves " + Quote(target_.text) + ": that region would have to answer too",
+                hint));
   }
 
   void Store() {
@@ -76,18 +80,22 @@ class Way {
       return;
     }
     switch (aws_.traffic->kind) {
-      case AwsTrafficKind::kStandbyTakesOver: asked_.push_back("S3 in " + Quote(target_.text) + " and the zone's name servers"); break;
+      case AwsTrafficKind::kStandbyTakesOver:
+        asked_.push_back("S3 in " + Quote(target_.text) + " and the zone's name servers");
+        break;
       case AwsTrafficKind::kRoutingControl: {
         std::size_t left = 0;
         for (const std::string& endpoint : aws_.traffic->control_endpoints) left += endpoint.starts_with(lost_.text + "=") ? 0 : 1;
-        asked_.push_back("one of " + std::to_string(left) + " routing control endpoints, of which three must agree, and the zone's name servers");
+        asked_.push_back("one of " + std::to_string(left) +
+                         " routing control endpoints, of which three must agree, and the zone's name servers");
         break;
       }
       case AwsTrafficKind::kRecords:
         // SAFETY: said for every region that may be lost: the change itself goes to one region of the world.
-        faults_.push_back(Fault("with " + Quote(lost_.text) + " lost, the name's record is changed through " + Quote(kGlobal) +
-                                    (lost_.text == kGlobal ? ", the region that is lost" : ", which has to answer whatever region is lost"),
-                                "choose 'standby-takes-over' or 'routing-control'"));
+        faults_.push_back(
+            Fault("with " + Quote(lost_.text) + " lost, the name's record is changed through " + Quote(kGlobal) +
+                      (lost_.text == kGlobal ? ", the region that is lost" : ", which has to answer whatever region is lost"),
+                  "choose 'standby-takes-over' or 'routing-control'"));
         break;
     }
   }
@@ -95,7 +103,8 @@ class Way {
   void Compute() {
     for (const AwsComputeSettings& one : aws_.compute) {
       const auto group = one.target_groups.find(target_);
-      if (group != one.target_groups.end()) Arn("target group of compute " + Quote(one.name), group->second, "name the target group of the region that takes over");
+      if (group != one.target_groups.end())
+        Arn("target group of compute " + Quote(one.name), group->second, "name the target group of the region that takes over");
     }
     if (!aws_.compute.empty()) asked_.push_back("compute in " + Quote(target_.text));
   }
@@ -104,7 +113,8 @@ class Way {
     for (const AwsHookSettings& one : aws_.hooks) {
       const auto function = one.functions.find(target_);
       if (one.required && function != one.functions.end())
-        Arn("the function of hook " + Quote(one.name), function->second, "deploy the function in the region that takes over, and name that one");
+        Arn("the function of hook " + Quote(one.name), function->second,
+            "deploy the function in the region that takes over, and name that one");
     }
     if (!aws_.hooks.empty()) asked_.push_back("Lambda in " + Quote(target_.text));
   }

@@ -16,7 +16,10 @@ Task<Result<std::vector<Simulated>>> SimulatePrincipalPolicy(Client& client, std
   std::string marker;
   for (int page = 0; page < kMostPages; ++page) {
     QueryParameters parameters;
-    parameters.Text("PolicySourceArn", principal).List("ActionNames.member", actions).List("ResourceArns.member", resources).Text("Marker", marker);
+    parameters.Text("PolicySourceArn", principal)
+        .List("ActionNames.member", actions)
+        .List("ResourceArns.member", resources)
+        .Text("Marker", marker);
     Call call = QueryCall(kService, region, "SimulatePrincipalPolicy", parameters, Effect::kReads);
     Result<Reply> reply = co_await client.Send(std::move(call), timeout);
     if (!reply) co_return reply.error();

@@ -7,8 +7,9 @@ namespace lifeboat::aws {
 
 namespace {
 
-Duration Left(const Clock& clock, Instant began, Duration timeout) { return std::max<Duration>(timeout - AgeAt(began, clock.Now()), 1ms); }
-
+Duration Left(const Clock& clock, Instant began, Duration timeout) {
+  return std::max<Duration>(timeout - AgeAt(began, clock.Now()), 1ms);
+}
 
 class ManagedAurora final : public ManagedDatabase {
  public:
@@ -54,8 +55,9 @@ class ManagedAurora final : public ManagedDatabase {
     if (source.empty()) co_return Refused("the global database has no writer to switch over from", "look at it in AWS's console");
     auto from = co_await aurora_.LookAtCluster(source, Left(clock_, began, timeout));
     if (!from.ok()) {
-      co_return Refused("the writer's region '" + source.text + "' cannot be asked, and a switchover is asked of it: " + from.error().message,
-                        "if it is lost: lifeboat failover --to " + target.text);
+      co_return Refused(
+          "the writer's region '" + source.text + "' cannot be asked, and a switchover is asked of it: " + from.error().message,
+          "if it is lost: lifeboat failover --to " + target.text);
     }
     auto to = co_await aurora_.LookAtCluster(target, Left(clock_, began, timeout));
     if (!to.ok()) co_return Refused("the cluster of '" + target.text + "' cannot be looked at: " + to.error().message);
@@ -69,7 +71,9 @@ class ManagedAurora final : public ManagedDatabase {
     co_return text;
   }
 
-  Task<Result<bool>> SwitchOver(RegionName target, Duration timeout) override { co_return co_await aurora_.SwitchOver(target, timeout); }
+  Task<Result<bool>> SwitchOver(RegionName target, Duration timeout) override {
+    co_return co_await aurora_.SwitchOver(target, timeout);
+  }
 
   Task<Result<bool>> FailOver(RegionName target, ManagedConsent consent, Duration timeout) override {
     LossConsent said{consent.execution, consent.by};
@@ -112,8 +116,8 @@ class ManagedAurora final : public ManagedDatabase {
     if (!global.ok() && global.error().retry != Retry::kNotFound) co_return global.error();
     if (!global.ok()) {
       back.by_person = true;
-      back.what = "there is no global database '" + settings_.global_cluster + "' any more: make one from the cluster of '" + primary.text +
-                  "' (CreateGlobalCluster with its ARN), and add a cluster in '" + region.text + "'";
+      back.what = "there is no global database '" + settings_.global_cluster + "' any more: make one from the cluster of '" +
+                  primary.text + "' (CreateGlobalCluster with its ARN), and add a cluster in '" + region.text + "'";
       co_return back;
     }
     const rds::GlobalMember* member = MemberOf(*global, settings_.members.at(region));
@@ -129,9 +133,12 @@ class ManagedAurora final : public ManagedDatabase {
     }
     // SAFETY: it may hold the writes that were lost: it is named, and never deleted.
     back.by_person = true;
-    back.what = cluster.ok() ? "cluster '" + cluster->id + "' in '" + region.text + "' is no member of the global database and may hold writes "
-                               "that were lost: save what you need of it, rename or delete it, and add a new cluster to the global database"
-                             : "there is no cluster in '" + region.text + "': add one to the global database '" + settings_.global_cluster + "'";
+    back.what =
+        cluster.ok()
+            ? "cluster '" + cluster->id + "' in '" + region.text +
+                  "' is no member of the global database and may hold writes "
+                  "that were lost: save what you need of it, rename or delete it, and add a new cluster to the global database"
+            : "there is no cluster in '" + region.text + "': add one to the global database '" + settings_.global_cluster + "'";
     co_return back;
   }
 
@@ -147,16 +154,19 @@ class ManagedAurora final : public ManagedDatabase {
       if (seen.ok()) global = *seen;
       auto cluster = co_await aurora_.LookAtCluster(region, share);
       if (cluster.ok()) {
-        lines.push_back({"ok", "cluster '" + cluster->id + "' in '" + region.text + "' is '" + cluster->status + "', version " + cluster->engine_version + ", " +
-                                   std::to_string(cluster->instances.size()) + " instance(s)",
+        lines.push_back({"ok",
+                         "cluster '" + cluster->id + "' in '" + region.text + "' is '" + cluster->status + "', version " +
+                             cluster->engine_version + ", " + std::to_string(cluster->instances.size()) + " instance(s)",
                          ""});
         clusters.push_back(*std::move(cluster));
       } else {
-        lines.push_back({"unknown", "the cluster of '" + region.text + "' could not be looked at: " + cluster.error().message, cluster.error().hint});
+        lines.push_back({"unknown", "the cluster of '" + region.text + "' could not be looked at: " + cluster.error().message,
+                         cluster.error().hint});
       }
     }
     if (!global) {
-      lines.push_back({"unknown", "no region shows the global database '" + settings_.global_cluster + "'", "see its identifier and the agent's permissions"});
+      lines.push_back({"unknown", "no region shows the global database '" + settings_.global_cluster + "'",
+                       "see its identifier and the agent's permissions"});
       co_return lines;
     }
     for (const AuroraFinding& finding : FindingsOf(*global, clusters)) lines.push_back({"fault", finding.message, finding.hint});
@@ -172,7 +182,8 @@ class ManagedAurora final : public ManagedDatabase {
 
 }  // namespace
 
-std::unique_ptr<ManagedDatabase> OpenManagedAurora(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log, Duration poll) {
+std::unique_ptr<ManagedDatabase> OpenManagedAurora(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log,
+                                                   Duration poll) {
   return std::make_unique<ManagedAurora>(client, std::move(settings), clock, std::move(log), poll);
 }
 

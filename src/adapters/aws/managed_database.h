@@ -1,8 +1,7 @@
 #pragma once
 
-// The port ManagedDatabase over AWS: an Aurora global database (aurora_global.h), or an RDS instance with a read replica in each other
-// region (rds_replica.h). Regions are named as AWS names them.
-// Thread rule: as Client.
+// The port ManagedDatabase over AWS: an Aurora global database (aurora_global.h), or an RDS instance with a read replica in each
+// other region (rds_replica.h). Regions are named as AWS names them. Thread rule: as Client.
 
 #include <memory>
 
@@ -14,8 +13,8 @@
 namespace lifeboat::aws {
 
 /// `client` and `clock` outlive it. `poll`: between two looks of Await.
-[[nodiscard]] std::unique_ptr<ManagedDatabase> OpenManagedDatabase(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log,
-                                                                   Duration poll = 5s);
+[[nodiscard]] std::unique_ptr<ManagedDatabase> OpenManagedDatabase(Client& client, AwsDatabaseSettings settings, Clock& clock,
+                                                                   Log log, Duration poll = 5s);
 
 /// What the API of `asked` says of a global database, in the words of the port. `cluster`: of `asked`, where it answered.
 [[nodiscard]] ManagedView ViewOf(const AwsDatabaseSettings& settings, const RegionName& asked, const rds::GlobalCluster& global,

@@ -10,9 +10,12 @@ namespace {
 
 constexpr const char* kAvailable = "available";
 
-Duration Left(const Clock& clock, Instant began, Duration timeout) { return std::max<Duration>(timeout - AgeAt(began, clock.Now()), 1ms); }
+Duration Left(const Clock& clock, Instant began, Duration timeout) {
+  return std::max<Duration>(timeout - AgeAt(began, clock.Now()), 1ms);
+}
 
-/// An RDS instance with read replicas. There is no switchover between regions: a promotion is all that RDS has, and it fences nothing.
+/// An RDS instance with read replicas. There is no switchover between regions: a promotion is all that RDS has, and it fences
+/// nothing.
 class ManagedReplica final : public ManagedDatabase {
  public:
   ManagedReplica(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log, Duration poll)
@@ -41,7 +44,8 @@ class ManagedReplica final : public ManagedDatabase {
 
   Task<Result<std::string>> Preflight(RegionName target, Duration) override {
     // SAFETY: nothing here can stop the old primary, so nothing here can promise that nothing is lost.
-    co_return Refused("RDS has no switchover of a read replica without loss: a promotion to '" + target.text + "' stops nothing of the old primary",
+    co_return Refused("RDS has no switchover of a read replica without loss: a promotion to '" + target.text +
+                          "' stops nothing of the old primary",
                       "stop your applications, see the lag at 0, then: lifeboat failover --to " + target.text + " --accept-loss");
   }
   Task<Result<bool>> SwitchOver(RegionName target, Duration timeout) override {
@@ -91,16 +95,18 @@ class ManagedReplica final : public ManagedDatabase {
     // SAFETY: whatever follows nobody may hold writes that were lost: nobody but a person removes it.
     if (there.ok()) {
       back.by_person = true;
-      back.what = "'" + id + "' in '" + region.text + "' does not follow '" + source_id + "' and may hold writes that were lost: save what you need of it, "
+      back.what = "'" + id + "' in '" + region.text + "' does not follow '" + source_id +
+                  "' and may hold writes that were lost: save what you need of it, "
                   "then rename or delete it";
       co_return back;
     }
     // RDS refuses a replica of a source that is at work on something.
-    if (source->status != kAvailable) co_return RetryLater("'" + source_id + "' is '" + source->status + "', and a replica is made of it once it is available");
+    if (source->status != kAvailable)
+      co_return RetryLater("'" + source_id + "' is '" + source->status + "', and a replica is made of it once it is available");
     if (!source->kms_key.empty() && !settings_.kms_keys.contains(region)) {
       back.by_person = true;
-      back.what = "'" + source_id + "' is encrypted, and 'aws.database.kms_keys' names no key of '" + region.text + "': name one, or make the replica '" + id +
-                  "' there with it";
+      back.what = "'" + source_id + "' is encrypted, and 'aws.database.kms_keys' names no key of '" + region.text +
+                  "': name one, or make the replica '" + id + "' there with it";
       co_return back;
     }
     rds::ReadReplica replica = ShapeOf(region, *source);
@@ -121,23 +127,26 @@ class ManagedReplica final : public ManagedDatabase {
       const std::string id = IdOf(region);
       auto instance = co_await rds::DescribeDbInstance(client_, region.text, id, share);
       if (!instance.ok()) {
-        lines.push_back({"unknown", "'" + id + "' in '" + region.text + "' could not be looked at: " + instance.error().message, instance.error().hint});
+        lines.push_back({"unknown", "'" + id + "' in '" + region.text + "' could not be looked at: " + instance.error().message,
+                         instance.error().hint});
         continue;
       }
       primaries += instance->replica_of.empty() ? 1 : 0;
       const bool good = instance->status == kAvailable;
       lines.push_back({good ? "ok" : "fault",
-                       "'" + id + "' in '" + region.text + "' is '" + instance->status + "', version " + instance->engine_version + ", " +
-                           (instance->replica_of.empty() ? "a primary" : "a replica of '" + instance->replica_of + "'"),
+                       "'" + id + "' in '" + region.text + "' is '" + instance->status + "', version " + instance->engine_version +
+                           ", " + (instance->replica_of.empty() ? "a primary" : "a replica of '" + instance->replica_of + "'"),
                        good ? "" : "a replica that is not available cannot be promoted"});
       if (!instance->kms_key.empty() && !settings_.kms_keys.contains(region))
         lines.push_back({"fault", "'" + id + "' is encrypted, and 'aws.database.kms_keys' names no key of '" + region.text + "'",
                          "a rejoin could make no replica there: name a key of that region"});
       if (instance->replica_of.empty() && instance->backup_days == 0)
-        lines.push_back({"fault", "'" + id + "' keeps no automated backups", "without them it can have no replica in another region"});
+        lines.push_back(
+            {"fault", "'" + id + "' keeps no automated backups", "without them it can have no replica in another region"});
     }
     if (primaries > 1)
-      lines.push_back({"fault", std::to_string(primaries) + " instances follow nobody", "lifeboat status says which is the writer; bring the others back: lifeboat rejoin"});
+      lines.push_back({"fault", std::to_string(primaries) + " instances follow nobody",
+                       "lifeboat status says which is the writer; bring the others back: lifeboat rejoin"});
     lines.push_back({"ok", "RDS has no word about the old primary: a promotion stops nothing of it", ""});
     co_return lines;
   }
@@ -175,12 +184,15 @@ class ManagedReplica final : public ManagedDatabase {
 
 }  // namespace
 
-std::unique_ptr<ManagedDatabase> OpenManagedReplica(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log, Duration poll) {
+std::unique_ptr<ManagedDatabase> OpenManagedReplica(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log,
+                                                    Duration poll) {
   return std::make_unique<ManagedReplica>(client, std::move(settings), clock, std::move(log), poll);
 }
 
-std::unique_ptr<ManagedDatabase> OpenManagedDatabase(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log, Duration poll) {
-  if (settings.kind == AwsDatabaseKind::kRdsReplica) return OpenManagedReplica(client, std::move(settings), clock, std::move(log), poll);
+std::unique_ptr<ManagedDatabase> OpenManagedDatabase(Client& client, AwsDatabaseSettings settings, Clock& clock, Log log,
+                                                     Duration poll) {
+  if (settings.kind == AwsDatabaseKind::kRdsReplica)
+    return OpenManagedReplica(client, std::move(settings), clock, std::move(log), poll);
   return OpenManagedAurora(client, std::move(settings), clock, std::move(log), poll);
 }
 

@@ -43,8 +43,8 @@ class ManagedReplicaTest : public ::testing::Test {
     return Wrapped(seen.operation,
                    "<DBInstances><DBInstance><DBInstanceIdentifier>" + std::string(east ? "orders-e" : "orders-w") +
                        "</DBInstanceIdentifier><DBInstanceArn>" + (east ? "arn:aws:rds:us-east-1:1:db:orders-e" : kWestArn) +
-                       "</DBInstanceArn><DBInstanceClass>db.r6g.large</DBInstanceClass><MultiAZ>true</MultiAZ><DBInstanceStatus>" + shown.status +
-                       "</DBInstanceStatus><ReadReplicaSourceDBInstanceIdentifier>" + shown.source +
+                       "</DBInstanceArn><DBInstanceClass>db.r6g.large</DBInstanceClass><MultiAZ>true</MultiAZ><DBInstanceStatus>" +
+                       shown.status + "</DBInstanceStatus><ReadReplicaSourceDBInstanceIdentifier>" + shown.source +
                        "</ReadReplicaSourceDBInstanceIdentifier><KmsKeyId>" + shown.key + "</KmsKeyId></DBInstance></DBInstances>");
   }
   static Said Wrapped(const std::string& operation, const std::string& xml) {
@@ -140,7 +140,8 @@ TEST_F(ManagedReplicaTest, ANightlyBackupHindersNobodyAndPromotesNobody) {
   copy.status = "backing-up";
   EXPECT_TRUE(copy.Serves());      // a writer that is backed up serves: no vote calls it degraded
   EXPECT_FALSE(copy.Available());  // RDS promotes no replica while it is backed up
-  for (const char* status : {"stopped", "failed", "modifying", "rebooting", "creating", "storage-full", ""}) EXPECT_FALSE(TakesConnections(status)) << status;
+  for (const char* status : {"stopped", "failed", "modifying", "rebooting", "creating", "storage-full", ""})
+    EXPECT_FALSE(TakesConnections(status)) << status;
 }
 
 }  // namespace

@@ -61,18 +61,21 @@ void Judge(const Question& question, const std::vector<iam::Simulated>& simulate
       lines.push_back({"unknown", "permission '" + each.action + "' depends on conditions that only a real request has", ""});
       continue;
     }
-    lines.push_back({"fault", "the agent may not do '" + each.action + "' on '" + each.resource + "' (" + each.decision + "), which '" + std::string(permission->step) + "' needs",
+    lines.push_back({"fault",
+                     "the agent may not do '" + each.action + "' on '" + each.resource + "' (" + each.decision + "), which '" +
+                         std::string(permission->step) + "' needs",
                      "allow it: docs/aws.md, \"The IAM policy per agent\""});
   }
   for (const Permission* each : question.permissions) {
-    const bool answered = std::any_of(simulated.begin(), simulated.end(), [&](const iam::Simulated& one) { return one.action == each->action; });
+    const bool answered =
+        std::any_of(simulated.begin(), simulated.end(), [&](const iam::Simulated& one) { return one.action == each->action; });
     if (!answered) lines.push_back({"unknown", "IAM said nothing of permission '" + std::string(each->action) + "'", ""});
     if (answered && told.count(std::string(each->action)) == 0) ++allowed[question.part];
   }
 }
 
-Task<> Simulate(Client& client, std::string region, std::string principal, std::vector<Question> questions, std::vector<Readiness>* lines,
-                std::chrono::steady_clock::time_point end) {
+Task<> Simulate(Client& client, std::string region, std::string principal, std::vector<Question> questions,
+                std::vector<Readiness>* lines, std::chrono::steady_clock::time_point end) {
   std::map<PermissionPart, std::size_t> allowed;
   for (const Question& question : questions) {
     const Duration left = std::max<Duration>(end - std::chrono::steady_clock::now(), 1ms);
@@ -82,14 +85,17 @@ Task<> Simulate(Client& client, std::string region, std::string principal, std::
     Result<std::vector<iam::Simulated>> simulated =
         co_await iam::SimulatePrincipalPolicy(client, region, principal, std::move(actions), std::move(resources), left);
     if (!simulated) {
-      lines->push_back({"unknown", "permissions were not looked at any further: " + simulated.error().message,
-                        "allow 'iam:SimulatePrincipalPolicy' on its own role, or compare with deploy/aws/agent-policy.json by hand"});
+      lines->push_back(
+          {"unknown", "permissions were not looked at any further: " + simulated.error().message,
+           "allow 'iam:SimulatePrincipalPolicy' on its own role, or compare with deploy/aws/agent-policy.json by hand"});
       break;
     }
     Judge(question, *simulated, allowed, *lines);
   }
   for (const auto& [part, count] : allowed) {
-    lines->push_back({"ok", "permissions, " + std::string(TitleOf(part)) + ": " + std::to_string(count) + " allowed, as IAM simulates them", ""});
+    lines->push_back(
+        {"ok", "permissions, " + std::string(TitleOf(part)) + ": " + std::to_string(count) + " allowed, as IAM simulates them",
+         ""});
   }
 }
 
@@ -101,7 +107,8 @@ std::string PrincipalOf(const std::string& caller_arn) {
   const std::size_t sts = caller_arn.find(":sts::");
   if (at != std::string::npos && sts != std::string::npos) {
     const std::string rest = caller_arn.substr(at + session.size());
-    return caller_arn.substr(0, sts) + ":iam::" + caller_arn.substr(sts + 6, at - sts - 6) + ":role/" + rest.substr(0, rest.find('/'));
+    return caller_arn.substr(0, sts) + ":iam::" + caller_arn.substr(sts + 6, at - sts - 6) + ":role/" +
+           rest.substr(0, rest.find('/'));
   }
   return caller_arn.find(":user/") != std::string::npos && caller_arn.find(":iam::") != std::string::npos ? caller_arn : "";
 }
@@ -111,7 +118,8 @@ Task<std::vector<Readiness>> CheckPermissions(Client& client, std::string region
   const auto end = std::chrono::steady_clock::now() + timeout;  // of all questions together
   Result<sts::Identity> who = co_await sts::GetCallerIdentity(client, region, timeout);
   if (!who) {
-    lines.push_back({"unknown", "who the agent is to AWS is not known: " + who.error().message, "look at its credentials (docs/aws.md)"});
+    lines.push_back(
+        {"unknown", "who the agent is to AWS is not known: " + who.error().message, "look at its credentials (docs/aws.md)"});
     co_return lines;
   }
   const std::string principal = PrincipalOf(who->arn);

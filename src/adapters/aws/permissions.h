@@ -1,7 +1,7 @@
 #pragma once
 
-// Every action of AWS that Lifeboat may take, once: why, and in which step. The table in docs/aws.md, the policies in deploy/aws and
-// the check of permissions (permission_check.h) all come from this list; a test fails when the code sends what is not in it.
+// Every action of AWS that Lifeboat may take, once: why, and in which step. The table in docs/aws.md, the policies in deploy/aws
+// and the check of permissions (permission_check.h) all come from this list; a test fails when the code sends what is not in it.
 // Thread rule: constant data and pure functions.
 // @source Service Authorization Reference, "Actions, resources, and condition keys" of each service
 

@@ -45,7 +45,8 @@ AutomatedBackup BackupFrom(const XmlNode& node, const std::string& region) {
 
 /// "copied automated backups of 'orders-1' (us-east-1) in 'eu-central-1'".
 std::string NameOf(const std::string& id, const std::string& of_region, const std::string& region) {
-  return std::string(of_region == region ? "" : "copied ") + "automated backups of '" + id + "' (" + of_region + ") in '" + region + "'";
+  return std::string(of_region == region ? "" : "copied ") + "automated backups of '" + id + "' (" + of_region + ") in '" + region +
+         "'";
 }
 
 /// What is known of the key; empty: nothing speaks against it, or it has none.
@@ -68,16 +69,20 @@ bool IsOf(const AutomatedBackup& backup, const AutomatedWish::Instance& writer) 
 
 bool IsWanted(const AutomatedWish& wish, const AutomatedBackup& backup) {
   if (std::find(wish.regions.begin(), wish.regions.end(), backup.region) == wish.regions.end()) return false;
-  return std::any_of(wish.writers.begin(), wish.writers.end(), [&](const AutomatedWish::Instance& each) { return IsOf(backup, each); });
+  return std::any_of(wish.writers.begin(), wish.writers.end(),
+                     [&](const AutomatedWish::Instance& each) { return IsOf(backup, each); });
 }
 
 Readiness LineOf(const AutomatedWish& wish, const AutomatedBackup& backup, const AutomatedKeys& keys, WallTime now) {
   const KeyWord key = WordOfKey(backup, keys);
-  const std::string what = NameOf(backup.of, backup.of_region, backup.region) + " are '" + backup.status + "', restore to " + WindowText(backup, now) + ", " + key.text;
+  const std::string what = NameOf(backup.of, backup.of_region, backup.region) + " are '" + backup.status + "', restore to " +
+                           WindowText(backup, now) + ", " + key.text;
   const bool wanted = IsWanted(wish, backup);
   if (!key.usable) return Fault(what, "nothing can be restored from them: enable that key, or keep the copy under another one");
   const std::string objection = ObjectionTo(backup, wanted ? wish.age : Duration{0}, now);
-  if (!objection.empty() && wanted) return Fault(what + ": " + objection, "look at the copying in RDS's console of '" + backup.region + "': what it lacks is lost with the writer's region");
+  if (!objection.empty() && wanted)
+    return Fault(what + ": " + objection,
+                 "look at the copying in RDS's console of '" + backup.region + "': what it lacks is lost with the writer's region");
   if (!key.known) return Unknown(what, "the agent needs kms:DescribeKey on it");
   return Ok(what + (objection.empty() ? "" : ": " + objection));
 }
@@ -94,7 +99,8 @@ Task<Result<std::vector<AutomatedBackup>>> ListAutomatedBackups(Client& client, 
     QueryParameters parameters;
     parameters.Number("MaxRecords", kPageSize).Text("Marker", marker);
     const Duration left = end - std::chrono::steady_clock::now();
-    if (left <= 0ns) co_return RetryLater("'" + std::string(kAction) + "' was not answered whole within " + FormatDuration(timeout));
+    if (left <= 0ns)
+      co_return RetryLater("'" + std::string(kAction) + "' was not answered whole within " + FormatDuration(timeout));
     Call call = QueryCall(kService, region, kAction, parameters, Effect::kReads);
     Result<Reply> reply = co_await client.Send(std::move(call), left);
     if (!reply) co_return reply.error();
@@ -139,32 +145,37 @@ std::string ObjectionTo(const AutomatedBackup& backup, Duration age, WallTime no
   if (backup.latest->ns - now.ns > Duration(kClocksDiffer).count()) return "its newest moment lies in the future";
   if (backup.status != "active") return "nothing is added to it any more";
   const Duration old = Duration(now.ns - backup.latest->ns);
-  if (age > 0ns && old > age) return "its newest moment is " + FormatDuration(old) + " old, and at most " + FormatDuration(age) + " is allowed";
+  if (age > 0ns && old > age)
+    return "its newest moment is " + FormatDuration(old) + " old, and at most " + FormatDuration(age) + " is allowed";
   return {};
 }
 
-std::vector<Readiness> JudgeAutomatedBackups(const AutomatedWish& wish, const std::vector<AutomatedRegion>& regions, const AutomatedKeys& keys,
-                                             WallTime now) {
+std::vector<Readiness> JudgeAutomatedBackups(const AutomatedWish& wish, const std::vector<AutomatedRegion>& regions,
+                                             const AutomatedKeys& keys, WallTime now) {
   std::vector<Readiness> lines;
   for (const AutomatedRegion& region : regions) {
     if (!region.problem.empty()) {
-      lines.push_back(Unknown("automated backups in '" + region.region + "' could not be listed: " + region.problem,
-                              "see whether the region answers, and that the agent may rds:DescribeDBInstanceAutomatedBackups there"));
+      lines.push_back(
+          Unknown("automated backups in '" + region.region + "' could not be listed: " + region.problem,
+                  "see whether the region answers, and that the agent may rds:DescribeDBInstanceAutomatedBackups there"));
       continue;
     }
     for (const AutomatedBackup& backup : region.backups) lines.push_back(LineOf(wish, backup, keys, now));
     const bool wanted = std::find(wish.regions.begin(), wish.regions.end(), region.region) != wish.regions.end();
     for (const AutomatedWish::Instance& writer : wish.writers) {
-      const bool there = std::any_of(region.backups.begin(), region.backups.end(), [&](const AutomatedBackup& each) { return IsOf(each, writer); });
+      const bool there = std::any_of(region.backups.begin(), region.backups.end(),
+                                     [&](const AutomatedBackup& each) { return IsOf(each, writer); });
       if (!wanted || there) continue;
       lines.push_back(Fault("there are no " + NameOf(writer.id, writer.region, region.region),
-                            "begin to copy them (start-db-instance-automated-backups-replication in '" + region.region + "'), or take the region out of aws.database.backup_regions"));
+                            "begin to copy them (start-db-instance-automated-backups-replication in '" + region.region +
+                                "'), or take the region out of aws.database.backup_regions"));
     }
   }
   return lines;
 }
 
-Task<Result<std::vector<Readiness>>> CheckAutomatedBackups(Client& client, AwsDatabaseSettings settings, Clock& clock, Duration timeout) {
+Task<Result<std::vector<Readiness>>> CheckAutomatedBackups(Client& client, AwsDatabaseSettings settings, Clock& clock,
+                                                           Duration timeout) {
   const Instant began = clock.Now();
   std::vector<std::string> places = settings.backup_regions;
   for (const auto& [region, id] : settings.members) {
@@ -199,7 +210,8 @@ Task<Result<std::vector<Readiness>>> CheckAutomatedBackups(Client& client, AwsDa
   const WallTime now{clock.Wall().ns + Duration(client.skew()).count()};
   std::vector<Readiness> lines = JudgeAutomatedBackups(wish, regions, keys, now);
   if (wish.writers.empty() && !wish.regions.empty())
-    lines.push_back(Unknown("whose automated backups should be copied is not known: no instance that follows nobody answers", "see the lines of the database"));
+    lines.push_back(Unknown("whose automated backups should be copied is not known: no instance that follows nobody answers",
+                            "see the lines of the database"));
   co_return lines;
 }
 

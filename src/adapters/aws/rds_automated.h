@@ -1,11 +1,11 @@
 #pragma once
 
-// RDS's automated backups of an instance: its own region's, and the copies that RDS keeps in another one. Each restores to any moment of
-// a window, which moves on while it is written to. Nothing here changes anything.
-// Data flow: ListAutomatedBackups of each region → LookAtKeys → JudgeAutomatedBackups → `lifeboat check`, `lifeboat backup list`.
-// Thread rule: the calls as Client; the judge is pure.
-// @source RDS API reference, 2014-10-31, DescribeDBInstanceAutomatedBackups; RDS user guide, "Replicating automated backups to another
-// AWS Region"
+// RDS's automated backups of an instance: its own region's, and the copies that RDS keeps in another one. Each restores to any
+// moment of a window, which moves on while it is written to. Nothing here changes anything. Data flow: ListAutomatedBackups of each
+// region → LookAtKeys → JudgeAutomatedBackups → `lifeboat check`, `lifeboat backup list`. Thread rule: the calls as Client; the
+// judge is pure.
+// @source RDS API reference, 2014-10-31, DescribeDBInstanceAutomatedBackups; RDS user guide, "Replicating automated backups to
+// another AWS Region"
 
 #include <map>
 #include <optional>
@@ -34,7 +34,8 @@ struct AutomatedBackup {
 };
 
 /// Those that `region` keeps of instances of these names, wherever they are. @error kRetry: no answer; kFail: not allowed
-Task<Result<std::vector<AutomatedBackup>>> ListAutomatedBackups(Client& client, std::string region, std::vector<std::string> of, Duration timeout);
+Task<Result<std::vector<AutomatedBackup>>> ListAutomatedBackups(Client& client, std::string region, std::vector<std::string> of,
+                                                                Duration timeout);
 
 /// What a region keeps.
 struct AutomatedRegion {
@@ -45,7 +46,7 @@ struct AutomatedRegion {
 
 /// What KMS says of a key in the region that would need it.
 struct AutomatedKey {
-  std::string state;    ///< "Enabled", …; "": it did not say, and `problem` why
+  std::string state;  ///< "Enabled", …; "": it did not say, and `problem` why
   std::string problem;
 };
 using AutomatedKeys = std::map<std::string, AutomatedKey>;  ///< by AutomatedBackup::kms_key
@@ -70,12 +71,14 @@ struct AutomatedWish {
 /// What speaks against restoring from it to a recent moment; empty: nothing. @param age  0: its newest moment may be any
 [[nodiscard]] std::string ObjectionTo(const AutomatedBackup& backup, Duration age, WallTime now);
 
-/// A line for each that there is, and a fault for each that is wanted and is not there, is stale, or could not be read for want of its key.
-/// SAFETY: a region that does not answer is unknown, and never a region that keeps nothing.
+/// A line for each that there is, and a fault for each that is wanted and is not there, is stale, or could not be read for want of
+/// its key. SAFETY: a region that does not answer is unknown, and never a region that keeps nothing.
 [[nodiscard]] std::vector<Readiness> JudgeAutomatedBackups(const AutomatedWish& wish, const std::vector<AutomatedRegion>& regions,
                                                            const AutomatedKeys& keys, WallTime now);
 
-/// All of it for `lifeboat check`: of the members that follow nobody, in all regions that are theirs or named. Only of `rds-replica`.
-Task<Result<std::vector<Readiness>>> CheckAutomatedBackups(Client& client, AwsDatabaseSettings settings, Clock& clock, Duration timeout);
+/// All of it for `lifeboat check`: of the members that follow nobody, in all regions that are theirs or named. Only of
+/// `rds-replica`.
+Task<Result<std::vector<Readiness>>> CheckAutomatedBackups(Client& client, AwsDatabaseSettings settings, Clock& clock,
+                                                           Duration timeout);
 
 }  // namespace lifeboat::aws

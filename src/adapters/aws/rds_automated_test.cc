@@ -11,8 +11,8 @@
 namespace lifeboat::aws {
 namespace {
 
-using testing::FakeAws;
 using ::testing::ElementsAre;
+using testing::FakeAws;
 using ::testing::HasSubstr;
 using testing::Said;
 using testing::Seen;
@@ -82,7 +82,8 @@ TEST_F(AutomatedBackups, AreListedThroughAllPages) {
   const auto client = aws.MakeClient();
   aws.answer = [](const Seen& seen) {
     std::string text = Answer();
-    if (seen.Form("Marker").empty()) text.replace(text.find("  </DescribeDBInstanceAutomatedBackupsResult>"), 0, "<Marker>m1</Marker>");
+    if (seen.Form("Marker").empty())
+      text.replace(text.find("  </DescribeDBInstanceAutomatedBackupsResult>"), 0, "<Marker>m1</Marker>");
     return Said{200, text, {}, {}};
   };
   const auto found = aws.Run(ListAutomatedBackups(*client, kPlace, {"orders-1", "orders-2"}, 10s));
@@ -161,10 +162,15 @@ TEST_F(AutomatedBackups, AreWantedOfWhoeverFollowsNobodyAndASilentRegionCostsNoO
     if (seen.region == "us-east-1") return FakeAws::Silence();
     if (seen.operation == "DescribeDBInstanceAutomatedBackups" && seen.region == kPlace) return Said{200, Answer(), {}, {}};
     if (seen.operation == "DescribeKey") return Said{200, R"({"KeyMetadata":{"Arn":"a","KeyState":"Enabled"}})", {}, {}};
-    const std::string result = seen.operation == "DescribeDBInstances"
-                                   ? "<DBInstances><DBInstance><DBInstanceIdentifier>orders-2</DBInstanceIdentifier></DBInstance></DBInstances>"
-                                   : "<DBInstanceAutomatedBackups/>";
-    return Said{200, "<" + seen.operation + "Response><" + seen.operation + "Result>" + result + "</" + seen.operation + "Result></" + seen.operation + "Response>", {}, {}};
+    const std::string result =
+        seen.operation == "DescribeDBInstances"
+            ? "<DBInstances><DBInstance><DBInstanceIdentifier>orders-2</DBInstanceIdentifier></DBInstance></DBInstances>"
+            : "<DBInstanceAutomatedBackups/>";
+    return Said{200,
+                "<" + seen.operation + "Response><" + seen.operation + "Result>" + result + "</" + seen.operation + "Result></" +
+                    seen.operation + "Response>",
+                {},
+                {}};
   };
   AwsDatabaseSettings settings;
   settings.kind = AwsDatabaseKind::kRdsReplica;

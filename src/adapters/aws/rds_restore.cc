@@ -85,14 +85,16 @@ Tagged TaggedFrom(const XmlNode& node, bool is_cluster) {
   one.address = is_cluster ? node["Endpoint"].text : node["Endpoint"]["Address"].text;
   one.port = NumberIn(is_cluster ? node["Port"] : node["Endpoint"]["Port"]);
   for (const XmlNode& member : node["DBClusterMembers"].children) one.instances.push_back(member["DBInstanceIdentifier"].text);
-  one.linked = !node["ReadReplicaSourceDBInstanceIdentifier"].text.empty() || !node["ReadReplicaDBInstanceIdentifiers"].children.empty() ||
-               !node["ReplicationSourceIdentifier"].text.empty() || !node["ReadReplicaIdentifiers"].children.empty() ||
-               !node["GlobalClusterIdentifier"].text.empty();
+  one.linked = !node["ReadReplicaSourceDBInstanceIdentifier"].text.empty() ||
+               !node["ReadReplicaDBInstanceIdentifiers"].children.empty() || !node["ReplicationSourceIdentifier"].text.empty() ||
+               !node["ReadReplicaIdentifiers"].children.empty() || !node["GlobalClusterIdentifier"].text.empty();
   for (const XmlNode& tag : node["TagList"].children) one.tags.push_back({tag["Key"].text, tag["Value"].text});
   return one;
 }
 
-bool IsOurName(const std::string& id) { return id.starts_with(kTemporaryPrefix) && id.size() > std::string_view(kTemporaryPrefix).size(); }
+bool IsOurName(const std::string& id) {
+  return id.starts_with(kTemporaryPrefix) && id.size() > std::string_view(kTemporaryPrefix).size();
+}
 
 /// What every temporary thing is made with.
 void AddCommon(QueryParameters& parameters, const TemporaryShape& shape) {
@@ -107,8 +109,10 @@ void AddCommon(QueryParameters& parameters, const TemporaryShape& shape) {
 Task<Result<Unit>> Make(Client& client, std::string region, std::string action, QueryParameters parameters, std::string id,
                         Duration timeout) {
   // SAFETY: under another name it could not be told from somebody's database when it is to be deleted.
-  if (!IsOurName(id)) co_return Fail("'" + id + "' is no name of something temporary", "it begins with '" + std::string(kTemporaryPrefix) + "'");
-  Result<XmlNode> result = co_await Ask(client, std::move(region), std::move(action), std::move(parameters), Effect::kOnce, timeout);
+  if (!IsOurName(id))
+    co_return Fail("'" + id + "' is no name of something temporary", "it begins with '" + std::string(kTemporaryPrefix) + "'");
+  Result<XmlNode> result =
+      co_await Ask(client, std::move(region), std::move(action), std::move(parameters), Effect::kOnce, timeout);
   if (!result) co_return result.error();
   co_return Done();
 }
@@ -145,7 +149,8 @@ Task<Result<Tagged>> LookAt(Client& client, std::string region, std::string id, 
   QueryParameters parameters;
   parameters.Text(is_cluster ? "DBClusterIdentifier" : "DBInstanceIdentifier", id);
   std::string action = is_cluster ? "DescribeDBClusters" : "DescribeDBInstances";
-  Result<XmlNode> result = co_await Ask(client, std::move(region), std::move(action), std::move(parameters), Effect::kReads, timeout);
+  Result<XmlNode> result =
+      co_await Ask(client, std::move(region), std::move(action), std::move(parameters), Effect::kReads, timeout);
   if (!result) co_return result.error();
   for (const XmlNode& node : (*result)[is_cluster ? "DBClusters" : "DBInstances"].children) {
     Tagged one = TaggedFrom(node, is_cluster);
@@ -166,7 +171,8 @@ Task<Result<std::vector<Tagged>>> ListTagged(Client& client, std::string region,
   co_return all;
 }
 
-Task<Result<Unit>> RestoreInstance(Client& client, std::string region, StoredSnapshot snapshot, TemporaryShape shape, Duration timeout) {
+Task<Result<Unit>> RestoreInstance(Client& client, std::string region, StoredSnapshot snapshot, TemporaryShape shape,
+                                   Duration timeout) {
   QueryParameters parameters;
   parameters.Text("DBInstanceIdentifier", shape.id)
       .Text("DBSnapshotIdentifier", snapshot.id)
@@ -180,7 +186,8 @@ Task<Result<Unit>> RestoreInstance(Client& client, std::string region, StoredSna
   co_return co_await Make(client, std::move(region), "RestoreDBInstanceFromDBSnapshot", std::move(parameters), shape.id, timeout);
 }
 
-Task<Result<Unit>> RestoreCluster(Client& client, std::string region, StoredSnapshot snapshot, TemporaryShape shape, Duration timeout) {
+Task<Result<Unit>> RestoreCluster(Client& client, std::string region, StoredSnapshot snapshot, TemporaryShape shape,
+                                  Duration timeout) {
   QueryParameters parameters;
   parameters.Text("DBClusterIdentifier", shape.id)
       .Text("SnapshotIdentifier", snapshot.id)
@@ -213,7 +220,8 @@ Result<OurOwn> OurOwn::Prove(const Tagged& seen) {
   // SAFETY: name and tag, both: either alone may have come to somebody's database by chance or by a copy.
   if (!IsOurName(seen.id)) return Refused(what + " does not bear a name of ours, and is not deleted");
   if (seen.TagOf(kTemporaryTag) != seen.id) return Refused(what + " does not bear our tag with its own name, and is not deleted");
-  if (!seen.cluster.empty() && !IsOurName(seen.cluster)) return Refused(what + " is part of cluster '" + seen.cluster + "', and is not deleted");
+  if (!seen.cluster.empty() && !IsOurName(seen.cluster))
+    return Refused(what + " is part of cluster '" + seen.cluster + "', and is not deleted");
   if (seen.linked) return Refused(what + " replicates, or is replicated: somebody uses it, and it is not deleted");
   return OurOwn(seen.id, seen.is_cluster);
 }

@@ -73,13 +73,15 @@ struct TemporaryShape {
   WallTime until;  ///< after which a run that knows nothing of it may delete it
 };
 inline constexpr const char* kTemporaryPrefix = "lifeboat-verify-";
-inline constexpr const char* kTemporaryTag = "lifeboat:temporary";    ///< holds the name of what it is put on
-inline constexpr const char* kTemporaryUntil = "lifeboat:until";      ///< seconds since 1970
+inline constexpr const char* kTemporaryTag = "lifeboat:temporary";  ///< holds the name of what it is put on
+inline constexpr const char* kTemporaryUntil = "lifeboat:until";    ///< seconds since 1970
 
 /// Never public, without protection against deletion. @error kFail: its name is not one of ours; kUnknownOutcome: look
-Task<Result<Unit>> RestoreInstance(Client& client, std::string region, StoredSnapshot snapshot, TemporaryShape shape, Duration timeout);
+Task<Result<Unit>> RestoreInstance(Client& client, std::string region, StoredSnapshot snapshot, TemporaryShape shape,
+                                   Duration timeout);
 /// A cluster of no instance; MakeInstance gives it one.
-Task<Result<Unit>> RestoreCluster(Client& client, std::string region, StoredSnapshot snapshot, TemporaryShape shape, Duration timeout);
+Task<Result<Unit>> RestoreCluster(Client& client, std::string region, StoredSnapshot snapshot, TemporaryShape shape,
+                                  Duration timeout);
 /// @param shape  of the instance; `engine` that of `cluster`
 Task<Result<Unit>> MakeInstance(Client& client, std::string region, std::string cluster, std::string engine, TemporaryShape shape,
                                 Duration timeout);

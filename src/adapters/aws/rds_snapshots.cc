@@ -15,7 +15,8 @@ constexpr Duration kLater = std::chrono::hours(1);  // a run that was suspended 
 
 /// States from which RDS does not come back by itself. @source RDS User Guide, "Viewing Amazon RDS DB instance status"
 bool GivenUp(const std::string& status) {
-  constexpr std::array<std::string_view, 4> kStates{"failed", "inaccessible-encryption-credentials", "storage-full", "restore-error"};
+  constexpr std::array<std::string_view, 4> kStates{"failed", "inaccessible-encryption-credentials", "storage-full",
+                                                    "restore-error"};
   for (const std::string_view state : kStates) {
     if (status == state) return true;
   }
@@ -56,7 +57,8 @@ Task<Result<rds::Tagged>> TemporaryRestores::Await(std::string region, std::stri
 Task<Result<Restored>> TemporaryRestores::Make(rds::StoredSnapshot snapshot, rds::TemporaryShape shape) {
   const Instant began = clock_.Now();
   const std::string region = snapshot.region;
-  shape.until = WallTime{clock_.Wall().ns + Duration(client_.skew() + options_.patience + options_.remove_patience + kLater).count()};
+  shape.until =
+      WallTime{clock_.Wall().ns + Duration(client_.skew() + options_.patience + options_.remove_patience + kLater).count()};
   log_.Info("a snapshot is restored for a look", {{"snapshot", snapshot.id}, {"region", region}, {"into", shape.id}});
   Result<Unit> begun = Done();
   if (snapshot.of_cluster) {
@@ -70,8 +72,7 @@ Task<Result<Restored>> TemporaryRestores::Make(rds::StoredSnapshot snapshot, rds
     rds::TemporaryShape instance = shape;
     instance.id = InstanceOf(shape.id);
     id = instance.id;
-    Result<Unit> added =
-        co_await rds::MakeInstance(client_, region, shape.id, snapshot.engine, std::move(instance), options_.call);
+    Result<Unit> added = co_await rds::MakeInstance(client_, region, shape.id, snapshot.engine, std::move(instance), options_.call);
     if (!added) co_return added.error();
   }
   Result<rds::Tagged> seen = co_await Await(region, id, false, began);
@@ -105,8 +106,9 @@ Task<Result<Unit>> TemporaryRestores::RemoveOne(std::string region, std::string 
     }
     Tell("removing " + id + ": " + seen);
     if (AgeAt(began, clock_.Now()) + options_.poll >= options_.remove_patience) {
-      co_return RetryLater("'" + id + "' in '" + region + "' is not being deleted after " + FormatDuration(options_.remove_patience) + ": " + seen,
-                           "it costs money until it is: delete it, or let a later run sweep it");
+      co_return RetryLater(
+          "'" + id + "' in '" + region + "' is not being deleted after " + FormatDuration(options_.remove_patience) + ": " + seen,
+          "it costs money until it is: delete it, or let a later run sweep it");
     }
     co_await clock_.Sleep(options_.poll);
   }

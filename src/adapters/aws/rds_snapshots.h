@@ -1,9 +1,8 @@
 #pragma once
 
-// A snapshot of RDS restored for a look: into an instance of our own name and tag, waited for, and deleted again, whatever happened.
-// What a killed run left behind is found by name and tag, and deleted once its time (kTemporaryUntil) is over.
-// Data flow: ListStoredSnapshots → Make → (questions by SQL, elsewhere) → Remove; before it all, Sweep.
-// Thread rule: as Client.
+// A snapshot of RDS restored for a look: into an instance of our own name and tag, waited for, and deleted again, whatever
+// happened. What a killed run left behind is found by name and tag, and deleted once its time (kTemporaryUntil) is over. Data flow:
+// ListStoredSnapshots → Make → (questions by SQL, elsewhere) → Remove; before it all, Sweep. Thread rule: as Client.
 
 #include <atomic>
 #include <functional>
@@ -17,11 +16,11 @@
 namespace lifeboat::aws {
 
 struct TemporaryOptions {
-  Duration poll = std::chrono::seconds(15);           ///< between two looks
-  Duration patience = std::chrono::hours(2);          ///< until RDS says that it is available
+  Duration poll = std::chrono::seconds(15);             ///< between two looks
+  Duration patience = std::chrono::hours(2);            ///< until RDS says that it is available
   Duration remove_patience = std::chrono::minutes(30);  ///< until RDS says that it is being deleted
-  Duration call = std::chrono::seconds(30);           ///< of one call, all attempts
-  const std::atomic<bool>* cancel = nullptr;          ///< ends the waiting, never the removal
+  Duration call = std::chrono::seconds(30);             ///< of one call, all attempts
+  const std::atomic<bool>* cancel = nullptr;            ///< ends the waiting, never the removal
   std::function<void(const std::string& doing)> on_progress;
 };
 

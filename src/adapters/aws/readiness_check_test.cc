@@ -1,5 +1,5 @@
-// What `lifeboat check` says of a database that AWS runs, of secrets, of credentials, and of who would have to answer. Each line is shown once
-// as it is well and once as it fails.
+// What `lifeboat check` says of a database that AWS runs, of secrets, of credentials, and of who would have to answer. Each line is
+// shown once as it is well and once as it fails.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -75,8 +75,8 @@ DatabaseFacts Facts(const RegionName& region) {
 }
 
 /// Both regions well, then changed by `spoil`.
-std::vector<std::string> Spoilt(const std::function<void(DatabaseFacts& one, DatabaseFacts& two)>& spoil, AwsDatabaseKind kind = AwsDatabaseKind::kAuroraGlobal,
-                                const RegionName& writer = kOne) {
+std::vector<std::string> Spoilt(const std::function<void(DatabaseFacts& one, DatabaseFacts& two)>& spoil,
+                                AwsDatabaseKind kind = AwsDatabaseKind::kAuroraGlobal, const RegionName& writer = kOne) {
   std::vector<DatabaseFacts> facts{Facts(kOne), Facts(kTwo)};
   spoil(facts[0], facts[1]);
   return WordsOf(DatabaseLines(kind, writer, facts));
@@ -85,18 +85,27 @@ std::vector<std::string> Spoilt(const std::function<void(DatabaseFacts& one, Dat
 TEST(DatabaseReadiness, AllIsWellWithItsNumbers) {
   const auto words = Spoilt([](DatabaseFacts&, DatabaseFacts&) {});
   EXPECT_THAT(words, Each(StartsWith("ok: ")));
-  EXPECT_THAT(words, Contains(HasSubstr("the largest of 2 instance(s) of 'orders-2' in 'eu-central-1' is 'db.r6g.2xlarge', the writer's 'db.r6g.2xlarge'")));
+  EXPECT_THAT(
+      words,
+      Contains(HasSubstr(
+          "the largest of 2 instance(s) of 'orders-2' in 'eu-central-1' is 'db.r6g.2xlarge', the writer's 'db.r6g.2xlarge'")));
   EXPECT_THAT(words, Contains(HasSubstr("quota of RDS (DB instances) is 40 in 'eu-central-1' and 40 in 'eu-west-1'")));
   EXPECT_THAT(words, Contains(HasSubstr("'eu-west-1' (3 in the last hour)")));
   EXPECT_THAT(words, Contains(HasSubstr("no maintenance waits in 2 regions")));
 }
 
 TEST(DatabaseReadiness, SmallerMachinesAreAFault) {
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.instances = Known(std::vector<rds::DbInstance>{Instance("db.r6g.xlarge")}); }),
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) {
+                two.instances = Known(std::vector<rds::DbInstance>{Instance("db.r6g.xlarge")});
+              }),
               Contains(AllOf(StartsWith("fault: "), HasSubstr("is 'db.r6g.xlarge', the writer's 'db.r6g.2xlarge'"))));
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.instances = Known(std::vector<rds::DbInstance>{Instance("db.r6g.4xlarge", "creating")}); }),
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) {
+                two.instances = Known(std::vector<rds::DbInstance>{Instance("db.r6g.4xlarge", "creating")});
+              }),
               Contains("fault: instance 'i' of 'orders-2' in 'eu-central-1' is 'creating'"));
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.instances = Known(std::vector<rds::DbInstance>{Instance("db.x9.metal")}); }),
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) {
+                two.instances = Known(std::vector<rds::DbInstance>{Instance("db.x9.metal")});
+              }),
               Contains(AllOf(StartsWith("unknown: "), HasSubstr("which is larger is not known here"))));
   EXPECT_THAT(Spoilt([](DatabaseFacts& one, DatabaseFacts& two) {
                 one.instances = Known(std::vector<rds::DbInstance>{Instance("db.serverless")});
@@ -119,9 +128,12 @@ TEST(DatabaseReadiness, SmallerMachinesAreAFault) {
 TEST(DatabaseReadiness, AKeyThatCouldNotBeUsedIsAFault) {
   EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.key_state = Known(std::string("PendingDeletion")); }),
               Contains(AllOf(StartsWith("fault: "), HasSubstr("is 'PendingDeletion': the database could not be opened"))));
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.kms_key = kKeyOne; }), Contains(AllOf(StartsWith("fault: "), HasSubstr("is of 'eu-west-1'"))));
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.key_state = Blind<std::string>(false); }), Contains(StartsWith("unknown: KMS key")));
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.key_state = Blind<std::string>(true); }), Contains(StartsWith("fault: KMS key")));
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.kms_key = kKeyOne; }),
+              Contains(AllOf(StartsWith("fault: "), HasSubstr("is of 'eu-west-1'"))));
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.key_state = Blind<std::string>(false); }),
+              Contains(StartsWith("unknown: KMS key")));
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.key_state = Blind<std::string>(true); }),
+              Contains(StartsWith("fault: KMS key")));
 }
 
 TEST(DatabaseReadiness, QuotasMaintenanceAndEventsFailByNumbersAndAreUnknownWhereNotSeen) {
@@ -129,8 +141,10 @@ TEST(DatabaseReadiness, QuotasMaintenanceAndEventsFailByNumbersAndAreUnknownWher
               Contains("fault: quota of RDS (DB instances) is 10 in 'eu-central-1' and 40 in 'eu-west-1'"));
   EXPECT_THAT(Spoilt([](DatabaseFacts& one, DatabaseFacts&) { one.cluster_quota = Blind<double>(false); }),
               Contains(AllOf(StartsWith("unknown: "), HasSubstr("(DB clusters) of 'eu-west-1' could not be read"))));
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.maintenance = Known(std::vector<std::string>{"system-update"}); }),
-              Contains(AllOf(StartsWith("fault: maintenance waits for 'orders-2' (system-update) and not for 'orders-1'"), HasSubstr("Aurora refuses"))));
+  EXPECT_THAT(
+      Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.maintenance = Known(std::vector<std::string>{"system-update"}); }),
+      Contains(AllOf(StartsWith("fault: maintenance waits for 'orders-2' (system-update) and not for 'orders-1'"),
+                     HasSubstr("Aurora refuses"))));
   EXPECT_THAT(Spoilt([](DatabaseFacts& one, DatabaseFacts& two) {
                 one.maintenance = Known(std::vector<std::string>{"system-update"});
                 two.maintenance = one.maintenance;
@@ -140,7 +154,8 @@ TEST(DatabaseReadiness, QuotasMaintenanceAndEventsFailByNumbersAndAreUnknownWher
               Contains(AllOf(StartsWith("unknown: "), HasSubstr("what maintenance waits"))));
   EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.events = Blind<std::size_t>(true); }),
               Contains(AllOf(StartsWith("fault: "), HasSubstr("nobody would know whether AWS blocked the old writer"))));
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.events = Blind<std::size_t>(false); }), Contains(StartsWith("unknown: RDS's events")));
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.events = Blind<std::size_t>(false); }),
+              Contains(StartsWith("unknown: RDS's events")));
 }
 
 TEST(DatabaseReadiness, ARegionThatIsSilentCostsItsOwnLinesAndAllAreAskedAtOnce) {
@@ -179,17 +194,25 @@ std::vector<std::string> SecretSpoilt(const std::function<void(SecretLook& one, 
 }
 
 TEST(SecretReadiness, ASecretStandsEverywhereWithTheSameVersionOrThatIsSaid) {
-  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook&) {}), ElementsAre("ok: secret 'orders/db' stands in 2 regions, with the same current version"));
+  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook&) {}),
+              ElementsAre("ok: secret 'orders/db' stands in 2 regions, with the same current version"));
   const auto fault = [](const std::string& words) { return ElementsAre(AllOf(StartsWith("fault: "), HasSubstr(words))); };
-  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two = SecretLook{{}, true, false, "", "", ""}; }), fault("in 'eu-central-1' is not there"));
-  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two.secret->current_version = "v1"; }), fault("has different current versions"));
+  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two = SecretLook{{}, true, false, "", "", ""}; }),
+              fault("in 'eu-central-1' is not there"));
+  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two.secret->current_version = "v1"; }),
+              fault("has different current versions"));
   EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two.secret->deleted = true; }), fault("is being deleted"));
-  EXPECT_THAT(SecretSpoilt([](SecretLook& one, SecretLook&) { one.secret->replicas[kTwo.text] = "Failed"; }), fault("in 'eu-central-1' is 'Failed'"));
-  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two.secret->primary_region.clear(); }), fault("is replicated with no other region"));
-  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two.secret->kms_key = kKeyOne; }), fault("under a KMS key of 'eu-west-1'"));
+  EXPECT_THAT(SecretSpoilt([](SecretLook& one, SecretLook&) { one.secret->replicas[kTwo.text] = "Failed"; }),
+              fault("in 'eu-central-1' is 'Failed'"));
+  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two.secret->primary_region.clear(); }),
+              fault("is replicated with no other region"));
+  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two.secret->kms_key = kKeyOne; }),
+              fault("under a KMS key of 'eu-west-1'"));
   EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two.key_state = "Disabled"; }), fault("is 'Disabled'"));
-  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two = SecretLook{{}, false, true, "no", "", ""}; }), fault("could not be looked at: no"));
-  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two = SecretLook{{}, false, false, "silent", "", ""}; }), ElementsAre(StartsWith("unknown: ")));
+  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two = SecretLook{{}, false, true, "no", "", ""}; }),
+              fault("could not be looked at: no"));
+  EXPECT_THAT(SecretSpoilt([](SecretLook&, SecretLook& two) { two = SecretLook{{}, false, false, "silent", "", ""}; }),
+              ElementsAre(StartsWith("unknown: ")));
 }
 
 TEST(SecretReadiness, ASecretIsLookedAtAndNeverRead) {
@@ -197,11 +220,12 @@ TEST(SecretReadiness, ASecretIsLookedAtAndNeverRead) {
   aws.answer = [](const Seen& seen) {
     if (seen.operation == "DescribeKey") return Said{200, R"({"KeyMetadata":{"Arn":"a","KeyState":"Enabled"}})", {}, {}};
     if (seen.region == kTwo.text) return Said{400, R"({"__type":"ResourceNotFoundException","Message":"no"})", {}, {}};
-    return Said{200,
-                R"({"ARN":"arn:aws:secretsmanager:eu-west-1:1:secret:orders/db-abc","KmsKeyId":"arn:aws:kms:eu-west-1:1:key/a","PrimaryRegion":"eu-west-1",)"
-                R"("VersionIdsToStages":{"v1":["AWSPREVIOUS"],"v2":["AWSCURRENT"]},"ReplicationStatus":[{"Region":"eu-central-1","Status":"InSync"}]})",
-                {},
-                {}};
+    return Said{
+        200,
+        R"({"ARN":"arn:aws:secretsmanager:eu-west-1:1:secret:orders/db-abc","KmsKeyId":"arn:aws:kms:eu-west-1:1:key/a","PrimaryRegion":"eu-west-1",)"
+        R"("VersionIdsToStages":{"v1":["AWSPREVIOUS"],"v2":["AWSCURRENT"]},"ReplicationStatus":[{"Region":"eu-central-1","Status":"InSync"}]})",
+        {},
+        {}};
   };
   const auto client = aws.MakeClient();
   const auto words = WordsOf(aws.Run(CheckSecrets(*client, {{"orders/db"}}, {kOne, kTwo}, aws.clock, 20s)));
@@ -222,12 +246,17 @@ TEST(CredentialReadiness, WhatRenewingThemNeedsIsSaid) {
   role.session_token = lifeboat::Secret("t");
   role.expires = WallTime{1'000'000'000'000'000 + Duration(40min).count()};
   CredentialView view{kTwo.text, {kOne.text, kTwo.text}, kTwo.text, "https://sts.eu-central-1.amazonaws.com"};
-  EXPECT_THAT(CredentialWords(role, view), ElementsAre(AllOf(StartsWith("ok: "), HasSubstr("end in 40 min")), "ok: roles are taken at 'https://sts.eu-central-1.amazonaws.com', in 'eu-central-1'"));
+  EXPECT_THAT(CredentialWords(role, view),
+              ElementsAre(AllOf(StartsWith("ok: "), HasSubstr("end in 40 min")),
+                          "ok: roles are taken at 'https://sts.eu-central-1.amazonaws.com', in 'eu-central-1'"));
   // The global endpoint is us-east-1; another data region may be the one that is lost.
   view.sts_url = "https://sts.amazonaws.com";
-  EXPECT_THAT(CredentialWords(role, view), Contains(AllOf(StartsWith("fault: "), HasSubstr("the global endpoint, which is us-east-1"))));
+  EXPECT_THAT(CredentialWords(role, view),
+              Contains(AllOf(StartsWith("fault: "), HasSubstr("the global endpoint, which is us-east-1"))));
   view.sts_url = "https://sts.eu-west-1.amazonaws.com";
-  EXPECT_THAT(CredentialWords(role, view), Contains(AllOf(StartsWith("fault: "), HasSubstr("with 'eu-west-1' lost this agent's credentials could not be renewed"))));
+  EXPECT_THAT(
+      CredentialWords(role, view),
+      Contains(AllOf(StartsWith("fault: "), HasSubstr("with 'eu-west-1' lost this agent's credentials could not be renewed"))));
   view = {"", {kOne.text, kTwo.text}, kOne.text, "https://vpce-1.sts.eu-west-1.vpce.amazonaws.com"};  // a witness outside of AWS
   EXPECT_THAT(CredentialWords(role, view), Contains(StartsWith("fault: ")));
   view.sts_region = "eu-west-2";
@@ -241,7 +270,8 @@ TEST(CredentialReadiness, KeysThatEndUnseenAreAFaultAndThoseThatDoNotEndAreNone)
   const CredentialView view{kTwo.text, {kOne.text, kTwo.text}, kTwo.text, "https://sts.amazonaws.com"};
   Credentials keys;
   keys.source = "environment";
-  EXPECT_THAT(CredentialWords(keys, view), ElementsAre(AllOf(StartsWith("ok: "), HasSubstr("do not end"))));  // STS is not asked for them
+  EXPECT_THAT(CredentialWords(keys, view),
+              ElementsAre(AllOf(StartsWith("ok: "), HasSubstr("do not end"))));  // STS is not asked for them
   keys.session_token = lifeboat::Secret("t");
   EXPECT_THAT(CredentialWords(keys, view), ElementsAre(AllOf(StartsWith("fault: "), HasSubstr("nobody knows when"))));
   keys.expires = WallTime{1'000'000'000'000'000 - Duration(5min).count()};
@@ -249,7 +279,8 @@ TEST(CredentialReadiness, KeysThatEndUnseenAreAFaultAndThoseThatDoNotEndAreNone)
 }
 
 TEST(CredentialReadiness, OnlyNamesOfAwssRegionsAreAskedForATokenService) {
-  for (const char* region : {"eu-west-1", "us-gov-west-1", "ap-northeast-3", "eusc-de-east-1", "cn-north-1"}) EXPECT_TRUE(IsAwsRegion(region)) << region;
+  for (const char* region : {"eu-west-1", "us-gov-west-1", "ap-northeast-3", "eusc-de-east-1", "cn-north-1"})
+    EXPECT_TRUE(IsAwsRegion(region)) << region;
   for (const char* region : {"witness", "", "eu-west", "1", "-1", "witness-1"}) EXPECT_FALSE(IsAwsRegion(region)) << region;
   const Environment nothing = [](const std::string&) -> std::optional<std::string> { return std::nullopt; };
   const Environment west = [](const std::string& name) -> std::optional<std::string> {
@@ -281,26 +312,33 @@ Settings Orders() {
 
 TEST(Dependence, AFailoverThatNeedsNothingOfTheLostRegionIsSaidWithWhatItAsks) {
   const auto words = WordsOf(DependenceLines(Orders()));
-  EXPECT_THAT(words, ElementsAre(HasSubstr("ok: with 'eu-west-1' lost, a failover to 'eu-central-1' asks DynamoDB in 'eu-central-1', RDS and CloudWatch in 'eu-central-1', S3 in "
-                                           "'eu-central-1' and the zone's name servers; nothing of 'eu-west-1', and nothing of 'us-east-1'"),
-                                 HasSubstr("ok: with 'eu-central-1' lost, a failover to 'eu-west-1'")));
+  EXPECT_THAT(
+      words,
+      ElementsAre(HasSubstr("ok: with 'eu-west-1' lost, a failover to 'eu-central-1' asks DynamoDB in 'eu-central-1', RDS and "
+                            "CloudWatch in 'eu-central-1', S3 in "
+                            "'eu-central-1' and the zone's name servers; nothing of 'eu-west-1', and nothing of 'us-east-1'"),
+                  HasSubstr("ok: with 'eu-central-1' lost, a failover to 'eu-west-1'")));
 }
 
 TEST(Dependence, APartThatStandsInTheLostRegionAloneOrInUsEast1IsAFault) {
   const auto fault = [](const std::string& words) { return Contains(AllOf(StartsWith("fault: "), HasSubstr(words))); };
   Settings settings = Orders();
   settings.store.aws_regions = {kOne.text};
-  EXPECT_THAT(WordsOf(DependenceLines(settings)), fault("with 'eu-west-1' lost, a failover to 'eu-central-1' would need it: the store's table is there alone"));
+  EXPECT_THAT(WordsOf(DependenceLines(settings)),
+              fault("with 'eu-west-1' lost, a failover to 'eu-central-1' would need it: the store's table is there alone"));
   settings = Orders();
   settings.store.kind = StoreKind::kEmbedded;
   settings.store.host = kOne;
   EXPECT_THAT(WordsOf(DependenceLines(settings)), fault("the store is hosted there alone"));
   settings = Orders();
   settings.aws->traffic->kind = AwsTrafficKind::kRecords;
-  EXPECT_THAT(WordsOf(DependenceLines(settings)), fault("is changed through 'us-east-1', which has to answer whatever region is lost"));
+  EXPECT_THAT(WordsOf(DependenceLines(settings)),
+              fault("is changed through 'us-east-1', which has to answer whatever region is lost"));
   settings = Orders();
-  settings.aws->hooks = {{"drain", "before-promote", {{kOne, "drain"}, {kTwo, "arn:aws:lambda:eu-west-1:1:function:drain"}}, true, 10s}};
-  EXPECT_THAT(WordsOf(DependenceLines(settings)), fault("the function of hook 'drain' is 'arn:aws:lambda:eu-west-1:1:function:drain'"));
+  settings.aws->hooks = {
+      {"drain", "before-promote", {{kOne, "drain"}, {kTwo, "arn:aws:lambda:eu-west-1:1:function:drain"}}, true, 10s}};
+  EXPECT_THAT(WordsOf(DependenceLines(settings)),
+              fault("the function of hook 'drain' is 'arn:aws:lambda:eu-west-1:1:function:drain'"));
   settings.aws->hooks[0].required = false;
   EXPECT_THAT(WordsOf(DependenceLines(settings)), Each(StartsWith("ok: ")));
   settings = Orders();

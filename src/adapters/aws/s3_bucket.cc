@@ -79,7 +79,8 @@ LifecycleExpiry ExpiryFrom(const XmlNode& node) {
 
 }  // namespace
 
-Task<Result<VersionsPage>> ListObjectVersions(Client& client, Bucket bucket, std::string prefix, VersionsPage after, Duration timeout) {
+Task<Result<VersionsPage>> ListObjectVersions(Client& client, Bucket bucket, std::string prefix, VersionsPage after,
+                                              Duration timeout) {
   Call call = Ask(bucket, "ListObjectVersions", "versions");
   call.query = {{"encoding-type", "url"}};
   if (!after.next_key.empty()) call.query.emplace_back("key-marker", after.next_key);
@@ -103,7 +104,8 @@ Task<Result<std::vector<LifecycleExpiry>>> GetBucketExpiry(Client& client, Bucke
   if (!reply->code.empty()) co_return rules;
   const Result<XmlNode> root = ParseXml(reply->body, "GetBucketLifecycleConfiguration");
   if (!root) co_return root.error();
-  if (root->name != "LifecycleConfiguration") co_return Fail("'GetBucketLifecycleConfiguration' was answered by '" + root->name + "'");
+  if (root->name != "LifecycleConfiguration")
+    co_return Fail("'GetBucketLifecycleConfiguration' was answered by '" + root->name + "'");
   for (const XmlNode* rule : root->All("Rule")) {
     const XmlNode& expiration = (*rule)["Expiration"];
     if ((*rule)["Status"].text != "Enabled" || !(expiration.Has("Days") || expiration.Has("Date"))) continue;

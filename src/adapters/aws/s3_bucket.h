@@ -28,7 +28,8 @@ struct VersionsPage {
 };
 /// One page of all versions of the objects whose keys begin with `prefix`.
 /// @error kFail: an answer that cannot be read whole, or no right to see versions
-Task<Result<VersionsPage>> ListObjectVersions(Client& client, Bucket bucket, std::string prefix, VersionsPage after, Duration timeout);
+Task<Result<VersionsPage>> ListObjectVersions(Client& client, Bucket bucket, std::string prefix, VersionsPage after,
+                                              Duration timeout);
 
 /// A rule that deletes current objects. Those that only move objects, or delete older versions, are left out.
 struct LifecycleExpiry {

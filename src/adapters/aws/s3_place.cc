@@ -16,7 +16,8 @@ Task<Result<std::string>> RegionOfBucket(Client& client, std::string asked, std:
   if (!reply) co_return reply.error();
   std::string region = reply->Header("x-amz-bucket-region");
   if (!region.empty()) co_return region;
-  if (!reply->code.empty()) co_return Fail("'HeadBucket' of '" + bucket + "' was answered by '" + reply->code + "', without a region");
+  if (!reply->code.empty())
+    co_return Fail("'HeadBucket' of '" + bucket + "' was answered by '" + reply->code + "', without a region");
   co_return asked;
 }
 

@@ -23,7 +23,8 @@ void JudgeOne(const std::string& name, const RegionName& region, const SecretLoo
   }
   if (!look.secret) {
     const std::string what = which + " could not be looked at: " + look.problem;
-    lines.push_back(look.denied ? Fault(what, "allow secretsmanager:DescribeSecret") : Unknown(what, "see whether the region answers"));
+    lines.push_back(look.denied ? Fault(what, "allow secretsmanager:DescribeSecret")
+                                : Unknown(what, "see whether the region answers"));
     return;
   }
   const secretsmanager::Secret& secret = *look.secret;
@@ -31,7 +32,8 @@ void JudgeOne(const std::string& name, const RegionName& region, const SecretLoo
   if (secret.current_version.empty()) lines.push_back(Fault(which + " has no current version", "put a value into it"));
   const std::string home = rds::RegionOfArn(secret.kms_key);
   if (!home.empty() && home != region.text) {
-    lines.push_back(Fault(which + " is under a KMS key of '" + home + "': it could not be read without that region", "replicate it with a key of '" + region.text + "'"));
+    lines.push_back(Fault(which + " is under a KMS key of '" + home + "': it could not be read without that region",
+                          "replicate it with a key of '" + region.text + "'"));
   } else if (!look.key_problem.empty()) {
     lines.push_back(Unknown("the KMS key of " + which + " could not be looked at: " + look.key_problem, "allow kms:DescribeKey"));
   } else if (!look.key_state.empty() && look.key_state != "Enabled") {
@@ -47,19 +49,24 @@ void JudgeCopies(const std::string& name, const std::map<RegionName, SecretLook>
     versions.insert(look.secret->current_version);
     for (const auto& [replica, status] : look.secret->replicas) {
       if (looks.contains(RegionName(replica)) && status != "InSync")
-        lines.push_back(Fault("the replica of secret '" + name + "' in '" + replica + "' is '" + status + "'", "look at why it is not copied"));
+        lines.push_back(
+            Fault("the replica of secret '" + name + "' in '" + replica + "' is '" + status + "'", "look at why it is not copied"));
     }
     if (look.secret->primary_region.empty() && looks.size() > 1) {
-      lines.push_back(Fault("secret '" + name + "' in '" + region.text + "' is replicated with no other region: what is rotated in one is not known in the other",
+      lines.push_back(Fault("secret '" + name + "' in '" + region.text +
+                                "' is replicated with no other region: what is rotated in one is not known in the other",
                             "make the others replicas of one (ReplicateSecretToRegions)"));
       return;
     }
   }
   if (versions.size() > 1)
-    lines.push_back(Fault("secret '" + name + "' has different current versions in its regions: the newest has not arrived everywhere", "wait, then look at its replication"));
+    lines.push_back(
+        Fault("secret '" + name + "' has different current versions in its regions: the newest has not arrived everywhere",
+              "wait, then look at its replication"));
 }
 
-Task<> LookAtSecret(Client& client, std::string name, RegionName region, std::shared_ptr<SecretLook> look, Clock& clock, Duration timeout) {
+Task<> LookAtSecret(Client& client, std::string name, RegionName region, std::shared_ptr<SecretLook> look, Clock& clock,
+                    Duration timeout) {
   const Instant began = clock.Now();
   Result<secretsmanager::Secret> secret = co_await secretsmanager::DescribeSecret(client, region.text, std::move(name), timeout);
   if (!secret) {
@@ -83,11 +90,14 @@ Lines SecretLines(const std::string& name, const std::map<RegionName, SecretLook
   Lines lines;
   for (const auto& [region, look] : looks) JudgeOne(name, region, look, lines);
   JudgeCopies(name, looks, lines);
-  if (lines.empty()) lines.push_back(Ok("secret '" + name + "' stands in " + std::to_string(looks.size()) + " regions, with the same current version"));
+  if (lines.empty())
+    lines.push_back(
+        Ok("secret '" + name + "' stands in " + std::to_string(looks.size()) + " regions, with the same current version"));
   return lines;
 }
 
-Task<Lines> CheckSecrets(Client& client, std::vector<AwsSecretSettings> secrets, std::vector<RegionName> regions, Clock& clock, Duration timeout) {
+Task<Lines> CheckSecrets(Client& client, std::vector<AwsSecretSettings> secrets, std::vector<RegionName> regions, Clock& clock,
+                         Duration timeout) {
   std::map<std::string, std::map<RegionName, std::shared_ptr<SecretLook>>> looks;
   std::vector<Task<>> questions;
   for (const AwsSecretSettings& secret : secrets) {

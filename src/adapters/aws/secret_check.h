@@ -1,7 +1,7 @@
 #pragma once
 
-// Lines of `lifeboat check` about the secrets that a service needs wherever it runs: there in every data region, current, and under a key that
-// works there. Their contents are never asked for. Thread rule: as Client.
+// Lines of `lifeboat check` about the secrets that a service needs wherever it runs: there in every data region, current, and under
+// a key that works there. Their contents are never asked for. Thread rule: as Client.
 
 #include <map>
 #include <string>
@@ -29,7 +29,7 @@ struct SecretLook {
 [[nodiscard]] std::vector<Readiness> SecretLines(const std::string& name, const std::map<RegionName, SecretLook>& looks);
 
 /// @param regions  data regions; all are asked at once
-Task<std::vector<Readiness>> CheckSecrets(Client& client, std::vector<AwsSecretSettings> secrets, std::vector<RegionName> regions, Clock& clock,
-                                          Duration timeout);
+Task<std::vector<Readiness>> CheckSecrets(Client& client, std::vector<AwsSecretSettings> secrets, std::vector<RegionName> regions,
+                                          Clock& clock, Duration timeout);
 
 }  // namespace lifeboat::aws

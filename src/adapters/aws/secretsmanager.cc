@@ -29,7 +29,8 @@ Task<Result<Secret>> DescribeSecret(Client& client, std::string region, std::str
       if (stage == kCurrent) secret.current_version = version;
     }
   }
-  for (const Json& replica : MemberAt(*json, "ReplicationStatus")) secret.replicas[TextAt(replica, "Region")] = TextAt(replica, "Status");
+  for (const Json& replica : MemberAt(*json, "ReplicationStatus"))
+    secret.replicas[TextAt(replica, "Region")] = TextAt(replica, "Status");
   co_return secret;
 }
 

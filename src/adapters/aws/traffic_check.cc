@@ -50,9 +50,11 @@ struct ZoneLook {
 };
 
 Task<> LookAtZone(TrafficCheckDoors doors, AwsTrafficSettings settings, std::shared_ptr<ZoneLook> look, Duration timeout) {
-  Result<std::vector<route53::RecordSet>> records = co_await route53::ListRecordSets(*doors.client, kGlobal, settings.zone, "", timeout / 2);
+  Result<std::vector<route53::RecordSet>> records =
+      co_await route53::ListRecordSets(*doors.client, kGlobal, settings.zone, "", timeout / 2);
   if (!records) {
-    look->lines.push_back({"unknown", "the records of zone '" + settings.zone + "' cannot be read: " + records.error().message, records.error().hint});
+    look->lines.push_back({"unknown", "the records of zone '" + settings.zone + "' cannot be read: " + records.error().message,
+                           records.error().hint});
     co_return;
   }
   look->read = true;
@@ -60,7 +62,8 @@ Task<> LookAtZone(TrafficCheckDoors doors, AwsTrafficSettings settings, std::sha
   std::map<std::string, std::shared_ptr<CheckLook>> checks;
   std::vector<Task<>> questions;
   for (const route53::RecordSet& record : look->view.records) {
-    if (!SameValue("CNAME", record.name, settings.name) || record.health_check.empty() || checks.contains(record.health_check)) continue;
+    if (!SameValue("CNAME", record.name, settings.name) || record.health_check.empty() || checks.contains(record.health_check))
+      continue;
     auto one = std::make_shared<CheckLook>();
     checks[record.health_check] = one;
     questions.push_back(ReadCheck(doors, settings.kind, record.health_check, one, timeout / 4));
@@ -73,7 +76,8 @@ Task<> LookAtZone(TrafficCheckDoors doors, AwsTrafficSettings settings, std::sha
   }
 }
 
-Task<> LookAtMarker(TrafficCheckDoors doors, std::string name, RegionName region, std::string text, std::shared_ptr<MarkerLook> look, Duration timeout) {
+Task<> LookAtMarker(TrafficCheckDoors doors, std::string name, RegionName region, std::string text,
+                    std::shared_ptr<MarkerLook> look, Duration timeout) {
   const Result<MarkerPlace> place = ParseMarkerPlace(text);
   if (!place) {
     look->problem = place.error().message;
@@ -116,7 +120,8 @@ struct EndpointLook {
   std::optional<Readiness> problem;
 };
 
-Task<> LookAtEndpoint(TrafficCheckDoors doors, AwsTrafficSettings settings, std::string text, std::shared_ptr<EndpointLook> look, Duration timeout) {
+Task<> LookAtEndpoint(TrafficCheckDoors doors, AwsTrafficSettings settings, std::string text, std::shared_ptr<EndpointLook> look,
+                      Duration timeout) {
   const Instant began = doors.clock.Now();
   Result<routing_control::Cluster> one = ParseCluster({text});
   if (!one) {
@@ -216,7 +221,8 @@ Task<Result<std::vector<Readiness>>> CheckAwsTraffic(TrafficCheckDoors doors, Aw
   questions.push_back(LookAtNames(doors, settings, names, std::min(timeout, kOneLook)));
   questions.push_back(LookAtZone(doors, settings, zone, timeout));
   if (settings.kind == AwsTrafficKind::kStandbyTakesOver) questions.push_back(LookAtMarkers(doors, settings, markers, timeout));
-  if (settings.kind == AwsTrafficKind::kRoutingControl) questions.push_back(LookAtEndpoints(doors, settings, endpoints, std::min(timeout, kOneEndpoint)));
+  if (settings.kind == AwsTrafficKind::kRoutingControl)
+    questions.push_back(LookAtEndpoints(doors, settings, endpoints, std::min(timeout, kOneEndpoint)));
   co_await Together(std::move(questions));
   Lines lines = std::move(*names);
   Add(lines, std::move(zone->lines));

@@ -203,11 +203,12 @@ TEST_F(TypedCloudCallsTest, AnEventThatWasReadIsNotYetOneThatWasTaken) {
     if (seen.operation != "ListRules") return Said{200, "{}", {}, {}};
     // The one that listens is on the second page.
     if (TextAt(seen.json, "NextToken").empty()) {
-      return Said{200,
-                  R"({"Rules":[{"State":"ENABLED","EventPattern":"{\"source\":[\"aws.health\"]}"},{"State":"ENABLED","ScheduleExpression":"daily"},)"
-                  R"({"State":"DISABLED","EventPattern":"{\"source\":[\"lifeboat\"]}"}],"NextToken":"t"})",
-                  {},
-                  {}};
+      return Said{
+          200,
+          R"({"Rules":[{"State":"ENABLED","EventPattern":"{\"source\":[\"aws.health\"]}"},{"State":"ENABLED","ScheduleExpression":"daily"},)"
+          R"({"State":"DISABLED","EventPattern":"{\"source\":[\"lifeboat\"]}"}],"NextToken":"t"})",
+          {},
+          {}};
     }
     return Said{200, R"({"Rules":[{"State":"ENABLED","EventPattern":"{\"source\":[{\"prefix\":\"life\"}]}"}]})", {}, {}};
   };

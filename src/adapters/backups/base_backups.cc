@@ -177,7 +177,8 @@ class BaseBackups : public FolderSource {
         if (entry.folder && IsBackup(repo(), folder_ / entry.name)) folders.push_back(folder_ / entry.name);
       }
     }
-    if (folders.empty()) return Fail("'" + name_ + "' holds no backup and no WAL", "name the folder that pg_basebackup wrote, or the one above it");
+    if (folders.empty())
+      return Fail("'" + name_ + "' holds no backup and no WAL", "name the folder that pg_basebackup wrote, or the one above it");
     std::size_t archive = kNowhere;
     if (!wal_.empty()) {
       archive = inventory.archives.size();
@@ -245,7 +246,8 @@ class BaseBackups : public FolderSource {
       tell(text->find("PostgreSQL-Backup-Manifest-Version") == std::string::npos ? 2 : 6, error.message);
       return std::nullopt;
     }
-    std::sort(manifest->files.begin(), manifest->files.end(), [](const FileEntry& a, const FileEntry& b) { return a.path < b.path; });
+    std::sort(manifest->files.begin(), manifest->files.end(),
+              [](const FileEntry& a, const FileEntry& b) { return a.path < b.path; });
     return manifest;
   }
 
@@ -257,7 +259,8 @@ class BaseBackups : public FolderSource {
       const fs::path path = wal_ / file.path;
       files.push_back({path.filename().string(), path, "", file.size});
     }
-    FillArchive(archive, files, [this](const WalFile& file) { return OpenWal(file); }, findings);
+    FillArchive(
+        archive, files, [this](const WalFile& file) { return OpenWal(file); }, findings);
     return archive;
   }
 
@@ -296,7 +299,8 @@ class BaseBackups : public FolderSource {
         if (file.path.find('/') == std::string::npos) files.push_back({file.path, folder / "pg_wal" / file.path, "", file.size});
       }
     }
-    FillArchive(own, files, [this](const WalFile& file) { return OpenWal(file); }, inventory.findings);
+    FillArchive(
+        own, files, [this](const WalFile& file) { return OpenWal(file); }, inventory.findings);
     TakeOwner(set, own, archive, inventory);
     if (!own.wal.empty() || archive == kNowhere) {
       set.own = inventory.archives.size();
@@ -305,7 +309,8 @@ class BaseBackups : public FolderSource {
     return set;
   }
 
-  /// Whose backup this is: the manifest's word (PostgreSQL 17), else that of its WAL. pg_control's own word is what is judged by it.
+  /// Whose backup this is: the manifest's word (PostgreSQL 17), else that of its WAL. pg_control's own word is what is judged by
+  /// it.
   static void TakeOwner(SetInfo& set, Archive& own, std::size_t archive, const Inventory& inventory) {
     const std::optional<std::uint64_t> by_archive = archive != kNowhere ? inventory.archives[archive].owner : std::nullopt;
     // One segment beside pg_control is one word against another: a third must agree.
@@ -339,7 +344,8 @@ class BaseBackups : public FolderSource {
   void ListTarWal(const TarFile& tar, std::vector<RawFile>& files) const {
     TarReader reader(Decompress(repo().Open(tar.file), tar.compression));
     while (const std::optional<TarEntry> entry = reader.Next()) {
-      if (entry->type == '0' && entry->name.find('/') == std::string::npos) files.push_back({entry->name, tar.file, entry->name, entry->size});
+      if (entry->type == '0' && entry->name.find('/') == std::string::npos)
+        files.push_back({entry->name, tar.file, entry->name, entry->size});
     }
   }
 

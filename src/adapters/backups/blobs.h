@@ -18,8 +18,8 @@ namespace lifeboat::backup {
 struct Blob {
   std::string path;  ///< below the place that was opened, "backup/main/backup.info"
   std::uint64_t size = 0;
-  std::string version;  ///< changes with the content (ETag); "": the store has none
-  std::string cold;     ///< the class of storage out of which it must be brought back before it can be read; "": it can
+  std::string version;        ///< changes with the content (ETag); "": the store has none
+  std::string cold;           ///< the class of storage out of which it must be brought back before it can be read; "": it can
   std::int64_t modified = 0;  ///< seconds since 1970: when it was put there; 0: the store does not say
 };
 

@@ -13,7 +13,8 @@ bool BlockFileStream::Seek(const MappedBlock& block) {
   at_ = block;
   std::vector<char> waste(64U << 10);
   for (std::uint64_t skip = (block.number - number_) * block_bytes_; skip > 0;) {
-    const std::optional<std::size_t> got = super_->Read({waste.data(), static_cast<std::size_t>(std::min<std::uint64_t>(skip, waste.size()))});
+    const std::optional<std::size_t> got =
+        super_->Read({waste.data(), static_cast<std::size_t>(std::min<std::uint64_t>(skip, waste.size()))});
     if (!got) (void)Pass(*super_);
     if (got && *got == 0) (void)Fail(ReadProblem::kTruncated, "a super block ends before a block that the map says is in it");
     if (!got || *got == 0) return false;

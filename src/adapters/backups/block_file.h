@@ -29,11 +29,11 @@ class BlockFileStream : public ByteStream {
   std::uint64_t block_bytes_;
   std::uint64_t left_;  ///< of the file
   OpenSuper open_;
-  std::size_t next_ = 0;             ///< block of the file
+  std::size_t next_ = 0;  ///< block of the file
   std::uint64_t left_in_block_ = 0;
   StreamPtr super_;
-  MappedBlock at_;                   ///< whose super block is open
-  std::uint64_t number_ = 0;         ///< block of the super block that comes next
+  MappedBlock at_;            ///< whose super block is open
+  std::uint64_t number_ = 0;  ///< block of the super block that comes next
 };
 
 }  // namespace lifeboat::backup

@@ -35,8 +35,9 @@ std::vector<Finding> JudgeBranches(Source& source, const Archive& archive) {
     const auto last = LastCommitBefore(source, {&archive}, fork.timeline, end, fork.at);
     if (!birth || !last || *last <= *birth + kClocks) continue;
     findings.push_back(MakeFinding(19, "", "timeline " + std::to_string(timeline), fork.at.Text(),
-                                   "it left timeline " + std::to_string(fork.timeline) + " at " + TimeText(*birth) + ", and timeline " +
-                                       std::to_string(fork.timeline) + " has commits until " + TimeText(*last)));
+                                   "it left timeline " + std::to_string(fork.timeline) + " at " + TimeText(*birth) +
+                                       ", and timeline " + std::to_string(fork.timeline) + " has commits until " +
+                                       TimeText(*last)));
   }
   return findings;
 }

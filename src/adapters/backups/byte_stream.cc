@@ -295,7 +295,8 @@ class CbcStream : public Filter {
       if (InputEnded()) {
         done_ = true;
         // Wrong padding is what a wrong key looks like, and a cut or damaged end too; the first bytes tell which, to the caller.
-        if (EVP_DecryptFinal_ex(context_, out, &got) != 1) return Fail(ReadProblem::kKey, "it does not decrypt: a wrong key, or a damaged end");
+        if (EVP_DecryptFinal_ex(context_, out, &got) != 1)
+          return Fail(ReadProblem::kKey, "it does not decrypt: a wrong key, or a damaged end");
       } else {
         const std::size_t size = InputSize();
         if (EVP_DecryptUpdate(context_, out, &got, reinterpret_cast<const unsigned char*>(Input()), static_cast<int>(size)) != 1) {
@@ -329,9 +330,10 @@ class CbcStream : public Filter {
     unsigned char key[EVP_MAX_KEY_LENGTH];
     unsigned char iv[EVP_MAX_IV_LENGTH];
     const std::string& pass = pass_.Reveal();
-    const bool made = EVP_BytesToKey(EVP_aes_256_cbc(), EVP_sha1(), reinterpret_cast<const unsigned char*>(header_.data() + 8),
-                                     reinterpret_cast<const unsigned char*>(pass.data()), static_cast<int>(pass.size()), 1, key, iv) > 0 &&
-                      EVP_DecryptInit_ex(context_, EVP_aes_256_cbc(), nullptr, key, iv) == 1;
+    const bool made =
+        EVP_BytesToKey(EVP_aes_256_cbc(), EVP_sha1(), reinterpret_cast<const unsigned char*>(header_.data() + 8),
+                       reinterpret_cast<const unsigned char*>(pass.data()), static_cast<int>(pass.size()), 1, key, iv) > 0 &&
+        EVP_DecryptInit_ex(context_, EVP_aes_256_cbc(), nullptr, key, iv) == 1;
     LIFEBOAT_CHECK(made, "OpenSSL lacks aes-256-cbc");
     begun_ = true;
     return true;
@@ -370,7 +372,9 @@ StreamPtr Decompress(StreamPtr inner, Compression compression, bool hashed) {
   return inner;
 }
 
-StreamPtr DecryptCbc(StreamPtr inner, const Secret& pass, bool bare) { return std::make_unique<CbcStream>(std::move(inner), pass, bare); }
+StreamPtr DecryptCbc(StreamPtr inner, const Secret& pass, bool bare) {
+  return std::make_unique<CbcStream>(std::move(inner), pass, bare);
+}
 
 std::optional<std::string> ReadAll(ByteStream& stream, std::size_t limit, ReadError& error) {
   std::string all;

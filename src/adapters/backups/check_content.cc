@@ -116,15 +116,16 @@ class ContentOfDatabase {
     constexpr double kPagesAsked = 32;
     constexpr std::size_t kEnough = 4096;
     const double percent = std::min(100.0, 100 * kPagesAsked / static_cast<double>(std::max<std::uint64_t>(1, table.facts.pages)));
-    const QueryAnswer some = session.Ask("SELECT left(t::text, 1000) FROM ONLY " + table.quoted + " t TABLESAMPLE SYSTEM (" + std::to_string(percent) +
-                                         ") REPEATABLE (7) LIMIT 500");
+    const QueryAnswer some = session.Ask("SELECT left(t::text, 1000) FROM ONLY " + table.quoted + " t TABLESAMPLE SYSTEM (" +
+                                         std::to_string(percent) + ") REPEATABLE (7) LIMIT 500");
     if (!some.ok()) return std::nullopt;
     std::string text;
     for (const auto& row : some.rows) text += row[0] + "\n";
     if (text.size() < kEnough) return std::nullopt;
     uLongf size = compressBound(text.size());
     std::vector<Bytef> packed(size);
-    if (compress2(packed.data(), &size, reinterpret_cast<const Bytef*>(text.data()), text.size(), Z_BEST_SPEED) != Z_OK) return std::nullopt;
+    if (compress2(packed.data(), &size, reinterpret_cast<const Bytef*>(text.data()), text.size(), Z_BEST_SPEED) != Z_OK)
+      return std::nullopt;
     return static_cast<double>(size) / static_cast<double>(text.size());
   }
 
@@ -136,7 +137,8 @@ class ContentOfDatabase {
       state_.counts.rows += table.facts.rows.value_or(0);
       if (table.facts.index_rows) ++state_.counts.counted_by_index;
       if (table.facts.rows && !IsSystem(table.schema)) {
-        state_.content.tables[table.facts.name] = {*table.facts.rows, table.facts.pages * table.facts.page_bytes, table.facts.packed.value_or(0)};
+        state_.content.tables[table.facts.name] = {*table.facts.rows, table.facts.pages * table.facts.page_bytes,
+                                                   table.facts.packed.value_or(0)};
       }
       const bool system_unlogged = table.facts.unlogged && IsSystem(table.schema);  // the TOAST table of one that is named
       if (state_.told.count(table.facts.name) == 0 && !system_unlogged) facts.push_back(table.facts);

@@ -26,7 +26,8 @@ class PieceStream : public ByteStream {
       left_ = static_cast<std::uint64_t>(*length);
       ended_ = left_ == 0;
     }
-    const std::optional<std::size_t> got = file_.Read(into.first(static_cast<std::size_t>(std::min<std::uint64_t>(left_, into.size()))));
+    const std::optional<std::size_t> got =
+        file_.Read(into.first(static_cast<std::size_t>(std::min<std::uint64_t>(left_, into.size()))));
     if (!got) return Pass(file_);
     if (*got == 0) return Fail(ReadProblem::kTruncated, "the dump ends " + std::to_string(left_) + " bytes too early");
     left_ -= *got;
@@ -120,7 +121,8 @@ class CustomReader : public SetReader {
       }
     }
     if (whole && !missing.empty()) {
-      error = {ReadProblem::kTruncated, "the data of " + std::to_string(missing.size()) + " objects are missing, the first '" + missing.begin()->second + "'"};
+      error = {ReadProblem::kTruncated, "the data of " + std::to_string(missing.size()) + " objects are missing, the first '" +
+                                            missing.begin()->second + "'"};
       whole = false;
     }
     if (whole) return;
@@ -155,7 +157,8 @@ class CustomReader : public SetReader {
   bool Object(ByteStream& file, const std::string& what, FileSink& sink, ReadError& error) const {
     PieceStream pieces(file, contents_.integer_bytes);
     StreamPtr data = std::make_unique<Borrowed>(pieces);
-    data = contents_.compression == Compression::kGzip ? InflateZlib(std::move(data)) : Decompress(std::move(data), contents_.compression);
+    data = contents_.compression == Compression::kGzip ? InflateZlib(std::move(data))
+                                                       : Decompress(std::move(data), contents_.compression);
     sink.Begin(what);
     std::vector<char> block(256U << 10);
     while (true) {
@@ -284,7 +287,8 @@ std::unique_ptr<SetReader> ReadCustomDump(std::shared_ptr<Folder> in, fs::path f
   return std::make_unique<CustomReader>(std::move(in), std::move(file), stored, std::move(contents));
 }
 
-std::unique_ptr<SetReader> ReadTarDump(std::shared_ptr<Folder> in, fs::path file, std::uint64_t stored, std::set<std::string> expected) {
+std::unique_ptr<SetReader> ReadTarDump(std::shared_ptr<Folder> in, fs::path file, std::uint64_t stored,
+                                       std::set<std::string> expected) {
   return std::make_unique<TarDumpReader>(std::move(in), std::move(file), stored, std::move(expected));
 }
 

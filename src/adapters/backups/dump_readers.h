@@ -22,9 +22,11 @@ inline constexpr std::size_t kDumpTail = 1024;  ///< of a script: its last words
 [[nodiscard]] Compression CompressionOfDump(const std::filesystem::path& file);
 
 /// Walks a custom dump's data from its first block to its end.
-[[nodiscard]] std::unique_ptr<SetReader> ReadCustomDump(std::shared_ptr<Folder> in, std::filesystem::path file, std::uint64_t stored, DumpContents contents);
+[[nodiscard]] std::unique_ptr<SetReader> ReadCustomDump(std::shared_ptr<Folder> in, std::filesystem::path file,
+                                                        std::uint64_t stored, DumpContents contents);
 /// Walks a tar dump from its first entry to its end mark. @param expected  the files that the table of contents lists
-[[nodiscard]] std::unique_ptr<SetReader> ReadTarDump(std::shared_ptr<Folder> in, std::filesystem::path file, std::uint64_t stored, std::set<std::string> expected);
+[[nodiscard]] std::unique_ptr<SetReader> ReadTarDump(std::shared_ptr<Folder> in, std::filesystem::path file, std::uint64_t stored,
+                                                     std::set<std::string> expected);
 
 struct DumpFile {
   std::string path;

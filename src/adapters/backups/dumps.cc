@@ -1,5 +1,6 @@
-// Dumps of pg_dump in one folder, here or in a store: custom and tar files, directories, plain scripts (compressed or not), and pg_dumpall's. They hold no hash
-// of their bytes: what is compressed carries its compression's checksum, what is not can only be seen to be whole.
+// Dumps of pg_dump in one folder, here or in a store: custom and tar files, directories, plain scripts (compressed or not), and
+// pg_dumpall's. They hold no hash of their bytes: what is compressed carries its compression's checksum, what is not can only be
+// seen to be whole.
 
 #include <algorithm>
 #include <map>
@@ -19,8 +20,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kHead = 512;
 constexpr std::size_t kMostContents = 512U << 20;
 constexpr std::int64_t kLongestDump = 24 * 3600;  // seconds that a dump may have taken: its header says when it began
-constexpr std::uint64_t kTinyShare = 10;         // a dump of less than a tenth of the one before it
-constexpr std::uint64_t kTinyFrom = 64U << 10;  // where that one was at least so large
+constexpr std::uint64_t kTinyShare = 10;          // a dump of less than a tenth of the one before it
+constexpr std::uint64_t kTinyFrom = 64U << 10;    // where that one was at least so large
 
 /// Up to `limit` bytes of the stream. Nothing: it fails before.
 std::optional<std::string> ReadFirst(ByteStream& stream, std::size_t limit) {
@@ -36,7 +37,8 @@ std::optional<std::string> ReadFirst(ByteStream& stream, std::size_t limit) {
   return text;
 }
 
-/// The table of contents at a file's begin (of a tar file: in its first entry); what it takes is read, not more than four times that.
+/// The table of contents at a file's begin (of a tar file: in its first entry); what it takes is read, not more than four times
+/// that.
 Result<DumpContents> ReadContents(const Folder& in, const fs::path& file, std::size_t header = 0) {
   for (std::size_t limit = 256U << 10;; limit *= 4) {
     const StreamPtr stream = Decompress(in.Open(file), CompressionOfDump(file));
@@ -107,7 +109,8 @@ Dump LookAt(const Folder& in, const fs::path& path) {
   dump.kind = KindOf(in, path);
   dump.stored = in.SizeOf(path).value_or(0);
   dump.changed = in.ChangedAt(path);
-  if (dump.kind == DumpKind::kCustom || dump.kind == DumpKind::kTar) dump.began = BeganAt(in, path, dump.kind == DumpKind::kTar ? kTarBlock : 0);
+  if (dump.kind == DumpKind::kCustom || dump.kind == DumpKind::kTar)
+    dump.began = BeganAt(in, path, dump.kind == DumpKind::kTar ? kTarBlock : 0);
   return dump;
 }
 
@@ -116,7 +119,8 @@ bool IsDumpDirectory(const Folder& in, const fs::path& folder) {
   bool data = false;
   for (const FolderEntry& entry : EntriesOf(in, folder)) {
     if (entry.name == "PG_VERSION") return false;
-    data = data || (entry.name.find(".dat") != std::string::npos && entry.name.find_first_not_of("0123456789") == entry.name.find(".dat"));
+    data = data ||
+           (entry.name.find(".dat") != std::string::npos && entry.name.find_first_not_of("0123456789") == entry.name.find(".dat"));
   }
   return data;
 }
@@ -132,13 +136,15 @@ std::vector<Dump> DumpsIn(const Folder& in, const fs::path& folder) {
     if (entry.name.starts_with(".")) continue;
     if (entry.folder ? IsDumpDirectory(in, path) : entry.file) dumps.push_back(LookAt(in, path));
   }
-  std::sort(dumps.begin(), dumps.end(), [](const Dump& a, const Dump& b) { return std::tie(a.changed, a.label) < std::tie(b.changed, b.label); });
+  std::sort(dumps.begin(), dumps.end(),
+            [](const Dump& a, const Dump& b) { return std::tie(a.changed, a.label) < std::tie(b.changed, b.label); });
   return dumps;
 }
 
 class Dumps : public FolderSource {
  public:
-  Dumps(std::shared_ptr<Folder> in, fs::path folder) : FolderSource(std::move(in)), folder_(std::move(folder)), name_(folder_.string()) {}
+  Dumps(std::shared_ptr<Folder> in, fs::path folder)
+      : FolderSource(std::move(in)), folder_(std::move(folder)), name_(folder_.string()) {}
   const std::string& name() const override { return name_; }
 
   Result<Inventory> Look() override {
@@ -165,7 +171,8 @@ class Dumps : public FolderSource {
       set.span.label = dump.label;
       set.span.stopped = dump.changed;
       if (dump.kind == DumpKind::kNone) {
-        inventory.findings.push_back(MakeFinding(2, dump.label, dump.label, "", "it has " + std::to_string(dump.stored) + " bytes, and they are no dump"));
+        inventory.findings.push_back(
+            MakeFinding(2, dump.label, dump.label, "", "it has " + std::to_string(dump.stored) + " bytes, and they are no dump"));
       }
       inventory.sets.push_back(std::move(set));
     }
@@ -195,8 +202,9 @@ class Dumps : public FolderSource {
     for (auto before = dumps_.rbegin() + 1; before != dumps_.rend(); ++before) {
       if (before->kind != newest.kind || CompressionOfDump(before->path) != CompressionOfDump(newest.path)) continue;
       if (before->stored >= kTinyFrom && newest.stored < before->stored / kTinyShare) {
-        findings.push_back(MakeFinding(2, newest.label, newest.label, "", "it has " + std::to_string(newest.stored) + " bytes, and '" + before->label +
-                                                                              "' before it " + std::to_string(before->stored)));
+        findings.push_back(MakeFinding(2, newest.label, newest.label, "",
+                                       "it has " + std::to_string(newest.stored) + " bytes, and '" + before->label +
+                                           "' before it " + std::to_string(before->stored)));
       }
       return;
     }
@@ -225,11 +233,13 @@ class Dumps : public FolderSource {
     }
     for (const DumpEntry& entry : contents->entries) {
       if (!entry.holds_data || !entry.placed || entry.offset < dump.stored) continue;
-      findings.push_back(MakeFinding(8, dump.label, dump.label, entry.what, "its data should begin at " + std::to_string(entry.offset) + ", and the file has " +
-                                                                                std::to_string(dump.stored) + " bytes"));
+      findings.push_back(MakeFinding(8, dump.label, dump.label, entry.what,
+                                     "its data should begin at " + std::to_string(entry.offset) + ", and the file has " +
+                                         std::to_string(dump.stored) + " bytes"));
       return std::nullopt;  // one damage, one number
     }
-    if (contents->compression == Compression::kNone) content.not_proven = "it is not compressed, and holds no checksums: it was seen to be whole, no more";
+    if (contents->compression == Compression::kNone)
+      content.not_proven = "it is not compressed, and holds no checksums: it was seen to be whole, no more";
     content.reader = ReadCustomDump(shared_repo(), dump.path, dump.stored, std::move(*contents));
     return content;
   }
@@ -292,7 +302,8 @@ class Dumps : public FolderSource {
     }
     const Result<DumpContents> contents = ReadContents(repo(), dump.path / "toc.dat");
     std::string wrong = contents ? "" : contents.error().message;
-    if (contents && contents->bytes != repo().SizeOf(dump.path / "toc.dat").value_or(0)) wrong = "it does not end where its table of contents does";
+    if (contents && contents->bytes != repo().SizeOf(dump.path / "toc.dat").value_or(0))
+      wrong = "it does not end where its table of contents does";
     if (!wrong.empty()) {
       findings.push_back(MakeFinding(6, dump.label, "toc.dat", "", wrong));
       return std::nullopt;

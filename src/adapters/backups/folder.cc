@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kFirstRange = 256U << 10;  // a header, or most files of a database, need no more
+constexpr std::uint64_t kFirstRange = 256U << 10;      // a header, or most files of a database, need no more
 constexpr std::size_t kLargestSmallFile = 256U << 20;  // a manifest of about a million files
 
 class Local final : public Folder {
@@ -89,7 +89,9 @@ class Local final : public Folder {
   void MayRead(const fs::path& path) const {
     if (faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0 || errno != EACCES) return;
     const std::lock_guard lock(mutex_);
-    if (!trouble_) trouble_ = Fail("'" + path.string() + "' may not be read by this user", "run it as the user that the backups belong to, or let its group read them");
+    if (!trouble_)
+      trouble_ = Fail("'" + path.string() + "' may not be read by this user",
+                      "run it as the user that the backups belong to, or let its group read them");
   }
 
   mutable std::mutex mutex_;
@@ -209,7 +211,8 @@ class Remote final : public Folder {
     const auto found = store_->listed.find(KeyOf(file));
     return found == store_->listed.end() ? 0 : found->second.modified;
   }
-  /// SAFETY: an object under the same name, ETag, size and time is the same object; a store that says none of them is read each time.
+  /// SAFETY: an object under the same name, ETag, size and time is the same object; a store that says none of them is read each
+  /// time.
   std::optional<StoredPlace> PlaceOf(const fs::path& file, std::uint64_t offset) const override {
     const auto found = store_->listed.find(KeyOf(file));
     if (found == store_->listed.end() || found->second.version.empty() || found->second.modified == 0) return std::nullopt;

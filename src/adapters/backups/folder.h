@@ -68,7 +68,9 @@ class FolderSource : public Source {
   [[nodiscard]] Folder& repo() { return *repo_; }
   /// Where this file of the source lies.
   [[nodiscard]] virtual const Folder& FolderFor(const std::filesystem::path& /*file*/) const { return *repo_; }
-  [[nodiscard]] std::optional<StoredPlace> PlaceOfWal(const WalFile& file) const override { return FolderFor(file.file).PlaceOf(file.file, 0); }
+  [[nodiscard]] std::optional<StoredPlace> PlaceOfWal(const WalFile& file) const override {
+    return FolderFor(file.file).PlaceOf(file.file, 0);
+  }
   /// As Folder::Trouble, of all that the source reads.
   [[nodiscard]] virtual std::optional<Error> Trouble() const { return repo_->Trouble(); }
 

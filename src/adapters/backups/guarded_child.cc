@@ -132,8 +132,8 @@ std::vector<sock_filter> FilterOf(const GuardedLaunch& launch, const char* progr
   add({JumpIf(BPF_JEQ, SYS_connect, 0, 1), Answer(connects)});
   add({JumpIf(BPF_JEQ, 425 /* io_uring_setup */, 0, 1), Answer(no)});
   if (launch.no_programs) {
-    // SAFETY: what a dump's SQL, or a script's shell command, would start never runs. The address is that of our own memory before the
-    // execve, which no longer exists after it.
+    // SAFETY: what a dump's SQL, or a script's shell command, would start never runs. The address is that of our own memory before
+    // the execve, which no longer exists after it.
     const auto address = reinterpret_cast<std::uintptr_t>(program);
     constexpr std::size_t kLow = offsetof(seccomp_data, args[0]);  // little-endian
     add({JumpIf(BPF_JEQ, SYS_execveat, 0, 1), Answer(no)});
@@ -216,7 +216,7 @@ struct Prepared {
   std::vector<sock_filter> filter;
   Descriptor ruleset;
   Descriptor output;
-  Descriptor listener_to_us;     ///< ours
+  Descriptor listener_to_us;    ///< ours
   Descriptor listener_from_it;  ///< the child's, to hand the listener over
 };
 
@@ -266,7 +266,8 @@ void TieUp(const Prepared& prepared, int report) {
   if (prctl(PR_SET_PDEATHSIG, launch.signal_at_our_end) != 0 || getppid() != parent) GiveUp(report, Stage::kGuard);
   if (chdir(launch.cwd.c_str()) != 0) GiveUp(report, Stage::kFolder);
   const int nothing = open("/dev/null", O_RDWR);
-  if (nothing < 0 || dup2(launch.input >= 0 ? launch.input : nothing, 0) < 0 || dup2(prepared.output.number(), 1) < 0 || dup2(prepared.output.number(), 2) < 0) {
+  if (nothing < 0 || dup2(launch.input >= 0 ? launch.input : nothing, 0) < 0 || dup2(prepared.output.number(), 1) < 0 ||
+      dup2(prepared.output.number(), 2) < 0) {
     GiveUp(report, Stage::kFolder);
   }
   TieUp(prepared, report);
@@ -409,7 +410,8 @@ std::optional<int> GuardedChild::Reap() {
 }
 
 /// SAFETY: the address that the program names is not even read: its socket is replaced by one that we connected to the sandbox's
-/// server, and to no other that stands in its place. Nothing that it does meanwhile can lead it elsewhere. @source seccomp_unotify(2)
+/// server, and to no other that stands in its place. Nothing that it does meanwhile can lead it elsewhere. @source
+/// seccomp_unotify(2)
 void GuardedChild::LeadToServer() {
   // The kernel's structs may be longer than those of our headers, and it wants the rest to be zero.
   alignas(seccomp_notif) char asked[512] = {};

@@ -2,8 +2,9 @@
 
 // Programs that may do harm, tied up by the kernel before they start: they write beneath given folders alone (Landlock) and have no
 // network and no way to connect to a server (seccomp). One that must read from a store of objects reaches TCP ports that are named,
-// and name servers; which addresses it reaches there no filter can see, nor what it asks of them. The ties hold for all that they start, and cannot be undone.
-// Thread rule: a child belongs to the thread that started it: it is killed when that thread ends (prctl(2), PR_SET_PDEATHSIG).
+// and name servers; which addresses it reaches there no filter can see, nor what it asks of them. The ties hold for all that they
+// start, and cannot be undone. Thread rule: a child belongs to the thread that started it: it is killed when that thread ends
+// (prctl(2), PR_SET_PDEATHSIG).
 
 #include <sys/types.h>
 
@@ -26,8 +27,8 @@ namespace lifeboat::backup {
 [[nodiscard]] bool LandlockBindsPorts();
 
 /// True where process `pid` listens at the other end of a connected local socket.
-/// SAFETY: a sandbox's server can put another socket, or a link to one, in the place of its own, and we are not tied up as it is: whom
-/// a path leads to is asked of the kernel, which noted it when that server began to listen. @source unix(7), SO_PEERCRED
+/// SAFETY: a sandbox's server can put another socket, or a link to one, in the place of its own, and we are not tied up as it is:
+/// whom a path leads to is asked of the kernel, which noted it when that server began to listen. @source unix(7), SO_PEERCRED
 [[nodiscard]] bool IsServedBy(int connection, pid_t pid);
 
 struct GuardedLaunch {
@@ -40,12 +41,12 @@ struct GuardedLaunch {
   std::vector<std::uint16_t> ports;             ///< TCP ports that it may connect to; empty: no network at all
   /// Socket of the one server that it may talk to: wherever it connects, it is led there. "": it may connect to nobody.
   std::filesystem::path server;
-  pid_t server_pid = -1;     ///< who listens there: nobody else is connected to
-  bool no_programs = false;  ///< it may start no other program
-  int input = -1;            ///< becomes its standard input; -1: there is none
-  unsigned cpus = 0;                            ///< processors that it may use; 0: all
-  int signal_at_our_end = 9;                    ///< that it gets when our thread ends
-  bool unguarded = false;                       ///< start it also where the kernel has no Landlock
+  pid_t server_pid = -1;      ///< who listens there: nobody else is connected to
+  bool no_programs = false;   ///< it may start no other program
+  int input = -1;             ///< becomes its standard input; -1: there is none
+  unsigned cpus = 0;          ///< processors that it may use; 0: all
+  int signal_at_our_end = 9;  ///< that it gets when our thread ends
+  bool unguarded = false;     ///< start it also where the kernel has no Landlock
 };
 
 class GuardedChild {
@@ -61,7 +62,8 @@ class GuardedChild {
   ~GuardedChild();
 
   [[nodiscard]] pid_t pid() const { return pid_; }
-  /// Waits at most so long; meanwhile it is led to its server where it connects. @return its exit code once it has ended (128 + the signal's number, as a shell says it)
+  /// Waits at most so long; meanwhile it is led to its server where it connects. @return its exit code once it has ended (128 + the
+  /// signal's number, as a shell says it)
   [[nodiscard]] std::optional<int> WaitFor(Duration timeout);
   /// To it alone.
   void Signal(int number) const;

@@ -130,8 +130,8 @@ class MemorySource : public Source {
     content.manifest.system_id = kSystem;
     content.small.version = "15\n";
     content.small.control = MakeControl();
-    content.small.label = "START WAL LOCATION: " + set.span.wal[0].start.Text() + " (file x)\nCHECKPOINT LOCATION: " +
-                          set.span.wal[0].start.Text() + "\n";
+    content.small.label = "START WAL LOCATION: " + set.span.wal[0].start.Text() +
+                          " (file x)\nCHECKPOINT LOCATION: " + set.span.wal[0].start.Text() + "\n";
     content.reader = std::make_unique<MemoryReader>(std::move(files));
     return content;
   }
@@ -181,7 +181,8 @@ Result<Unit> Compare(const char* what, const Result<std::vector<std::string>>& t
   if (*told == expected) return Done();
   std::string text;
   for (const std::string& each : *told) text += (text.empty() ? "'" : ", '") + each + "'";
-  return Fail(std::string("the verifier did not tell what it must of its own ") + what + " fixture (F50): it told " + (text.empty() ? "nothing" : text),
+  return Fail(std::string("the verifier did not tell what it must of its own ") + what + " fixture (F50): it told " +
+                  (text.empty() ? "nothing" : text),
               "no verdict of this program counts: install it anew, and report it");
 }
 

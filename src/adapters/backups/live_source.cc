@@ -17,14 +17,18 @@ using Connection = std::unique_ptr<PGconn, Finish>;
 using Answer = std::unique_ptr<PGresult, Finish>;
 
 constexpr const char* kFactsSql =
-    "SELECT extract(epoch FROM now())::int8, (SELECT system_identifier FROM pg_control_system()), pg_is_in_recovery(), current_setting('archive_mode'),"
+    "SELECT extract(epoch FROM now())::int8, (SELECT system_identifier FROM pg_control_system()), pg_is_in_recovery(), "
+    "current_setting('archive_mode'),"
     " coalesce(last_archived_wal, ''), coalesce(extract(epoch FROM last_archived_time)::int8, 0), coalesce(last_failed_wal, ''),"
-    " coalesce(extract(epoch FROM last_failed_time)::int8, 0), (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_segment_size'),"
+    " coalesce(extract(epoch FROM last_failed_time)::int8, 0), (SELECT setting::int8 FROM pg_settings WHERE name = "
+    "'wal_segment_size'),"
     " coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)"
     " FROM pg_stat_archiver";
 constexpr const char* kWaitingSql =
-    "SELECT count(*), coalesce(extract(epoch FROM min(modification))::int8, 0) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'";
-constexpr const char* kSlotsSql = "SELECT slot_name, active, coalesce(wal_status, ''), safe_wal_size FROM pg_replication_slots ORDER BY slot_name";
+    "SELECT count(*), coalesce(extract(epoch FROM min(modification))::int8, 0) FROM pg_ls_archive_statusdir() WHERE name LIKE "
+    "'%.ready'";
+constexpr const char* kSlotsSql =
+    "SELECT slot_name, active, coalesce(wal_status, ''), safe_wal_size FROM pg_replication_slots ORDER BY slot_name";
 
 std::string OneLine(const char* text) {
   std::string line = text == nullptr ? "" : text;
@@ -44,8 +48,10 @@ T NumberAt(const Answer& answer, int row, int column) {
 }  // namespace
 
 Result<LiveFacts> AskLive(const std::string& conninfo) {
-  const Connection connection(PQconnectdb((conninfo + " connect_timeout=10 application_name=lifeboat options='-c statement_timeout=10s -c lc_messages=C'").c_str()));
-  if (PQstatus(connection.get()) != CONNECTION_OK) return RetryLater("the source does not answer: " + OneLine(PQerrorMessage(connection.get())));
+  const Connection connection(PQconnectdb(
+      (conninfo + " connect_timeout=10 application_name=lifeboat options='-c statement_timeout=10s -c lc_messages=C'").c_str()));
+  if (PQstatus(connection.get()) != CONNECTION_OK)
+    return RetryLater("the source does not answer: " + OneLine(PQerrorMessage(connection.get())));
   const auto ask = [&](const char* sql) { return Answer(PQexec(connection.get(), sql)); };
   const Answer facts_row = ask(kFactsSql);
   if (PQresultStatus(facts_row.get()) != PGRES_TUPLES_OK || PQntuples(facts_row.get()) != 1) {
@@ -69,9 +75,11 @@ Result<LiveFacts> AskLive(const std::string& conninfo) {
     facts.waiting_since = NumberAt<std::int64_t>(waiting, 0, 1);
   }
   const Answer slots = ask(kSlotsSql);
-  if (PQresultStatus(slots.get()) != PGRES_TUPLES_OK) return Fail("the source does not say: " + OneLine(PQerrorMessage(connection.get())));
+  if (PQresultStatus(slots.get()) != PGRES_TUPLES_OK)
+    return Fail("the source does not say: " + OneLine(PQerrorMessage(connection.get())));
   for (int row = 0; row < PQntuples(slots.get()); ++row) {
-    SlotFacts slot{PQgetvalue(slots.get(), row, 0), PQgetvalue(slots.get(), row, 1)[0] == 't', PQgetvalue(slots.get(), row, 2), std::nullopt};
+    SlotFacts slot{PQgetvalue(slots.get(), row, 0), PQgetvalue(slots.get(), row, 1)[0] == 't', PQgetvalue(slots.get(), row, 2),
+                   std::nullopt};
     if (PQgetisnull(slots.get(), row, 3) == 0) slot.safe_bytes = NumberAt<std::int64_t>(slots, row, 3);
     facts.slots.push_back(std::move(slot));
   }

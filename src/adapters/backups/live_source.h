@@ -11,7 +11,8 @@
 
 namespace lifeboat::backup {
 
-/// @param conninfo  of libpq; a member of pg_monitor will do. Times of files need a superuser, or the right to pg_ls_archive_statusdir
+/// @param conninfo  of libpq; a member of pg_monitor will do. Times of files need a superuser, or the right to
+/// pg_ls_archive_statusdir
 /// @error kRetry: it does not answer; kFail: it refuses
 [[nodiscard]] Result<LiveFacts> AskLive(const std::string& conninfo);
 

@@ -28,7 +28,8 @@ struct StoredIdentity {
   std::string expected;         ///< what the bytes are compared with: hash, length, whose WAL
 };
 /// @return nothing: there is no such file
-[[nodiscard]] std::optional<StoredIdentity> IdentityOf(const std::filesystem::path& file, std::uint64_t offset, std::string expected);
+[[nodiscard]] std::optional<StoredIdentity> IdentityOf(const std::filesystem::path& file, std::uint64_t offset,
+                                                       std::string expected);
 /// The same of a place in a store too, by what the store's list says: there the version stands for the times of an inode.
 [[nodiscard]] std::optional<StoredIdentity> IdentityOf(const StoredPlace& place, std::string expected);
 
@@ -46,7 +47,7 @@ struct VerifiedSet {
   std::string label;
   std::int64_t stopped = 0;  ///< seconds since 1970: when the backup ended
   int level = 0;
-  std::int64_t at = 0;       ///< seconds since 1970: when it was verified
+  std::int64_t at = 0;  ///< seconds since 1970: when it was verified
 };
 
 class VerifiedMemory {

@@ -107,8 +107,8 @@ bool WasMeantFor(const std::string& place, const std::string& page) {
 
 }  // namespace
 
-std::map<PageName, std::uint32_t> FindMisplaced(const SetContent& content, const std::vector<SuspectPage>& bad, std::uint32_t page_bytes,
-                                                std::uint32_t segment_blocks) {
+std::map<PageName, std::uint32_t> FindMisplaced(const SetContent& content, const std::vector<SuspectPage>& bad,
+                                                std::uint32_t page_bytes, std::uint32_t segment_blocks) {
   std::map<PageName, std::uint32_t> found;
   for (std::size_t at = 0; at < std::min(bad.size(), kMostLookedAt); ++at) {
     auto name = ParseRelationPath(content.manifest.files[bad[at].file].path);

@@ -11,10 +11,10 @@
 
 namespace lifeboat::backup {
 
-/// For each page of `bad` that is meant for another block of its relation: that block. A checksum alone proves nothing, since one in
-/// 65535 fits by chance: the block must also be one that never was written, or hold an older version of the page.
-/// Looks at the first few bad pages, and only where a file can be read alone (not in tar files).
-[[nodiscard]] std::map<PageName, std::uint32_t> FindMisplaced(const SetContent& content, const std::vector<SuspectPage>& bad, std::uint32_t page_bytes,
-                                                              std::uint32_t segment_blocks);
+/// For each page of `bad` that is meant for another block of its relation: that block. A checksum alone proves nothing, since one
+/// in 65535 fits by chance: the block must also be one that never was written, or hold an older version of the page. Looks at the
+/// first few bad pages, and only where a file can be read alone (not in tar files).
+[[nodiscard]] std::map<PageName, std::uint32_t> FindMisplaced(const SetContent& content, const std::vector<SuspectPage>& bad,
+                                                              std::uint32_t page_bytes, std::uint32_t segment_blocks);
 
 }  // namespace lifeboat::backup

@@ -1,5 +1,5 @@
-// A pgBackRest repository, on a file system or in a store of objects: info files and their copies, manifests, files alone or in bundles, compressed,
-// encrypted; the archive of each cluster that it served. Read natively: nothing of pgBackRest runs.
+// A pgBackRest repository, on a file system or in a store of objects: info files and their copies, manifests, files alone or in
+// bundles, compressed, encrypted; the archive of each cluster that it served. Read natively: nothing of pgBackRest runs.
 
 #include <algorithm>
 #include <set>
@@ -56,7 +56,8 @@ class RepoSetReader : public SetReader {
     std::uint32_t checksum_bytes = 0;
   };
   /// @param backups  the folder of all backups; `references`: their names, as maps of changed blocks number them
-  RepoSetReader(std::shared_ptr<Folder> folder, std::vector<File> files, Packing packing, fs::path backups, std::vector<std::string> references)
+  RepoSetReader(std::shared_ptr<Folder> folder, std::vector<File> files, Packing packing, fs::path backups,
+                std::vector<std::string> references)
       : folder_(std::move(folder)),
         files_(std::move(files)),
         packing_(std::move(packing)),
@@ -82,13 +83,15 @@ class RepoSetReader : public SetReader {
 
  private:
   [[nodiscard]] StreamPtr OpenStored(const File& file) const {
-    return file.place.part ? folder_->OpenPart(file.place.file, file.place.offset, file.stored_size) : folder_->Open(file.place.file);
+    return file.place.part ? folder_->OpenPart(file.place.file, file.place.offset, file.stored_size)
+                           : folder_->Open(file.place.file);
   }
 
   /// The map lies behind the file's own blocks, encrypted for itself and not compressed.
   void ReadBlocks(const File& file, FileSink& sink) const {
-    StreamPtr map = folder_->OpenPart(file.place.file, file.place.offset + file.stored_size - std::min<std::uint64_t>(file.map_bytes, file.stored_size),
-                                      file.map_bytes);
+    StreamPtr map = folder_->OpenPart(
+        file.place.file, file.place.offset + file.stored_size - std::min<std::uint64_t>(file.map_bytes, file.stored_size),
+        file.map_bytes);
     if (packing_.pass) map = DecryptCbc(std::move(map), *packing_.pass, true);
     ReadError error;
     const std::optional<std::string> text = ReadAll(*map, file.map_bytes, error);
@@ -99,7 +102,8 @@ class RepoSetReader : public SetReader {
       sink.Begin(file.path);
       return sink.End(&error);
     }
-    BlockFileStream stream(*std::move(blocks), file.block_bytes, file.size, [&](const MappedBlock& block) { return OpenSuper(file, block); });
+    BlockFileStream stream(*std::move(blocks), file.block_bytes, file.size,
+                           [&](const MappedBlock& block) { return OpenSuper(file, block); });
     Pump(stream, file.path, sink);
   }
 
@@ -117,12 +121,11 @@ class RepoSetReader : public SetReader {
   std::vector<std::string> references_;
 };
 
-std::shared_ptr<Secret> PassOf(const std::string& text) {
-  return text.empty() ? nullptr : std::make_shared<Secret>(text);
-}
+std::shared_ptr<Secret> PassOf(const std::string& text) { return text.empty() ? nullptr : std::make_shared<Secret>(text); }
 
 std::optional<Compression> CompressionNamed(const std::string& name) {
-  for (const Compression each : {Compression::kNone, Compression::kGzip, Compression::kLz4, Compression::kZstd, Compression::kBzip2}) {
+  for (const Compression each :
+       {Compression::kNone, Compression::kGzip, Compression::kLz4, Compression::kZstd, Compression::kBzip2}) {
     if (name == ToString(each)) return each;
   }
   return std::nullopt;
@@ -141,7 +144,11 @@ struct Pair {
 class PgBackRestRepo : public FolderSource {
  public:
   PgBackRestRepo(std::shared_ptr<Folder> folder, fs::path root, std::string stanza, std::shared_ptr<Secret> pass)
-      : FolderSource(std::move(folder)), root_(std::move(root)), stanza_(std::move(stanza)), pass_(std::move(pass)), name_(root_.string() + " stanza " + stanza_) {}
+      : FolderSource(std::move(folder)),
+        root_(std::move(root)),
+        stanza_(std::move(stanza)),
+        pass_(std::move(pass)),
+        name_(root_.string() + " stanza " + stanza_) {}
 
   const std::string& name() const override { return name_; }
   std::optional<PgBackRestPlace> pgbackrest() const override {
@@ -162,13 +169,15 @@ class PgBackRestRepo : public FolderSource {
     if (!manifest) return std::nullopt;
     const std::optional<Compression> compression = CompressionNamed(manifest->compression);
     if (!compression) {
-      findings.push_back(MakeFinding(6, set.label, "backup.manifest", "", "the compression '" + manifest->compression + "' is unknown here"));
+      findings.push_back(
+          MakeFinding(6, set.label, "backup.manifest", "", "the compression '" + manifest->compression + "' is unknown here"));
       return std::nullopt;
     }
     SetContent content;
     content.manifest = std::move(manifest->content);
     content.manifest.wal = set.span.wal;
-    ArrangeFiles(set, content, {*compression, PassOf(manifest->cipher_pass), manifest->bare_bundles}, std::move(manifest->references), findings);
+    ArrangeFiles(set, content, {*compression, PassOf(manifest->cipher_pass), manifest->bare_bundles},
+                 std::move(manifest->references), findings);
     return content;
   }
 
@@ -219,7 +228,8 @@ class PgBackRestRepo : public FolderSource {
       } else if (!good(*text, refused)) {
         // What a wrong key makes of a text is no text of pgBackRest from its first byte on.
         if (pass && !text->starts_with("[backrest]\n")) {
-          if (!pair.key_problem) findings.push_back(MakeFinding(20, set, name, "", "what comes out of the decryption is no text of pgBackRest"));
+          if (!pair.key_problem)
+            findings.push_back(MakeFinding(20, set, name, "", "what comes out of the decryption is no text of pgBackRest"));
           pair.key_problem = true;
         } else {
           findings.push_back(MakeFinding(6, set, name, "", refused.message));
@@ -239,7 +249,8 @@ class PgBackRestRepo : public FolderSource {
     if (pair.text && pair.key_problem) {
       // The key opens the other one: what does not open is damaged.
       for (Finding& each : findings) {
-        if (each.fault == 20 && each.set == set && each.object.starts_with(object)) each = MakeFinding(6, set, each.object, "", each.what);
+        if (each.fault == 20 && each.set == set && each.object.starts_with(object))
+          each = MakeFinding(6, set, each.object, "", each.what);
       }
     }
     return pair;
@@ -282,7 +293,8 @@ class PgBackRestRepo : public FolderSource {
         const fs::path path = folder / file.path;
         files.push_back({path.filename().string(), path, "", file.size});
       }
-      FillArchive(archive, files, [this](const WalFile& file) { return OpenWal(file); }, inventory.findings);
+      FillArchive(
+          archive, files, [this](const WalFile& file) { return OpenWal(file); }, inventory.findings);
       archive_of_[id] = inventory.archives.size();
       inventory.archives.push_back(std::move(archive));
     }
@@ -336,7 +348,8 @@ class PgBackRestRepo : public FolderSource {
     set.folder = Backups() / listed.label;
     set.present = Exists(set.folder);
     if (!set.present) {
-      inventory.findings.push_back(MakeFinding(7, listed.label, listed.label, "", "backup.info lists the backup, and its folder is not stored"));
+      inventory.findings.push_back(
+          MakeFinding(7, listed.label, listed.label, "", "backup.info lists the backup, and its folder is not stored"));
     }
     std::set<std::string> gone;
     for (const std::string& needed : listed.references) {
@@ -344,7 +357,8 @@ class PgBackRestRepo : public FolderSource {
     }
     if (!listed.prior.empty() && (labels.count(listed.prior) == 0 || !Exists(Backups() / listed.prior))) gone.insert(listed.prior);
     for (const std::string& needed : gone) {
-      inventory.findings.push_back(MakeFinding(11, listed.label, needed, "", "the backup needs files of '" + needed + "', which is gone"));
+      inventory.findings.push_back(
+          MakeFinding(11, listed.label, needed, "", "the backup needs files of '" + needed + "', which is gone"));
     }
     return set;
   }
@@ -353,7 +367,9 @@ class PgBackRestRepo : public FolderSource {
     const fs::path folder = Backups() / (file.holder.empty() ? label : file.holder);
     if (file.bundle != 0) return {folder / "bundle" / std::to_string(file.bundle), file.bundle_offset, true, packing.bare_bundles};
     const Compression compression = packing.compression;
-    const std::string ending = file.block_incremental ? ".pgbi" : compression == Compression::kNone ? "" : std::string(".") + ToString(compression);
+    const std::string ending = file.block_incremental              ? ".pgbi"
+                               : compression == Compression::kNone ? ""
+                                                                   : std::string(".") + ToString(compression);
     const bool tablespace = file.path.starts_with("pg_tblspc/");
     return {folder / ((tablespace ? "" : "pg_data/") + file.path + ending), 0, false, false};
   }
@@ -369,7 +385,8 @@ class PgBackRestRepo : public FolderSource {
     std::set<fs::path> own;
     std::set<std::string> holders_gone;
     for (const FileEntry& file : content.manifest.files) {
-      if (file.size == 0 && file.digest == DigestKind::kNone && file.bundle == 0 && file.stored_sha1.empty()) continue;  // not stored
+      if (file.size == 0 && file.digest == DigestKind::kNone && file.bundle == 0 && file.stored_sha1.empty())
+        continue;  // not stored
       const Place place = PlaceOf(file, set.label, packing);
       if (!file.holder.empty() && !Exists(Backups() / file.holder)) {
         holders_gone.insert(file.holder);
@@ -382,8 +399,8 @@ class PgBackRestRepo : public FolderSource {
           continue;
         }
         if (file.bundle_offset + file.stored_size > *bundle->second) {
-          findings.push_back(MakeFinding(8, set.label, file.path, "",
-                                         "it lies beyond the end of bundle " + std::to_string(file.bundle)));
+          findings.push_back(
+              MakeFinding(8, set.label, file.path, "", "it lies beyond the end of bundle " + std::to_string(file.bundle)));
           continue;
         }
       } else {
@@ -400,8 +417,8 @@ class PgBackRestRepo : public FolderSource {
           content.unread.push_back(file.path);
           continue;
         }
-        files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone, file.size, file.block_bytes, file.block_map_bytes,
-                         file.block_checksum_bytes});
+        files.push_back({file.path, place, file.stored_size, file.digest != DigestKind::kNone, file.size, file.block_bytes,
+                         file.block_map_bytes, file.block_checksum_bytes});
         continue;
       }
       TakeSmall(file, place, packing, content.small);
@@ -416,7 +433,8 @@ class PgBackRestRepo : public FolderSource {
     AddStray(set.label, own, stored);
     std::sort(stored.begin(), stored.end(), [](const StoredFile& a, const StoredFile& b) { return a.path < b.path; });
     CompareListing(set.label, listed, stored, findings);
-    content.reader = std::make_unique<RepoSetReader>(shared_repo(), std::move(files), std::move(packing), Backups(), std::move(references));
+    content.reader =
+        std::make_unique<RepoSetReader>(shared_repo(), std::move(files), std::move(packing), Backups(), std::move(references));
   }
 
   /// Files in the backup's own folder that its manifest does not know.
@@ -472,8 +490,11 @@ Result<std::unique_ptr<Source>> OpenPgBackRestIn(std::shared_ptr<Folder> folder,
   std::string stanza = options.stanza;
   if (stanza.empty() && stanzas.size() == 1) stanza = stanzas[0];
   if (const std::optional<Error> trouble = folder->Trouble(); trouble && stanzas.empty()) return *trouble;
-  if (stanzas.empty()) return Fail("the repository '" + options.path.string() + "' holds no stanza", "is it the repository's own folder (repo1-path)?");
-  if (stanza.empty()) return Fail("the repository '" + options.path.string() + "' holds several stanzas", "name one of them: " + known);
+  if (stanzas.empty())
+    return Fail("the repository '" + options.path.string() + "' holds no stanza",
+                "is it the repository's own folder (repo1-path)?");
+  if (stanza.empty())
+    return Fail("the repository '" + options.path.string() + "' holds several stanzas", "name one of them: " + known);
   if (std::find(stanzas.begin(), stanzas.end(), stanza) == stanzas.end()) {
     return Fail("the repository '" + options.path.string() + "' holds no stanza '" + stanza + "'", "it holds " + known);
   }

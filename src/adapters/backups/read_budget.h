@@ -1,8 +1,7 @@
 #pragma once
 
-// How fast backups may be read: one token bucket for all streams of this process, so that a verification leaves the storage to those
-// who need it. Without a limit it costs one load a block.
-// Thread rule: any thread; Take blocks.
+// How fast backups may be read: one token bucket for all streams of this process, so that a verification leaves the storage to
+// those who need it. Without a limit it costs one load a block. Thread rule: any thread; Take blocks.
 
 #include <atomic>
 #include <chrono>

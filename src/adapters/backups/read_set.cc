@@ -17,7 +17,8 @@ std::uint64_t KeyOf(const FileEntry& file, const std::string& label) {
 /// The manifest's entry of a path; null: none.
 const FileEntry* EntryOf(const SetContent& content, const std::string& path) {
   const auto& files = content.manifest.files;
-  const auto at = std::lower_bound(files.begin(), files.end(), path, [](const FileEntry& file, const std::string& name) { return file.path < name; });
+  const auto at = std::lower_bound(files.begin(), files.end(), path,
+                                   [](const FileEntry& file, const std::string& name) { return file.path < name; });
   return at != files.end() && at->path == path ? &*at : nullptr;
 }
 
@@ -28,9 +29,8 @@ std::optional<StoredIdentity> IdentityOfUnit(const SetPassOptions& options, cons
   const std::optional<StoredPlace> place = reader.PlaceOf(unit);
   const FileEntry* entry = EntryOf(*options.content, reader.PathOf(unit));
   if (!place || entry == nullptr) return std::nullopt;
-  return IdentityOf(*place,
-                    std::string(ToString(entry->digest)) + " " + entry->digest_hex + " of " + std::to_string(entry->size) + " in " +
-                        std::to_string(reader.StoredBytes(unit)) + " as " + entry->path);
+  return IdentityOf(*place, std::string(ToString(entry->digest)) + " " + entry->digest_hex + " of " + std::to_string(entry->size) +
+                                " in " + std::to_string(reader.StoredBytes(unit)) + " as " + entry->path);
 }
 
 /// What all threads of a pass share.
@@ -62,7 +62,8 @@ class FileCheck : public FileSink {
     suspects_.clear();
     captured_.clear();
     const auto& files = shared_.options.content->manifest.files;
-    const auto at = std::lower_bound(files.begin(), files.end(), path, [](const FileEntry& file, const std::string& name) { return file.path < name; });
+    const auto at = std::lower_bound(files.begin(), files.end(), path,
+                                     [](const FileEntry& file, const std::string& name) { return file.path < name; });
     entry_ = at != files.end() && at->path == path ? &*at : nullptr;
     index_ = static_cast<std::size_t>(at - files.begin());
     digest_.emplace(stored_ ? DigestKind::kSha1 : entry_ != nullptr ? entry_->digest : DigestKind::kNone);
@@ -88,11 +89,13 @@ class FileCheck : public FileSink {
     if (error != nullptr) return Damaged(error->problem == ReadProblem::kTruncated ? 8 : 9, error->message);
     if (entry_ == nullptr) return;  // stored and not listed: told by the comparison
     if (stored_) {
-      if (size_ != entry_->stored_size || digest_->Hex() != entry_->stored_sha1) return Damaged(9, "the SHA1 of its stored bytes is not the one in the manifest");
+      if (size_ != entry_->stored_size || digest_->Hex() != entry_->stored_sha1)
+        return Damaged(9, "the SHA1 of its stored bytes is not the one in the manifest");
     } else if (size_ != entry_->size) {
       // The store's size is compared before anything is read; this one is the size of what comes out. Where a repository's own
       // size was as listed, its bytes are not.
-      return Damaged(entry_->stored_size != 0 ? 9 : 8, "it has " + std::to_string(size_) + " bytes, and should have " + std::to_string(entry_->size));
+      return Damaged(entry_->stored_size != 0 ? 9 : 8,
+                     "it has " + std::to_string(size_) + " bytes, and should have " + std::to_string(entry_->size));
     }
     if (!stored_ && entry_->digest != DigestKind::kNone && digest_->Hex() != entry_->digest_hex) {
       return Damaged(9, std::string("its ") + ToString(entry_->digest) + " is not the one in the manifest");
@@ -149,9 +152,10 @@ class FileCheck : public FileSink {
     }
     if (!captures_) return;
     SmallFiles& small = shared_.pass.small;
-    (path_ == "PG_VERSION" ? small.version
-     : path_ == "backup_label" ? small.label
-     : path_ == "tablespace_map" ? small.tablespace_map : small.control) = captured_;
+    (path_ == "PG_VERSION"       ? small.version
+     : path_ == "backup_label"   ? small.label
+     : path_ == "tablespace_map" ? small.tablespace_map
+                                 : small.control) = captured_;
   }
 
   Shared& shared_;
@@ -197,8 +201,8 @@ bool StandsFromBefore(Shared& shared, std::size_t unit, const std::optional<Stor
   return true;
 }
 
-/// Level 2 alone asks whether the bytes are those that were written: where the manifest states a hash of the stored ones, nothing is
-/// unpacked for it.
+/// Level 2 alone asks whether the bytes are those that were written: where the manifest states a hash of the stored ones, nothing
+/// is unpacked for it.
 void ReadUnit(Shared& shared, std::size_t unit, std::optional<StoredIdentity> identity) {
   SetReader& reader = *shared.options.content->reader;
   const FileEntry* entry = EntryOf(*shared.options.content, reader.PathOf(unit));
@@ -219,7 +223,8 @@ SetPass ReadSet(const SetPassOptions& options, Run& run, KnownFiles& known, Coll
   std::vector<std::size_t> order(reader.Units());
   std::iota(order.begin(), order.end(), std::size_t{0});
   // The largest first, so that no thread is left with a large one at the end.
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return reader.StoredBytes(a) > reader.StoredBytes(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return reader.StoredBytes(a) > reader.StoredBytes(b); });
   Shared shared{options, run, known, collector, {}, {}};
   run.Doing("backup " + options.set->label);
   run.Each(order.size(), [&](std::size_t at) {

@@ -19,17 +19,17 @@ using KnownFiles = std::unordered_map<std::uint64_t, bool>;
 struct SuspectPage {
   std::size_t file = 0;  ///< index in the manifest
   std::uint32_t block = 0;
-  bool cut = false;      ///< the file ends within it
+  bool cut = false;  ///< the file ends within it
 };
 
 struct SetPass {
   Counts counts;
-  SmallFiles small;                 ///< of a tar file
-  std::vector<StoredFile> seen;     ///< of a tar file
+  SmallFiles small;              ///< of a tar file
+  std::vector<StoredFile> seen;  ///< of a tar file
   std::vector<SuspectPage> suspects;
-  bool suspects_left_out = false;   ///< more than are kept
-  std::size_t damaged_files = 0;    ///< told as F08, F09: their pages are not judged
-  bool control_damaged = false;     ///< global/pg_control is one of them
+  bool suspects_left_out = false;  ///< more than are kept
+  std::size_t damaged_files = 0;   ///< told as F08, F09: their pages are not judged
+  bool control_damaged = false;    ///< global/pg_control is one of them
 };
 
 struct SetPassOptions {

@@ -99,12 +99,14 @@ class WalPass {
     const bool plain = file.compression == Compression::kNone && file.sha1.empty();
     if (file.stored_size > 0 && (!plain || file.stored_size == catalog_.segment_bytes())) return true;
     if (plain && file.stored_size > catalog_.segment_bytes()) {
-      collector_.Add(SegmentFinding(14, file, "", "it has " + std::to_string(file.stored_size) + " bytes, more than a segment of " +
-                                                      std::to_string(catalog_.segment_bytes())));
+      collector_.Add(SegmentFinding(14, file, "",
+                                    "it has " + std::to_string(file.stored_size) + " bytes, more than a segment of " +
+                                        std::to_string(catalog_.segment_bytes())));
     } else {
-      collector_.Add(SegmentFinding(14, file, "", file.stored_size == 0 ? "it is empty"
-                                                                        : "it has " + std::to_string(file.stored_size) + " of " +
-                                                                              std::to_string(catalog_.segment_bytes()) + " bytes"));
+      collector_.Add(SegmentFinding(14, file, "",
+                                    file.stored_size == 0 ? "it is empty"
+                                                          : "it has " + std::to_string(file.stored_size) + " of " +
+                                                                std::to_string(catalog_.segment_bytes()) + " bytes"));
     }
     Bad(file);
     return false;
@@ -130,7 +132,8 @@ class WalPass {
     for (std::size_t at = 0; at < files.size(); at += step) {
       if (const Result<SegmentHeader> header = HeaderOf(*files[at])) ++votes[header->system_id];
     }
-    const auto most = std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    const auto most =
+        std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     return most == votes.end() ? std::nullopt : std::optional(most->first);
   }
 
@@ -146,8 +149,8 @@ class WalPass {
       return Bad(file);
     }
     if (header->at != start || header->timeline > file.place.timeline) {
-      collector_.Add(SegmentFinding(15, file, start.Text(), "it holds the WAL at " + header->at.Text() + " of timeline " +
-                                                                std::to_string(header->timeline)));
+      collector_.Add(SegmentFinding(
+          15, file, start.Text(), "it holds the WAL at " + header->at.Text() + " of timeline " + std::to_string(header->timeline)));
       return Bad(file);
     }
     const std::lock_guard lock(mutex_);
@@ -182,8 +185,8 @@ class WalPass {
     if (run_.memory() == nullptr || !file.tar_entry.empty()) return std::nullopt;
     const std::optional<StoredPlace> place = source_.PlaceOfWal(file);
     if (!place) return std::nullopt;
-    return IdentityOf(*place,
-                      "WAL " + file.sha1 + " of " + std::to_string(system_id_.value_or(0)) + " by " + std::to_string(catalog_.segment_bytes()));
+    return IdentityOf(*place, "WAL " + file.sha1 + " of " + std::to_string(system_id_.value_or(0)) + " by " +
+                                  std::to_string(catalog_.segment_bytes()));
   }
 
   /// Counts the segments that an earlier run found good and that are as they were; hands out those to be read.
@@ -193,7 +196,8 @@ class WalPass {
     for (const WalFile* file : good_) {
       const std::optional<StoredIdentity> identity = IdentityOfSegment(*file);
       // Those that records lead through come round together.
-      const std::string group = archive_.name + "/" + std::to_string(file->place.timeline) + "/" + std::to_string(file->place.number / kSegmentsATask);
+      const std::string group =
+          archive_.name + "/" + std::to_string(file->place.timeline) + "/" + std::to_string(file->place.number / kSegmentsATask);
       stands.push_back(identity ? run_.memory()->Stands(*identity, Level::kBytes, group) : std::nullopt);
     }
     std::vector<const WalFile*> unread;
@@ -239,7 +243,8 @@ class WalPass {
     // A record that the next segment goes on with is judged here, where it began, whoever reads that one.
     auto next = std::upper_bound(good_.begin(), good_.end(), stretch.back()->place,
                                  [](const WalPlace& place, const WalFile* file) { return place < file->place; });
-    for (const WalFile* before = stretch.back(); next != good_.end() && walker && !walker->Stopped() && walker->HasOpenRecord(); ++next) {
+    for (const WalFile* before = stretch.back(); next != good_.end() && walker && !walker->Stopped() && walker->HasOpenRecord();
+         ++next) {
       if (!Follows(*before, **next) || !GoOn(**next, *walker)) break;
       before = *next;
     }
@@ -315,9 +320,7 @@ class WalPass {
 
   void TellStop(const WalFile& file, const WalWalker& walker) {
     const WalStop stop = walker.stop();
-    const int fault = stop == WalStop::kOtherCluster                                  ? 16
-                      : stop == WalStop::kShort || stop == WalStop::kGeometry ? 14
-                                                                                      : 15;
+    const int fault = stop == WalStop::kOtherCluster ? 16 : stop == WalStop::kShort || stop == WalStop::kGeometry ? 14 : 15;
     collector_.Add(SegmentFinding(fault, file, walker.position().Text(), std::string(ToString(stop)) + ": " + walker.detail()));
     Bad(file);
   }
@@ -343,8 +346,8 @@ class WalPass {
   WalCatalog& catalog_;
   Collector& collector_;
   std::optional<std::uint64_t> system_id_;
-  std::vector<const WalFile*> good_;     ///< by place: those that names and sizes speak for
-  std::set<const WalFile*> lead_in_;     ///< read for the record that leads into the next
+  std::vector<const WalFile*> good_;  ///< by place: those that names and sizes speak for
+  std::set<const WalFile*> lead_in_;  ///< read for the record that leads into the next
   std::mutex mutex_;
   Counts counts_;
 };
@@ -365,9 +368,11 @@ std::uint64_t SegmentBytesOf(const std::vector<const Archive*>& archives) {
   return 16U << 20;
 }
 
-/// Walks segments [first, last] of a timeline. @return how far: the walker, stopped or not; nothing: a segment is missing or unreadable
-std::optional<WalWalker> WalkRange(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, std::uint64_t first,
-                                   std::uint64_t last, const std::function<void(const WalRecordView&)>& on_record) {
+/// Walks segments [first, last] of a timeline. @return how far: the walker, stopped or not; nothing: a segment is missing or
+/// unreadable
+std::optional<WalWalker> WalkRange(Source& source, const std::vector<const Archive*>& archives, Timeline timeline,
+                                   std::uint64_t first, std::uint64_t last,
+                                   const std::function<void(const WalRecordView&)>& on_record) {
   WalWalkOptions options;
   options.segment_bytes = static_cast<std::uint32_t>(SegmentBytesOf(archives));
   options.timeline = timeline;
@@ -478,18 +483,20 @@ bool TakeReplayed(Source& source, const std::vector<const Archive*>& archives, c
       const auto blocks = BlocksOf(record);
       if (!blocks) return;
       for (const BlockReference& each : *blocks) {
-        if (each.replaces) pages.erase({{each.tablespace, each.database, each.relation, static_cast<Fork>(each.fork), 0}, each.block});
+        if (each.replaces)
+          pages.erase({{each.tablespace, each.database, each.relation, static_cast<Fork>(each.fork), 0}, each.block});
       }
     };
     const Lsn end{std::max(range.end.bytes, range.start.bytes + 1)};
-    const std::optional<WalWalker> walker =
-        WalkRange(source, archives, range.timeline, range.start.bytes / segment_bytes, SegmentBefore(end, segment_bytes), on_record);
+    const std::optional<WalWalker> walker = WalkRange(source, archives, range.timeline, range.start.bytes / segment_bytes,
+                                                      SegmentBefore(end, segment_bytes), on_record);
     whole = whole && walker && (!walker->Stopped() || walker->position() >= range.end);
   }
   return whole;
 }
 
-std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end, Lsn after) {
+std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives, Timeline timeline,
+                                             Lsn end, Lsn after) {
   if (end.bytes == 0) return std::nullopt;
   const std::uint64_t last = SegmentBefore(end, SegmentBytesOf(archives));
   std::optional<std::int64_t> newest;

@@ -19,9 +19,9 @@ namespace lifeboat::backup {
 /// What is to be read of an archive.
 struct WalPassOptions {
   const Archive* archive = nullptr;
-  Level level = Level::kBytes;              ///< kStructure: names, sizes and headers alone
+  Level level = Level::kBytes;                ///< kStructure: names, sizes and headers alone
   std::optional<std::vector<WalRange>> only;  ///< only what these ranges need; empty: everything from `from` on
-  Lsn from;                                 ///< older segments serve no backup
+  Lsn from;                                   ///< older segments serve no backup
 };
 
 /// Looks at the segments, tells what is wrong (F14, F15, F16, F17) and marks what cannot be replayed in `catalog`.
@@ -42,8 +42,8 @@ struct PageName {
 /// The time of the last commit before `end`, microseconds since 1970: what a restore to there would show. Looks at the last
 /// few segments only. Nothing: no commit in them, or they cannot be read.
 /// @param after  commits at or before it do not count
-[[nodiscard]] std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end,
-                                                           Lsn after = {});
+[[nodiscard]] std::optional<std::int64_t> LastCommitBefore(Source& source, const std::vector<const Archive*>& archives,
+                                                           Timeline timeline, Lsn end, Lsn after = {});
 
 /// How far the records of the segment before `end` go.
 struct WalEnd {
@@ -52,10 +52,12 @@ struct WalEnd {
   bool cut = false;  ///< before the segment does. An archive takes whole segments alone
 };
 /// Nothing: it cannot be read.
-[[nodiscard]] std::optional<WalEnd> EndOfWal(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn end);
+[[nodiscard]] std::optional<WalEnd> EndOfWal(Source& source, const std::vector<const Archive*>& archives, Timeline timeline,
+                                             Lsn end);
 
 /// When `timeline` was made, microseconds since 1970: its promotion's record, or its first commit behind `fork`. Looks at its
 /// first few segments only. Nothing: neither is in them, or they cannot be read.
-[[nodiscard]] std::optional<std::int64_t> BirthOf(Source& source, const std::vector<const Archive*>& archives, Timeline timeline, Lsn fork);
+[[nodiscard]] std::optional<std::int64_t> BirthOf(Source& source, const std::vector<const Archive*>& archives, Timeline timeline,
+                                                  Lsn fork);
 
 }  // namespace lifeboat::backup

@@ -96,11 +96,12 @@ std::set<const SetInfo*> Restore::LookForRoles() {
 }
 
 std::uint64_t Restore::Needed() const {
-  // What comes out of a dump is not known before. Rows as text take about half of the room that they and their indexes take in tables;
-  // where nobody has unpacked it yet, a guess for the usual compressions stands for that.
+  // What comes out of a dump is not known before. Rows as text take about half of the room that they and their indexes take in
+  // tables; where nobody has unpacked it yet, a guess for the usual compressions stands for that.
   constexpr std::uint64_t kGrowth = 6;
   constexpr std::uint64_t kRowsToTables = 2;
-  if (set_->logical) return (options_.content_bytes > 0 ? options_.content_bytes * kRowsToTables : set_->stored_size * kGrowth) + 2 * kMargin;
+  if (set_->logical)
+    return (options_.content_bytes > 0 ? options_.content_bytes * kRowsToTables : set_->stored_size * kGrowth) + 2 * kMargin;
   std::uint64_t wal = 0;
   const Lsn from = set_->span.wal.empty() ? Lsn{} : set_->span.wal.front().start;
   for (const Archive* archive : archives_) {

@@ -73,7 +73,8 @@ struct RestoreOptions {
 };
 
 struct Phase {
-  std::string name;  ///< "prepare", "copy", "start", "replay", "promote", "query"; of a dump "prepare", "initialise", "load", "query"
+  std::string
+      name;  ///< "prepare", "copy", "start", "replay", "promote", "query"; of a dump "prepare", "initialise", "load", "query"
   Duration took{0};
 };
 

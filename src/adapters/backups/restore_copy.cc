@@ -245,7 +245,8 @@ Result<std::uint64_t> CopyBaseBackup(Sandbox& sandbox, const Folder& from, const
   return FolderCopy(sandbox, from, on_bytes).Do(set.folder, threads);
 }
 
-Result<fs::path> FetchInto(Sandbox& sandbox, const Folder& from, const fs::path& path, const std::function<void(std::uint64_t)>& on_bytes) {
+Result<fs::path> FetchInto(Sandbox& sandbox, const Folder& from, const fs::path& path,
+                           const std::function<void(std::uint64_t)>& on_bytes) {
   const fs::path root = sandbox.tool() / "fetched";
   const fs::path to = root / path.filename();
   if (!StaysWithin(path.filename().string())) return Fail("'" + path.string() + "' leads out of its folder");

@@ -1,8 +1,8 @@
 #pragma once
 
-// What pg_basebackup wrote, here or in a store, brought into a sandbox: folders are copied, tar files unpacked. WAL stays where it is (wal_server.h).
-// Every tablespace comes to lie in the sandbox, whatever place the backup names.
-// Thread rule: the sandbox's thread; folders are copied by threads of its own, which end with the call.
+// What pg_basebackup wrote, here or in a store, brought into a sandbox: folders are copied, tar files unpacked. WAL stays where it
+// is (wal_server.h). Every tablespace comes to lie in the sandbox, whatever place the backup names. Thread rule: the sandbox's
+// thread; folders are copied by threads of its own, which end with the call.
 
 #include <functional>
 

@@ -63,12 +63,13 @@ std::string SettingsFor(const Sandbox& sandbox, const RestoreOptions& options) {
   const auto line = [](const std::string& name, const std::string& value) { return name + " = " + Quoted(value) + "\n"; };
   return "# Written for one load of a dump.\nlisten_addresses = ''\nport = 5432\nunix_socket_permissions = 0700\nssl = off\n" +
          line("data_directory", sandbox.data().string()) + line("hba_file", (sandbox.tool() / "pg_hba.conf").string()) +
-         line("ident_file", (sandbox.tool() / "pg_ident.conf").string()) + line("unix_socket_directories", sandbox.socket().string()) +
-         line("shared_preload_libraries", options.preload) +
+         line("ident_file", (sandbox.tool() / "pg_ident.conf").string()) +
+         line("unix_socket_directories", sandbox.socket().string()) + line("shared_preload_libraries", options.preload) +
          "archive_mode = off\nwal_level = minimal\nmax_wal_senders = 0\nmax_logical_replication_workers = 0\nautovacuum = off\n"
          "restart_after_crash = off\nmax_connections = 40\nmax_locks_per_transaction = 256\nshared_buffers = '128MB'\n"
          "shared_memory_type = mmap\ndynamic_shared_memory_type = sysv\nmaintenance_work_mem = '128MB'\nmax_wal_size = '1GB'\n"
-         "jit = off\ncheckpoint_timeout = '30min'\nlog_destination = 'stderr'\nlogging_collector = off\nlog_min_messages = warning\n"
+         "jit = off\ncheckpoint_timeout = '30min'\nlog_destination = 'stderr'\nlogging_collector = off\nlog_min_messages = "
+         "warning\n"
          "log_min_error_statement = panic\nlog_error_verbosity = verbose\nlog_checkpoints = off\nlc_messages = 'C'\n"
          "timezone = 'UTC'\nlog_timezone = 'UTC'\n" +
          "fsync = " + durable + "\nfull_page_writes = " + durable + "\nsynchronous_commit = " + durable + "\n" +
@@ -99,7 +100,8 @@ class TablespaceMover {
 
  private:
   std::string Line(std::string line) {
-    if (line.starts_with("\\connect ") || line.starts_with("COPY ") || line == "-- Databases\n" || line.starts_with("-- PostgreSQL database dump\n")) {
+    if (line.starts_with("\\connect ") || line.starts_with("COPY ") || line == "-- Databases\n" ||
+        line.starts_with("-- PostgreSQL database dump\n")) {
       past_ = true;  // rows may look like anything
       return line;
     }
@@ -280,7 +282,8 @@ Result<bool> DumpLoader::MakeReadable() {
     const Result<Unit> copied = CopyIn(place_.path, readable_);
     return copied ? Result<bool>(true) : copied.error();
   }
-  const Result<ToolEnd> unreadable = sandbox_.Run({"/usr/bin/find", place_.path.string(), "!", "-readable", "-print", "-quit"}, kShort);
+  const Result<ToolEnd> unreadable =
+      sandbox_.Run({"/usr/bin/find", place_.path.string(), "!", "-readable", "-print", "-quit"}, kShort);
   if (!unreadable) return unreadable.error();
   if (unreadable->exit_code == 0 && unreadable->words.empty()) return true;
   readable_ = sandbox_.tool() / "dump";
@@ -318,8 +321,15 @@ Result<Unit> DumpLoader::CopyIn(const fs::path& from, const fs::path& to) {
 // ---- the cluster ----
 
 Result<bool> DumpLoader::MakeCluster() {
-  std::vector<std::string> argv = {(bin_ / "initdb").string(), "-D", sandbox_.data().string(), "-U", kSuperuser, "--auth=trust", "--no-locale",
-                                   "-E", encoding_ == "SQL_ASCII" ? "SQL_ASCII" : "UTF8"};
+  std::vector<std::string> argv = {(bin_ / "initdb").string(),
+                                   "-D",
+                                   sandbox_.data().string(),
+                                   "-U",
+                                   kSuperuser,
+                                   "--auth=trust",
+                                   "--no-locale",
+                                   "-E",
+                                   encoding_ == "SQL_ASCII" ? "SQL_ASCII" : "UTF8"};
   if (!options_.durable) argv.emplace_back("--no-sync");
   const Result<ToolEnd> made = sandbox_.Run(std::move(argv), kShort);
   if (!made) return made.error();
@@ -366,13 +376,19 @@ Result<Unit> DumpLoader::MakeDatabase(const std::string& owner) {
   (void)Ask("DROP DATABASE IF EXISTS " + SqlName(database_));
   const std::string make = "CREATE DATABASE " + SqlName(database_) + " TEMPLATE template0 OWNER " + SqlName(owner) +
                            (encoding_.empty() ? "" : " ENCODING " + Quoted(encoding_));
-  const std::string locale = contents_.collate.empty() ? "" : " LC_COLLATE " + Quoted(contents_.collate) + " LC_CTYPE " + Quoted(contents_.ctype);
+  const std::string locale =
+      contents_.collate.empty() ? "" : " LC_COLLATE " + Quoted(contents_.collate) + " LC_CTYPE " + Quoted(contents_.ctype);
   const Result<Unit> made = Ask(make + locale);
   if (made || locale.empty()) return made;
   const bool told = std::any_of(troubles_.begin(), troubles_.end(), [](const DumpTrouble& each) { return each.fault == 31; });
   if (!told) {
-    DumpTrouble trouble{31, database_, "", "it cannot be made with its locale '" + contents_.collate + "': " + made.error().message,
-                        "install the locale on every host that would restore", 1, false};
+    DumpTrouble trouble{31,
+                        database_,
+                        "",
+                        "it cannot be made with its locale '" + contents_.collate + "': " + made.error().message,
+                        "install the locale on every host that would restore",
+                        1,
+                        false};
     troubles_.push_back(std::move(trouble));
   }
   return Ask(make);
@@ -386,7 +402,8 @@ std::string DumpLoader::WhyASuperuser() {
   Result<Session> session = AsSuperuser();
   if (!session) return {};
   for (const std::string& extension : contents_.extensions) {
-    const QueryAnswer trusted = session->Ask("SELECT 1 FROM pg_available_extension_versions WHERE trusted AND name = " + Quoted(extension));
+    const QueryAnswer trusted =
+        session->Ask("SELECT 1 FROM pg_available_extension_versions WHERE trusted AND name = " + Quoted(extension));
     if (!trusted.ok() || trusted.rows.empty()) return "EXTENSION " + extension;
   }
   return {};
@@ -395,16 +412,17 @@ std::string DumpLoader::WhyASuperuser() {
 Result<Unit> DumpLoader::LoadArchive(const std::string& role) {
   words_ = DumpWords();
   const bool folder = place_.kind == "pg_dump directory";
-  const bool placed = std::all_of(contents_.entries.begin(), contents_.entries.end(), [](const DumpEntry& each) { return !each.holds_data || each.placed; });
-  const std::string connect = "host=" + ConnectValue(sandbox_.socket().string()) + " port=5432 user=" + role + " dbname=" + ConnectValue(database_) +
-                              " options='-c client_min_messages=warning'";
+  const bool placed = std::all_of(contents_.entries.begin(), contents_.entries.end(),
+                                  [](const DumpEntry& each) { return !each.holds_data || each.placed; });
+  const std::string connect = "host=" + ConnectValue(sandbox_.socket().string()) + " port=5432 user=" + role +
+                              " dbname=" + ConnectValue(database_) + " options='-c client_min_messages=warning'";
   std::vector<std::string> argv = {(bin_ / "pg_restore").string(), "--dbname=" + connect, "--no-tablespaces"};
   // Without pg_dumpall's file the owners are not there: that is told once (F37), and not statement by statement.
   if (role == kOwner || place_.globals.empty()) argv.insert(argv.end(), {"--no-owner", "--no-privileges"});
   if (options_.threads > 1 && (folder || placed)) argv.push_back("--jobs=" + std::to_string(options_.threads));
   argv.push_back(readable_.string());
-  const Result<int> code =
-      sandbox_.RunClient(std::move(argv), Descriptor(), options_.start_timeout, [this](std::string_view text) { words_.Add(text); });
+  const Result<int> code = sandbox_.RunClient(std::move(argv), Descriptor(), options_.start_timeout,
+                                              [this](std::string_view text) { words_.Add(text); });
   if (!code) return code.error();
   words_.End();
   archive_code_ = *code;
@@ -414,30 +432,34 @@ Result<Unit> DumpLoader::LoadArchive(const std::string& role) {
 /// False: it wants more rights than an owner has.
 Result<bool> DumpLoader::LoadAsOwner() {
   as_ = "owner";
-  if (const Result<Unit> made = Ask(std::string("CREATE ROLE ") + kOwner + " LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE"); !made) return made.error();
+  if (const Result<Unit> made = Ask(std::string("CREATE ROLE ") + kOwner + " LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE"); !made)
+    return made.error();
   if (const Result<Unit> made = MakeDatabase(kOwner); !made) return made.error();
   if (const Result<Unit> loaded = LoadArchive(kOwner); !loaded) return loaded.error();
   return words_.refused_count() == 0 || database_ == "template1";
 }
 
-Result<bool> DumpLoader::LoadScript(const fs::path& file, const std::string& database, const std::function<void(std::uint64_t)>& on_bytes) {
+Result<bool> DumpLoader::LoadScript(const fs::path& file, const std::string& database,
+                                    const std::function<void(std::uint64_t)>& on_bytes) {
   DumpWords& words = file == place_.path ? words_ : globals_words_;
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return Fail(std::string("cannot make a pair of sockets: ") + std::strerror(errno));
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return Fail(std::string("cannot make a pair of sockets: ") + std::strerror(errno));
   Descriptor ours(ends[0]);
   Descriptor its(ends[1]);
-  const std::string connect = "host=" + ConnectValue(sandbox_.socket().string()) + " port=5432 user=" + kSuperuser + " dbname=" + ConnectValue(database) +
-                              " options='-c client_min_messages=warning'";
+  const std::string connect = "host=" + ConnectValue(sandbox_.socket().string()) + " port=5432 user=" + kSuperuser +
+                              " dbname=" + ConnectValue(database) + " options='-c client_min_messages=warning'";
   ScriptFeed feed(file, std::move(ours), sandbox_, place_.kind == "pg_dumpall" || file == place_.globals);
-  const Result<int> code = sandbox_.RunClient({(bin_ / "psql").string(), "-X", "-q", "-o", "/dev/null", "-v", "ON_ERROR_STOP=0", "-d", connect, "-f", "-"},
-                                              std::move(its), options_.start_timeout, [&words](std::string_view text) { words.Add(text); },
-                                              [&] { on_bytes(feed.fed()); });
+  const Result<int> code = sandbox_.RunClient(
+      {(bin_ / "psql").string(), "-X", "-q", "-o", "/dev/null", "-v", "ON_ERROR_STOP=0", "-d", connect, "-f", "-"}, std::move(its),
+      options_.start_timeout, [&words](std::string_view text) { words.Add(text); }, [&] { on_bytes(feed.fed()); });
   feed.Join();
   if (!code) return code.error();
   words.End();
   const std::string name = file.filename().string();
   if (feed.error()) {
-    Trouble(feed.error()->problem == ReadProblem::kTruncated ? 8 : 9, name, "it cannot be read to its end: " + feed.error()->message);
+    Trouble(feed.error()->problem == ReadProblem::kTruncated ? 8 : 9, name,
+            "it cannot be read to its end: " + feed.error()->message);
   } else if (!feed.taken() || *code != 0) {  // statements that fail leave it at 0
     Trouble(51, name, "psql ends before the script does, with exit code " + std::to_string(*code) + ": " + words.last_line());
   } else if (!IsEndOfScript(feed.last())) {
@@ -506,9 +528,16 @@ void DumpLoader::Conclude() {
   for (const DumpWords* words : {&globals_words_, &words_}) {
     const std::string object = words == &words_ ? place_.label : place_.globals.filename().string();
     if (words == &words_ && words->absent_count() > 0) {
-      DumpTrouble trouble{37, place_.label, "", std::to_string(words->absent_count()) + (words->absent_count() == 1 ? " statement names" : " statements name") + " what a dump of one database does not hold: " +
-                                                    *words->absent().begin() + (words->absent().size() > 1 ? " and others" : ""),
-                          "", words->absent_count(), true};
+      DumpTrouble trouble{37,
+                          place_.label,
+                          "",
+                          std::to_string(words->absent_count()) +
+                              (words->absent_count() == 1 ? " statement names" : " statements name") +
+                              " what a dump of one database does not hold: " + *words->absent().begin() +
+                              (words->absent().size() > 1 ? " and others" : ""),
+                          "",
+                          words->absent_count(),
+                          true};
       troubles_.push_back(std::move(trouble));
     }
     if (words->count() == 0) continue;
@@ -517,7 +546,8 @@ void DumpLoader::Conclude() {
     auto at = std::find_if(first.begin(), first.end(), [](const DumpError& each) { return FaultOfDumpError(each) != 51; });
     if (at == first.end()) at = first.begin();
     DumpTrouble trouble{FaultOfDumpError(*at), object, at->where, "", "", words->count(), false};
-    trouble.what = std::to_string(words->count()) + (words->count() == 1 ? " statement fails: " : " statements fail; one of them: ") + at->message +
+    trouble.what = std::to_string(words->count()) +
+                   (words->count() == 1 ? " statement fails: " : " statements fail; one of them: ") + at->message +
                    (at->sqlstate.empty() ? "" : " (" + at->sqlstate + ")");
     if (trouble.fault == 31) trouble.todo = "install what is missing on every host that would restore";
     troubles_.push_back(std::move(trouble));

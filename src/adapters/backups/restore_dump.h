@@ -1,11 +1,11 @@
 #pragma once
 
 // A dump of pg_dump or pg_dumpall, loaded into a fresh cluster of a sandbox: initdb of the dump's major version, the server, roles
-// and tablespaces (where pg_dumpall's file lies beside it), then pg_restore (custom, directory, tar) or psql (scripts). What fails is
-// counted, statement by statement, and the load goes on, as it does in a real restore.
+// and tablespaces (where pg_dumpall's file lies beside it), then pg_restore (custom, directory, tar) or psql (scripts). What fails
+// is counted, statement by statement, and the load goes on, as it does in a real restore.
 //
-// SAFETY: SQL that somebody else wrote runs in the sandbox alone, whose server starts no program and reaches nobody. Custom and directory
-// dumps run as a role that owns the one database and has no other right, unless their table of contents holds what only a
+// SAFETY: SQL that somebody else wrote runs in the sandbox alone, whose server starts no program and reaches nobody. Custom and
+// directory dumps run as a role that owns the one database and has no other right, unless their table of contents holds what only a
 // superuser can make; scripts name owners, roles and databases, and run as the sandbox's superuser.
 // Thread rule: the sandbox's thread; a script is fed by a thread of its own, which ends with the call.
 
@@ -69,7 +69,9 @@ class DumpLoader {
   [[nodiscard]] Json ToJson() const;
 
  private:
-  [[nodiscard]] bool IsArchive() const { return place_.kind == "pg_dump custom" || place_.kind == "pg_dump directory" || place_.kind == "pg_dump tar"; }
+  [[nodiscard]] bool IsArchive() const {
+    return place_.kind == "pg_dump custom" || place_.kind == "pg_dump directory" || place_.kind == "pg_dump tar";
+  }
   [[nodiscard]] bool LookAtArchive();
   [[nodiscard]] bool LookAtScript(const std::filesystem::path& file, ScriptHead& head);
   [[nodiscard]] Result<bool> MakeReadable();

@@ -70,10 +70,13 @@ void Restore::FirstQueryOfDump(Duration wasted) {
   SessionPlace place = Place();
   place.database = dump_database_;
   Result<Session> session = databases ? Session::Open(place) : Result<Session>(databases.error());
-  const QueryAnswer answer = session ? session->Ask("SELECT (SELECT sum(pg_database_size(oid))::int8 FROM pg_database), count(*) FROM pg_class") : QueryAnswer();
+  const QueryAnswer answer =
+      session ? session->Ask("SELECT (SELECT sum(pg_database_size(oid))::int8 FROM pg_database), count(*) FROM pg_class")
+              : QueryAnswer();
   if (!session || !answer.ok() || answer.rows.empty()) {
     if (WasCancelled(level)) return;
-    level = {Verdict::kUnknown, "it was loaded, and cannot be asked: " + (session ? answer.error->message : session.error().message)};
+    level = {Verdict::kUnknown,
+             "it was loaded, and cannot be asked: " + (session ? answer.error->message : session.error().message)};
     return;
   }
   databases_ = std::move(*databases);
@@ -90,7 +93,8 @@ void Restore::TellTrouble(const DumpTrouble& trouble) {
   if (!trouble.note) Tell(trouble.fault, trouble.object, trouble.what, trouble.todo);
   const bool told = std::any_of(options_.known.begin(), options_.known.end(),
                                 [&](const Finding& each) { return each.fault == trouble.fault && each.set == outcome_.set; });
-  if (trouble.note && !told) outcome_.findings.push_back(MakeFinding(trouble.fault, outcome_.set, trouble.object, "", trouble.what));
+  if (trouble.note && !told)
+    outcome_.findings.push_back(MakeFinding(trouble.fault, outcome_.set, trouble.object, "", trouble.what));
   if (outcome_.findings.size() == before) return;
   Finding& finding = outcome_.findings.back();
   finding.position = trouble.position;

@@ -39,13 +39,15 @@ Result<std::string> StoreOptions(const Sandbox& sandbox, Blobs& store, PgBackRes
   Result<BlobsDoor> door = store.Door();
   if (!door) return door.error();
   if (!door->tls) {
-    return Fail("pgBackRest reads S3 by TLS alone, and '" + door->host + "' is asked without", "name an endpoint that begins with https://");
+    return Fail("pgBackRest reads S3 by TLS alone, and '" + door->host + "' is asked without",
+                "name an endpoint that begins with https://");
   }
   if (door->access_key_id.empty()) return Fail("there are no credentials to restore with: pgBackRest asks S3 by its keys alone");
   std::string options = "repo1-type=s3\nrepo1-path=/" + door->prefix + "\nrepo1-s3-bucket=" + door->bucket +
                         "\nrepo1-s3-region=" + door->region + "\nrepo1-s3-endpoint=" + door->host +
-                        "\nrepo1-storage-port=" + std::to_string(door->port) + "\nrepo1-storage-verify-tls=y\nrepo1-s3-uri-style=" +
-                        (door->bucket_in_host ? "host" : "path") + "\nrepo1-s3-key-type=shared\njob-retry=1\n";  // each request is tried again besides
+                        "\nrepo1-storage-port=" + std::to_string(door->port) +
+                        "\nrepo1-storage-verify-tls=y\nrepo1-s3-uri-style=" + (door->bucket_in_host ? "host" : "path") +
+                        "\nrepo1-s3-key-type=shared\njob-retry=1\n";  // each request is tried again besides
   if (!door->ca_file.empty()) {
     const fs::path copy = sandbox.tool() / "store-ca.pem";
     if (const Result<Unit> copied = CopyCertificates(sandbox, door->ca_file, copy); !copied) return copied.error();
@@ -88,7 +90,8 @@ Result<PgBackRestCall> PreparePgBackRest(const Sandbox& sandbox, const PgBackRes
   }
   config += "log-level-file=off\nlog-level-console=warn\nlog-level-stderr=off\n";
   // SAFETY: everything that it writes of its own lies in the sandbox.
-  for (const char* kind : {"lock", "log", "spool"}) config += std::string(kind) + "-path=" + (sandbox.tool() / kind).string() + "\n";
+  for (const char* kind : {"lock", "log", "spool"})
+    config += std::string(kind) + "-path=" + (sandbox.tool() / kind).string() + "\n";
   if (place.cipher_pass) {
     config += "repo1-cipher-type=aes-256-cbc\n";
     // A folder's archive-get, which the server calls later, needs the pass too; S3's WAL is handed out by us.
@@ -98,8 +101,10 @@ Result<PgBackRestCall> PreparePgBackRest(const Sandbox& sandbox, const PgBackRes
       config += "repo1-cipher-pass=" + place.cipher_pass->Reveal() + "\n";
     }
   }
-  config += "process-max=" + std::to_string(std::max(threads, 1U)) + "\n[" + place.stanza + "]\npg1-path=" + sandbox.data().string() + "\n";
-  if (!FitsOnALine(place.stanza) || !FitsOnALine(place.repository.string())) return Fail("a name in the repository holds a line break");
+  config += "process-max=" + std::to_string(std::max(threads, 1U)) + "\n[" + place.stanza +
+            "]\npg1-path=" + sandbox.data().string() + "\n";
+  if (!FitsOnALine(place.stanza) || !FitsOnALine(place.repository.string()))
+    return Fail("a name in the repository holds a line break");
   const fs::path file = sandbox.tool() / "pgbackrest.conf";
   if (const Result<Unit> written = sandbox.Write(file, config); !written) return written.error();
   call.argv = {FindProgram("pgbackrest"), "--config=" + file.string(), "--stanza=" + place.stanza};

@@ -1,7 +1,7 @@
 #pragma once
 
-// What pgBackRest needs to restore a set out of its repository, and what its refusals mean. It gets no more than that: everything it
-// writes lies in the sandbox; secrets come to it by its environment, and stand in no argument, log or file of an S3 repository;
+// What pgBackRest needs to restore a set out of its repository, and what its refusals mean. It gets no more than that: everything
+// it writes lies in the sandbox; secrets come to it by its environment, and stand in no argument, log or file of an S3 repository;
 // only where the repository lies in S3 it may use the network, as the only one of the sandbox's programs.
 // SAFETY: `restore` reads the repository alone (list, get), and the server is started with archive_mode=off, so nothing is ever
 // archived. That its keys could not write is not for us to see: that is the right of the role which they stand for.
@@ -27,7 +27,7 @@ struct PgBackRestCall {
 
 /// What a refusal says, and of what.
 struct PgBackRestRefusal {
-  int fault = 0;         ///< 0: it says nothing of the backup: the store could not be read
+  int fault = 0;        ///< 0: it says nothing of the backup: the store could not be read
   std::string message;  ///< its last error, without the date: "ERROR: [056]: unable to …"
 };
 /// @param words  all that it said

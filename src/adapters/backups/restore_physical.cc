@@ -32,7 +32,9 @@ Result<Unit> Restore::BringUp() {
                             [this] { Say("replay", wal_ ? wal_->handed_out() : 0, 0, wal_ ? wal_->last_asked() : ""); });
   if (!started && started.error().retry == Retry::kRetry && !sandbox_->Cancelled()) {
     outcome_.rto.reason = started.error().message;
-    Tell(32, "", started.error().message + (wal_ && !wal_->last_asked().empty() ? "; it was at WAL segment '" + wal_->last_asked() + "'" : "") + Unreadable(),
+    Tell(32, "",
+         started.error().message +
+             (wal_ && !wal_->last_asked().empty() ? "; it was at WAL segment '" + wal_->last_asked() + "'" : "") + Unreadable(),
          "take backups more often, so that less WAL is to be replayed, or state a longer time (--start-timeout)");
     return Done();
   }

@@ -100,24 +100,28 @@ void Restore::JudgeLastSegment(const WalCatalog& catalog, Timeline timeline, Lsn
     if (!other.present || other.archive != set_->archive || other.span.wal.empty()) continue;
     const Lsn stop = other.span.wal.back().end;
     const std::vector<Window> windows = WindowsOf({other.span}, catalog);
-    const bool leads = std::any_of(windows.begin(), windows.end(), [&](const Window& each) { return each.timeline == timeline && each.consistent; });
+    const bool leads = std::any_of(windows.begin(), windows.end(),
+                                   [&](const Window& each) { return each.timeline == timeline && each.consistent; });
     if (!leads || stop > end) continue;
     if (stop <= outcome_.reached) {
       newest_stop_ = std::max(newest_stop_, other.stopped);
       continue;
     }
-    Tell(32, "", "recovery ended at " + outcome_.reached.Text() + ", and the backup '" + other.label + "' needs WAL of the same history up to " +
-                     stop.Text() + said);
+    Tell(32, "",
+         "recovery ended at " + outcome_.reached.Text() + ", and the backup '" + other.label +
+             "' needs WAL of the same history up to " + stop.Text() + said);
     return;
   }
   // Not in what came with the backup: that may end anywhere behind its stop.
   const std::optional<WalEnd> last = EndOfWal(source_, {&inventory_.archives[set_->archive]}, timeline, end);
   if (!last) return;  // what cannot be read is told where it is read (level 2), or by the server
   if (last->last_record >= outcome_.reached) {
-    Tell(32, "", "recovery ended at " + outcome_.reached.Text() + ", and a good record begins at " + last->last_record.Text() + said);
+    Tell(32, "",
+         "recovery ended at " + outcome_.reached.Text() + ", and a good record begins at " + last->last_record.Text() + said);
   } else if (last->cut) {
     Tell(14, SegmentName({timeline, SegmentBefore(end, catalog.segment_bytes())}, catalog.segment_bytes()),
-         "its records end at " + last->position.Text() + ", before the segment does, and it is the archive's last: what was committed after that is not in it");
+         "its records end at " + last->position.Text() +
+             ", before the segment does, and it is the archive's last: what was committed after that is not in it");
   }
 }
 

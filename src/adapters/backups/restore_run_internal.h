@@ -1,9 +1,8 @@
 #pragma once
 
-// One restore, from the look at the source to the verdicts: what its parts share. Choosing, room and objectives stand in restore.cc, a
-// server brought up from files in restore_physical.cc, what it reached in restore_reached.cc, a dump loaded in restore_load.cc, levels 5
-// and 6 in restore_checks.cc.
-// Thread rule: one thread; progress is told from helpers too.
+// One restore, from the look at the source to the verdicts: what its parts share. Choosing, room and objectives stand in
+// restore.cc, a server brought up from files in restore_physical.cc, what it reached in restore_reached.cc, a dump loaded in
+// restore_load.cc, levels 5 and 6 in restore_checks.cc. Thread rule: one thread; progress is told from helpers too.
 
 #include <chrono>
 #include <memory>
@@ -52,7 +51,9 @@ class Restore {
   [[nodiscard]] std::shared_ptr<const Folder> PlaceIn() const;
   static void Judge(ObjectiveResult& result, const std::string& unmeasured);
   void JudgeObjectives();
-  [[nodiscard]] SessionPlace Place() const { return {sandbox_->socket(), user_, "", options_.cancel, "", 5432, sandbox_->server_pid()}; }
+  [[nodiscard]] SessionPlace Place() const {
+    return {sandbox_->socket(), user_, "", options_.cancel, "", 5432, sandbox_->server_pid()};
+  }
 
   // ---- a server from files (restore_physical.cc) ----
   /// Files, configuration, WAL, a server at its target, and its first query.

@@ -223,7 +223,8 @@ Result<Unit> Sandbox::MayGoOn() {
   return Refused("the restore takes " + FormatBytes({used}) + ", and may take " + FormatBytes({options_.scratch_limit}));
 }
 
-Result<ToolEnd> Sandbox::Run(std::vector<std::string> argv, Duration timeout, const std::function<void()>& tick, const ToolRights& rights) {
+Result<ToolEnd> Sandbox::Run(std::vector<std::string> argv, Duration timeout, const std::function<void()>& tick,
+                             const ToolRights& rights) {
   const std::string name = fs::path(argv[0]).filename().string();
   GuardedLaunch launch = LaunchOf(std::move(argv), tool());
   for (const auto& [variable, value] : rights.environment) launch.environment[variable] = value;

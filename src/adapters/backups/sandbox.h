@@ -75,7 +75,8 @@ class Sandbox {
   /// @param on_words  is given what it and the server say, as it comes
   /// @return its exit code. @error as Run, but kRetry too where it took too long
   [[nodiscard]] Result<int> RunClient(std::vector<std::string> argv, Descriptor input, Duration timeout,
-                                      const std::function<void(std::string_view)>& on_words, const std::function<void()>& tick = {});
+                                      const std::function<void(std::string_view)>& on_words,
+                                      const std::function<void()>& tick = {});
 
   /// Starts PostgreSQL on data(), tied up, and waits until it takes connections. What it says meanwhile goes to `words`.
   /// @return false: it ended, and `words` says why

@@ -65,8 +65,16 @@ Result<Session> Session::Open(const SessionPlace& place) {
   const char* tls = !remote ? "disable" : chosen == nullptr || *chosen == '\0' ? "require" : chosen;
   const std::array<const char*, 10> names = {
       "host", "port", "user", "dbname", "options", "connect_timeout", "application_name", "client_encoding", "sslmode", nullptr};
-  const std::array<const char*, 10> values = {host.c_str(), remote ? port.c_str() : "5432", place.user.c_str(), place.database.c_str(),
-                                              remote ? kOptionsOfAnybody : kOptions, remote ? "15" : "60", "lifeboat", "UTF8", tls, nullptr};
+  const std::array<const char*, 10> values = {host.c_str(),
+                                              remote ? port.c_str() : "5432",
+                                              place.user.c_str(),
+                                              place.database.c_str(),
+                                              remote ? kOptionsOfAnybody : kOptions,
+                                              remote ? "15" : "60",
+                                              "lifeboat",
+                                              "UTF8",
+                                              tls,
+                                              nullptr};
   PGconn* connection = PQconnectdbParams(names.data(), values.data(), 0);
   Session session(place, connection);
   if (PQstatus(connection) != CONNECTION_OK) return Fail(OneLine(PQerrorMessage(connection)));

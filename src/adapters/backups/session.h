@@ -39,7 +39,8 @@ struct SessionPlace {
   std::string user;
   std::string database;
   const std::atomic<bool>* cancel = nullptr;
-  std::string address;       ///< of a server elsewhere, asked over TLS (PGSSLMODE says otherwise) by whoever is no superuser; "": by the socket
+  std::string
+      address;  ///< of a server elsewhere, asked over TLS (PGSSLMODE says otherwise) by whoever is no superuser; "": by the socket
   std::uint16_t port = 5432;  ///< of `address`
   pid_t server = 0;  ///< process that listens at `socket`, and no other is asked anything (-1: none may be); 0: whoever it is
 };

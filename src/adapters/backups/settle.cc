@@ -19,7 +19,8 @@ bool IsFault(const Finding& finding) { return finding.severity == Severity::kFau
 bool IsOfWal(const Finding& finding) { return finding.fault >= 12 && finding.fault <= 17; }
 
 const SetInfo* SetCalled(const Inventory& inventory, const std::string& label) {
-  const auto at = std::find_if(inventory.sets.begin(), inventory.sets.end(), [&](const SetInfo& each) { return each.label == label; });
+  const auto at =
+      std::find_if(inventory.sets.begin(), inventory.sets.end(), [&](const SetInfo& each) { return each.label == label; });
   return at == inventory.sets.end() ? nullptr : &*at;
 }
 
@@ -75,7 +76,8 @@ void Settler::NoteMoved(const Inventory& now) {
 void Settler::Archive(std::size_t at, const Inventory& now) {
   backup::Archive& before = inventory_.archives[at];
   WalCatalog& catalog = catalogs_[at];
-  const auto after = std::find_if(now.archives.begin(), now.archives.end(), [&](const backup::Archive& each) { return each.name == before.name; });
+  const auto after =
+      std::find_if(now.archives.begin(), now.archives.end(), [&](const backup::Archive& each) { return each.name == before.name; });
   if (after == now.archives.end()) return;
   const std::set<std::string> were = NamesIn(before);
   const std::set<std::string> are = NamesIn(*after);
@@ -107,13 +109,15 @@ void Settler::Archives() {
 
 void Settler::Sets() {
   const auto doubted = [&](const SetInfo& set, int fault) {
-    return collector_.Has([&](const Finding& each) { return IsFault(each) && each.set == set.label && (fault == 0 || each.fault == fault); });
+    return collector_.Has(
+        [&](const Finding& each) { return IsFault(each) && each.set == set.label && (fault == 0 || each.fault == fault); });
   };
   const bool any = std::any_of(inventory_.sets.begin(), inventory_.sets.end(), [&](const SetInfo& set) { return doubted(set, 0); });
   if (!any) return;
   Result<Inventory> now = LookNow(source_);
   if (!now) return;
-  const bool unfinished = !source_.pgbackrest() && std::any_of(inventory_.sets.begin(), inventory_.sets.end(), [&](const SetInfo& set) { return doubted(set, 5); });
+  const bool unfinished = !source_.pgbackrest() && std::any_of(inventory_.sets.begin(), inventory_.sets.end(),
+                                                               [&](const SetInfo& set) { return doubted(set, 5); });
   const auto began = std::chrono::steady_clock::now();
   while (unfinished && std::chrono::steady_clock::now() - began < kLongestWait) {
     bool all = true;

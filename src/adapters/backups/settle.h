@@ -1,9 +1,9 @@
 #pragma once
 
-// What a source did while it was looked at: backups that expired, dumps and backups that are being written, WAL that was removed with
-// an old backup or came late. A fault that is none any more at a second look is not told; what moved is not checked, which is no pass.
-// Data flow: Verification holds its first look and its findings, this takes back what the second look explains.
-// Thread rule: one thread; it blocks.
+// What a source did while it was looked at: backups that expired, dumps and backups that are being written, WAL that was removed
+// with an old backup or came late. A fault that is none any more at a second look is not told; what moved is not checked, which is
+// no pass. Data flow: Verification holds its first look and its findings, this takes back what the second look explains. Thread
+// rule: one thread; it blocks.
 
 #include <map>
 #include <string>

@@ -44,7 +44,8 @@ void LearnGeometry(Archive& archive, const std::vector<WalFile>& segments, const
   if (most != votes.end()) archive.owner = most->first;
 }
 
-void TakeHistory(Archive& archive, const WalFile& file, const std::string& timeline, const Opener& open, std::vector<Finding>& findings) {
+void TakeHistory(Archive& archive, const WalFile& file, const std::string& timeline, const Opener& open,
+                 std::vector<Finding>& findings) {
   ReadError error;
   const StreamPtr stream = open(file);
   const std::optional<std::string> text = ReadAll(*stream, 1U << 20, error);
@@ -118,8 +119,8 @@ std::vector<StoredFile> ListTree(const fs::path& folder, const std::function<voi
   std::vector<StoredFile> files;
   if (on_folder) on_folder(folder);
   std::error_code problem;
-  fs::recursive_directory_iterator at(folder, fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied,
-                                      problem);
+  fs::recursive_directory_iterator at(
+      folder, fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied, problem);
   const fs::recursive_directory_iterator end;
   while (!problem && at != end) {
     std::error_code ignored;
@@ -166,7 +167,8 @@ Result<std::unique_ptr<Source>> OpenBy(OpenIn open, const SourceOptions& options
 
 Result<std::unique_ptr<Source>> OpenAnyIn(std::shared_ptr<Folder> folder, const SourceOptions& options) {
   if (!folder->IsFolder(options.path)) {
-    return Fail("'" + options.path.string() + "' is no folder that can be read", "name a pgBackRest repository, a folder of base backups, of WAL or of dumps");
+    return Fail("'" + options.path.string() + "' is no folder that can be read",
+                "name a pgBackRest repository, a folder of base backups, of WAL or of dumps");
   }
   const SourceKind kind = KindAt(*folder, options.path);
   // SAFETY: what a store did not answer while we looked tells no kind.

@@ -23,22 +23,22 @@ namespace lifeboat::backup {
 /// A WAL segment as it is stored.
 struct WalFile {
   WalPlace place;
-  std::string name;             ///< within its archive
-  std::filesystem::path file;   ///< the file, or the tar file that it lies in
-  std::string tar_entry;        ///< "": it is a file of its own
-  std::string sha1;             ///< of its content, where its name says it
+  std::string name;            ///< within its archive
+  std::filesystem::path file;  ///< the file, or the tar file that it lies in
+  std::string tar_entry;       ///< "": it is a file of its own
+  std::string sha1;            ///< of its content, where its name says it
   Compression compression = Compression::kNone;
   std::uint64_t stored_size = 0;
 };
 
 /// WAL of one cluster in one place.
 struct Archive {
-  std::string name;  ///< "15-1", "pg_wal of monday"
+  std::string name;          ///< "15-1", "pg_wal of monday"
   std::vector<WalFile> wal;  ///< by place, then name
   std::map<Timeline, History> histories;
-  std::uint64_t segment_bytes = 0;           ///< 0: no segment could be looked into
-  std::optional<std::uint64_t> system_id;    ///< whose WAL it must be, where something says so
-  std::optional<std::uint64_t> owner;        ///< whose WAL most of a sample of segments is, by their headers
+  std::uint64_t segment_bytes = 0;         ///< 0: no segment could be looked into
+  std::optional<std::uint64_t> system_id;  ///< whose WAL it must be, where something says so
+  std::optional<std::uint64_t> owner;      ///< whose WAL most of a sample of segments is, by their headers
   bool only_needed = false;  ///< it came with a backup: only what that backup needs must be good, and it may end after it
 };
 
@@ -58,10 +58,10 @@ struct SetInfo {
   BackupSpan span;
   std::size_t archive = kNowhere;  ///< index of the archive that its WAL is in
   std::size_t own = kNowhere;      ///< index of the archive that came with it
-  bool present = true;          ///< false: listed, and gone
-  bool offline = false;         ///< taken of a server that was shut down: it has no label, and needs no WAL
-  bool logical = false;         ///< a dump: SQL or rows, no pages; it needs no WAL
-  std::filesystem::path folder;  ///< that holds it; of a dump: its file or folder; "": it lies in none
+  bool present = true;             ///< false: listed, and gone
+  bool offline = false;            ///< taken of a server that was shut down: it has no label, and needs no WAL
+  bool logical = false;            ///< a dump: SQL or rows, no pages; it needs no WAL
+  std::filesystem::path folder;    ///< that holds it; of a dump: its file or folder; "": it lies in none
 };
 
 /// What one look finds.
@@ -111,9 +111,9 @@ class SetReader {
 struct SetContent {
   Manifest manifest;
   SmallFiles small;
-  bool small_when_read = false;  ///< a tar file: small files and listing are known only once it was read
+  bool small_when_read = false;     ///< a tar file: small files and listing are known only once it was read
   std::vector<std::string> unread;  ///< files that cannot be looked into, and are not checked
-  std::string not_proven;  ///< why its bytes cannot be judged although they were read; "": they can
+  std::string not_proven;           ///< why its bytes cannot be judged although they were read; "": they can
   std::unique_ptr<SetReader> reader;
 };
 
@@ -142,14 +142,16 @@ class Source {
   [[nodiscard]] virtual std::optional<SetContent> OpenSet(const SetInfo& set, std::vector<Finding>& findings) = 0;
   [[nodiscard]] virtual StreamPtr OpenWal(const WalFile& file) = 0;
   /// What a segment that is a file of its own is known by in later runs; nothing: it is read each time.
-  [[nodiscard]] virtual std::optional<StoredPlace> PlaceOfWal(const WalFile& file) const { return StoredPlace{file.file, 0, "", 0, 0}; }
+  [[nodiscard]] virtual std::optional<StoredPlace> PlaceOfWal(const WalFile& file) const {
+    return StoredPlace{file.file, 0, "", 0, 0};
+  }
 };
 
 struct SourceOptions {
   std::filesystem::path path;
-  std::filesystem::path wal;    ///< an archive folder beside base backups; may be empty
-  std::string stanza;           ///< pgBackRest; "": the only one
-  std::shared_ptr<Secret> cipher_pass;  ///< null: not encrypted
+  std::filesystem::path wal;                   ///< an archive folder beside base backups; may be empty
+  std::string stanza;                          ///< pgBackRest; "": the only one
+  std::shared_ptr<Secret> cipher_pass;         ///< null: not encrypted
   std::shared_ptr<Blobs> store = nullptr;      ///< it lies there, and `path` is not looked at; null: it is a folder
   std::shared_ptr<Blobs> wal_store = nullptr;  ///< likewise of `wal`
 };

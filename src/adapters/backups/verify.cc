@@ -92,7 +92,8 @@ class Verification {
     for (const std::size_t at : chosen_) {
       const SetInfo& set = verified_.inventory.sets[at];
       if (set.stopped <= now + kAgreed) continue;
-      collector_.Add(MakeFinding(45, set.label, set.label, "", "it ended " + std::to_string(set.stopped - now) + " seconds after this machine's present"));
+      collector_.Add(MakeFinding(45, set.label, set.label, "",
+                                 "it ended " + std::to_string(set.stopped - now) + " seconds after this machine's present"));
     }
   }
 
@@ -110,11 +111,13 @@ class Verification {
     if (options_.scope == Scope::kAll && options_.level >= Level::kStructure) {
       std::vector<Finding> findings;
       opened.content = source_.OpenSet(InfoOf(opened), findings);
-      if (opened.content && !opened.content->small_when_read && !InfoOf(opened).logical) opened.facts = Judge(opened, opened.content->small, findings);
+      if (opened.content && !opened.content->small_when_read && !InfoOf(opened).logical)
+        opened.facts = Judge(opened, opened.content->small, findings);
       collector_.Add(std::move(findings));
       TellSeenPages(opened);
       if (opened.content && options_.level >= Level::kBytes) {
-        for (std::size_t unit = 0; unit < opened.content->reader->Units(); ++unit) run_.Expect(opened.content->reader->StoredBytes(unit));
+        for (std::size_t unit = 0; unit < opened.content->reader->Units(); ++unit)
+          run_.Expect(opened.content->reader->StoredBytes(unit));
       }
     }
     JudgeChain(opened);
@@ -126,7 +129,8 @@ class Verification {
     if (!opened.content || options_.level >= Level::kPages) return;
     for (const FileEntry& file : opened.content->manifest.files) {
       if (!file.page_errors) continue;
-      collector_.Add(MakeFinding(23, InfoOf(opened).label, file.path, "", "its manifest says that pages of it had wrong checksums when it was copied"));
+      collector_.Add(MakeFinding(23, InfoOf(opened).label, file.path, "",
+                                 "its manifest says that pages of it had wrong checksums when it was copied"));
     }
   }
 
@@ -160,7 +164,8 @@ class Verification {
     std::vector<WalRange> needed;
     std::optional<Lsn> oldest;
     for (const BackupSpan& span : spans) {
-      const bool chosen = std::any_of(chosen_.begin(), chosen_.end(), [&](std::size_t set) { return verified_.inventory.sets[set].label == span.label; });
+      const bool chosen = std::any_of(chosen_.begin(), chosen_.end(),
+                                      [&](std::size_t set) { return verified_.inventory.sets[set].label == span.label; });
       for (const WalRange& range : span.wal) {
         oldest = std::min(oldest.value_or(range.start), range.start);
         if (chosen) needed.push_back(range);
@@ -190,7 +195,8 @@ class Verification {
     return catalog;
   }
 
-  /// An incremental backup of PostgreSQL 17 is put together with the one that it goes on from; that one's own chain is its own matter.
+  /// An incremental backup of PostgreSQL 17 is put together with the one that it goes on from; that one's own chain is its own
+  /// matter.
   void JudgeChain(const OpenedSet& opened) {
     if (!opened.facts.incremental_from) return;
     const Lsn from = *opened.facts.incremental_from;
@@ -249,7 +255,8 @@ class Verification {
     for (const FileEntry& file : opened.content->manifest.files) {
       if (!IsBesideManifest(file.path)) listed.push_back({file.path, file.size});
     }
-    std::sort(opened.pass.seen.begin(), opened.pass.seen.end(), [](const StoredFile& a, const StoredFile& b) { return a.path < b.path; });
+    std::sort(opened.pass.seen.begin(), opened.pass.seen.end(),
+              [](const StoredFile& a, const StoredFile& b) { return a.path < b.path; });
     // What a damaged tar file did not give is told by its damage.
     if (opened.pass.damaged_files == 0) CompareListing(InfoOf(opened).label, listed, opened.pass.seen, findings);
     collector_.Add(std::move(findings));
@@ -258,7 +265,8 @@ class Verification {
     if (blind) opened.pass.suspects.clear();
     if (!blind && opened.facts.control->block_bytes != 8192) {
       opened.pass.suspects.clear();
-      opened.pages_unknown = "pages of " + std::to_string(opened.facts.control->block_bytes) + " bytes in a tar file are not judged";
+      opened.pages_unknown =
+          "pages of " + std::to_string(opened.facts.control->block_bytes) + " bytes in a tar file are not judged";
     }
   }
 
@@ -289,17 +297,20 @@ class Verification {
     for (const SuspectPage& page : opened.pass.suspects) {
       if (pages.count(name_of(page)) > 0) bad.push_back(page);
     }
-    const std::map<PageName, std::uint32_t> misplaced = FindMisplaced(*opened.content, bad, opened.facts.control->block_bytes, opened.facts.control->relation_segment_blocks);
+    const std::map<PageName, std::uint32_t> misplaced =
+        FindMisplaced(*opened.content, bad, opened.facts.control->block_bytes, opened.facts.control->relation_segment_blocks);
     for (const SuspectPage& page : bad) {
       const std::string& path = files[page.file].path;
       if (const auto other = misplaced.find(name_of(page)); other != misplaced.end()) {
         collector_.Add(MakeFinding(24, info.label, path, "block " + std::to_string(page.block),
-                                   "it holds what belongs to block " + std::to_string(other->second) + " of the relation: a write went to the wrong place"));
+                                   "it holds what belongs to block " + std::to_string(other->second) +
+                                       " of the relation: a write went to the wrong place"));
         continue;
       }
-      Finding finding = MakeFinding(23, info.label, path, "block " + std::to_string(page.block),
-                                    page.cut ? "the file ends within this page, and no WAL of the backup makes it whole"
-                                             : "its checksum is wrong, its bytes are as they were when it was copied, and no WAL of the backup replaces it");
+      Finding finding = MakeFinding(
+          23, info.label, path, "block " + std::to_string(page.block),
+          page.cut ? "the file ends within this page, and no WAL of the backup makes it whole"
+                   : "its checksum is wrong, its bytes are as they were when it was copied, and no WAL of the backup replaces it");
       if (name_of(page).file.fork == Fork::kFreeSpace) {
         finding.severity = Severity::kNote;
         finding.means = "none: PostgreSQL makes a damaged page of a free space map anew";
@@ -371,7 +382,8 @@ class Verification {
     const WalCatalog catalog = CatalogFor(info);
     for (const WalRange& range : info.span.wal) {
       const Lsn end{std::max(range.end.bytes, range.start.bytes + 1)};
-      for (std::uint64_t number = range.start.bytes / catalog.segment_bytes(); number <= SegmentBefore(end, catalog.segment_bytes()); ++number) {
+      for (std::uint64_t number = range.start.bytes / catalog.segment_bytes();
+           number <= SegmentBefore(end, catalog.segment_bytes()); ++number) {
         if (catalog.IsBad({range.timeline, number})) return true;
       }
     }
@@ -404,7 +416,8 @@ class Verification {
   }
 
   static bool HoldsChangedBlocks(const SetContent& content) {
-    return std::any_of(content.manifest.files.begin(), content.manifest.files.end(), [](const FileEntry& file) { return IsIncrementalFile(file.path); });
+    return std::any_of(content.manifest.files.begin(), content.manifest.files.end(),
+                       [](const FileEntry& file) { return IsIncrementalFile(file.path); });
   }
 
   void ConcludePages(const OpenedSet& opened, Levels& levels) const {
@@ -439,7 +452,10 @@ class Verification {
     bool any = false;
     for (const Archive& archive : verified_.inventory.archives) any = any || !archive.wal.empty();
     const bool expected = !verified_.inventory.archives.empty();
-    At(levels, Level::kExists) = {any ? Verdict::kPass : expected ? Verdict::kUnknown : Verdict::kNotChecked, any ? "" : "there is no WAL"};
+    At(levels, Level::kExists) = {any        ? Verdict::kPass
+                                  : expected ? Verdict::kUnknown
+                                             : Verdict::kNotChecked,
+                                  any ? "" : "there is no WAL"};
     for (const Level level : {Level::kStructure, Level::kBytes}) {
       LevelResult& result = At(levels, level);
       if (collector_.HasFault("", level)) {
@@ -454,7 +470,8 @@ class Verification {
       } else {
         result = {Verdict::kPass, level == Level::kBytes ? StandingText(verified_.report.wal_counts) : ""};
         if (level == Level::kBytes && settler_.came() > 0) {
-          result = {Verdict::kNotChecked, std::to_string(settler_.came()) + " segments came while it was looked at; all others are good"};
+          result = {Verdict::kNotChecked,
+                    std::to_string(settler_.came()) + " segments came while it was looked at; all others are good"};
         }
       }
     }

@@ -27,7 +27,8 @@ class WalFolder : public FolderSource {
       const fs::path path = folder_ / file.path;
       files.push_back({path.filename().string(), path, "", file.size});
     }
-    FillArchive(archive, files, [this](const WalFile& file) { return OpenWal(file); }, inventory.findings);
+    FillArchive(
+        archive, files, [this](const WalFile& file) { return OpenWal(file); }, inventory.findings);
     inventory.archives.push_back(std::move(archive));
     if (const std::optional<Error> trouble = Trouble()) return *trouble;
     return inventory;

@@ -17,7 +17,8 @@ namespace lifeboat {
 /// POST /v1/<group>/<name> for method "group.name", /v1/<name> for "name". `token` must outlive the call.
 /// @param timeout of the whole call; connecting takes at most 1 s of it
 /// @error kRetry: no agent there, nothing was sent; kUnknownOutcome: sent, and no (whole) answer came;
-///        kFail: the token is refused, the address lies beyond loopback and private networks, no method's name; else the agent's own error
+///        kFail: the token is refused, the address lies beyond loopback and private networks, no method's name; else the agent's
+///        own error
 Task<Result<Json>> CallOnce(boost::asio::any_io_executor executor, Endpoint endpoint, const Secret& token, std::string method,
                             Json parameters, Duration timeout);
 

@@ -63,7 +63,8 @@ class WalReader {
 /// How the WAL of `timeline` begins at its fork, in hexadecimal: the record that ends recovery, which holds the microsecond of the
 /// promotion and a checksum. Two servers that show the same hold one timeline. Blocks on the disk.
 /// @error kNotFound: the segment is not in `folder`, or nothing was written after the fork
-[[nodiscard]] Result<std::string> ReadBeginning(const std::string& folder, Timeline timeline, Lsn fork, const WalGeometry& geometry);
+[[nodiscard]] Result<std::string> ReadBeginning(const std::string& folder, Timeline timeline, Lsn fork,
+                                                const WalGeometry& geometry);
 
 /// Counts the commits in a file that ListTransactions wrote. Blocks on the disk.
 [[nodiscard]] Result<CommitCount> CountCommits(const std::string& file);

@@ -22,10 +22,10 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr Duration kLongestShare = std::chrono::milliseconds(500);
 constexpr Duration kShortestShare = std::chrono::milliseconds(30);
-constexpr Duration kPause = std::chrono::milliseconds(50);  // after all members said "not now": an election is under way
-constexpr Duration kBlame = std::chrono::seconds(2);        // a member that failed goes last for so long
+constexpr Duration kPause = std::chrono::milliseconds(50);   // after all members said "not now": an election is under way
+constexpr Duration kBlame = std::chrono::seconds(2);         // a member that failed goes last for so long
 constexpr Duration kLoginTimeout = std::chrono::seconds(5);  // a password's hash may have to wait for a processor
-constexpr std::size_t kLongestRefusal = 300;                // of etcd's words in a message
+constexpr std::size_t kLongestRefusal = 300;                 // of etcd's words in a message
 
 // @source google.golang.org/grpc/codes
 constexpr std::uint64_t kInvalidArgument = 3;
@@ -150,8 +150,9 @@ Task<Result<Unit>> Members::LogIn(std::size_t member, Duration timeout) {
   co_return Fail(what, "look at 'store.user' and the password in 'store.password_file'");
 }
 
-// A login costs the member a password's hash: tens of milliseconds of a processor. Were each question to log in for itself, and to give
-// its login up with its own time, a busy member would do nothing but hash for clients that have left: one at a time, to its end.
+// A login costs the member a password's hash: tens of milliseconds of a processor. Were each question to log in for itself, and to
+// give its login up with its own time, a busy member would do nothing but hash for clients that have left: one at a time, to its
+// end.
 Task<> Members::RunLogin(std::size_t member) {
   const std::shared_ptr<Members> self = shared_from_this();
   Result<Unit> in = co_await LogIn(member, kLoginTimeout);

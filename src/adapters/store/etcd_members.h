@@ -101,9 +101,9 @@ class Members : public std::enable_shared_from_this<Members> {
     bool runs = false;
     std::optional<Error> problem;  ///< of the last one that has ended
   };
-  std::vector<Login> logins_;         ///< at each member
+  std::vector<Login> logins_;            ///< at each member
   boost::asio::steady_timer logged_in_;  ///< cancelled whenever a login has ended
-  std::size_t silences_ = 0;  ///< questions with this token that found no answer, since the last that did
+  std::size_t silences_ = 0;             ///< questions with this token that found no answer, since the last that did
 };
 
 }  // namespace lifeboat::etcd

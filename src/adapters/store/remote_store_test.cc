@@ -67,9 +67,9 @@ TEST_F(RemoteStoreTest, AfterADatagramWithoutAnAnswerTheNextRenewalGoesByTheConn
     ASSERT_TRUE(renewed.ok()) << renewed.error().Text();
     renewal.compares[0].version = renewed->version;
   }
-  EXPECT_THAT(peers_.calls, ::testing::ElementsAre("eu-west-1 store.commit lease", "eu-west-1 store.renew datagram",
-                                                   "eu-west-1 store.read lease", "eu-west-1 store.commit lease",
-                                                   "eu-west-1 store.renew datagram"));
+  EXPECT_THAT(peers_.calls,
+              ::testing::ElementsAre("eu-west-1 store.commit lease", "eu-west-1 store.renew datagram", "eu-west-1 store.read lease",
+                                     "eu-west-1 store.commit lease", "eu-west-1 store.renew datagram"));
 }
 
 TEST_F(RemoteStoreTest, ARenewalThatArrivesTwiceChangesTheStoreOnce) {

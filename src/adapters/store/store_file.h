@@ -18,7 +18,7 @@ namespace lifeboat {
 struct DurableChange {
   std::vector<Transaction::Put> puts;
   std::vector<std::string> deletes;
-  Version version;  ///< of every put
+  Version version;                      ///< of every put
   std::optional<Incarnation> reseeded;  ///< a new life, of this number: what stood there before goes
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// The external fence by a command of the operator's own (docs/fencing.md): run without a shell, 0 is the proof, anything else is none.
-// What it prints ends up in the journal and in the evidence: it must print no secrets.
-// Thread rule: the given executor; each look at a program runs on a thread of its own, which nobody waits for beyond a bound.
+// The external fence by a command of the operator's own (docs/fencing.md): run without a shell, 0 is the proof, anything else is
+// none. What it prints ends up in the journal and in the evidence: it must print no secrets. Thread rule: the given executor; each
+// look at a program runs on a thread of its own, which nobody waits for beyond a bound.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
@@ -30,8 +30,9 @@ class FenceCommand final : public InstanceFence {
   FenceCommand(boost::asio::any_io_executor io, std::string service, RegionName by, std::map<RegionName, Target> targets, Log log,
                Looker look = nullptr);
 
-  /// The program also finds LIFEBOAT_SERVICE, LIFEBOAT_REGION (to be stopped), LIFEBOAT_EPOCH, LIFEBOAT_EXECUTION and LIFEBOAT_BY in its
-  /// environment. It is killed with all that it started at its timeout, and some seconds later also where this agent is gone by then.
+  /// The program also finds LIFEBOAT_SERVICE, LIFEBOAT_REGION (to be stopped), LIFEBOAT_EPOCH, LIFEBOAT_EXECUTION and LIFEBOAT_BY
+  /// in its environment. It is killed with all that it started at its timeout, and some seconds later also where this agent is gone
+  /// by then.
   Task<Result<std::string>> Stop(FenceOrder order) override;
   Task<std::map<RegionName, std::string>> Look() override;
 
