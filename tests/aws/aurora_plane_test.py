@@ -170,7 +170,7 @@ class Rows(World):
     def test_what_aurora_says_of_lag_is_measured_on_the_writer_and_known_to_the_reader(self):
         sql = ("SELECT aws_region, rpo_lag_in_msec >= 0, last_lag_calculation_time > 'epoch' FROM aurora_global_db_status() "
                "ORDER BY 1 DESC")
-        self.assertEqual(self.psql(ONE, sql), f"{ONE}|f|f\n{TWO}|t|t")
+        eventually(lambda: self.psql(ONE, sql) == f"{ONE}|f|f\n{TWO}|t|t", "the writer does not know: the reader has just begun to stream")
         eventually(lambda: self.psql(TWO, sql, "reader_endpoint") == f"{ONE}|f|f\n{TWO}|t|t", "the reader does not know")
         cloud = self.rds(TWO, "cloudwatch")
         told = lambda: [metric["MetricName"] for metric in cloud.list_metrics(Namespace="AWS/RDS")["Metrics"]]
