@@ -450,13 +450,13 @@ Answer MeasureLost(StepContext c) {
   const Json& noted = MemberAt(c.execution.facts, "heartbeat");
   std::optional<LastBeats> known;
   const auto last = HeartbeatFromJson(MemberAt(noted, "last"));
-  if (last.ok() && MemberAt(noted, "unseen_ns").is_number_integer())
-    known = LastBeats{{*last, Instant()}, Duration(SignedAt(noted, "unseen_ns"))};
+  if (last.ok()) known = LastBeats{{*last, Instant()}, std::nullopt};
+  if (known && MemberAt(noted, "unseen_ns").is_number_integer()) known->unseen = Duration(SignedAt(noted, "unseen_ns"));
   const MeasuredLoss loss = MeasureLoss(known, survivor);
   c.execution.facts["loss_measured"] = ToJson(loss);
   if (survivor) c.execution.facts["heartbeat"]["survivor"] = ToJson(*survivor);
   c.record.result["outcome"] = loss.time ? "at most " + FormatDuration(*loss.time) + " of writes are lost, " +
-                                               std::to_string(*loss.beats) + " heartbeats among them"
+                                               std::to_string(loss.beats.value_or(0)) + " heartbeats among them"
                                          : "what was lost is not known by heartbeats: " + loss.basis;
   co_return Done();
 }

@@ -483,7 +483,7 @@ void ManagedAgent::NoteLossOf(Execution& execution) const {
   if (!sql_) return;
   const auto last = sql_->LastBeatsAt(now, world_.SilentFor(now));
   execution.facts["heartbeat"] = {{"last", last ? ToJson(last->newest.beat) : Json(nullptr)},
-                                  {"unseen_ns", last ? Json(last->unseen.count()) : Json(nullptr)}};
+                                  {"unseen_ns", last && last->unseen ? Json(last->unseen->count()) : Json(nullptr)}};
 }
 
 void ManagedAgent::RunExecution(Execution execution) {

@@ -140,7 +140,6 @@ void ManagedSqlWatch::TakeCanaryRow(Instant began, Duration took, const Result<s
   canary_.took = took;
   if (written.ok()) {
     if (canary_.ok == false) log_.Info("the canary writes again", {{"target", *written}, {"failures", canary_.failures}});
-    canary_.last_good = doors_.clock.Wall();
     canary_.failures = 0;
     canary_.problem.clear();
   } else {
@@ -153,6 +152,10 @@ void ManagedSqlWatch::TakeCanaryRow(Instant began, Duration took, const Result<s
   const auto target = doors_.targets.find(writer_);
   const std::string leads_to = written.ok() ? *written : name_;
   const bool elsewhere = target != doors_.targets.end() && !leads_to.empty() && leads_to != target->second;
+  if (written.ok() && !elsewhere) {
+    canary_.last_good = doors_.clock.Wall();
+    canary_.good_at = doors_.clock.Now();
+  }
   // A name that cannot be asked, or that leads elsewhere, is no fault of the writer.
   // An agent that has never got a row there may have no way to it.
   const bool no_way = canary_.last_good.ns == 0;
@@ -176,6 +179,9 @@ std::optional<Duration> ManagedSqlWatch::HeartbeatAge(const RegionName& region, 
 std::optional<ManagedSqlWatch::Known> ManagedSqlWatch::LossOf(const RegionName& region, Instant now,
                                                               std::optional<Duration> silent_for) const {
   std::optional<Known> best;
+  // SAFETY: a beat that was written after the silence began, as another agent heard, denies it: then nothing is taken off.
+  if (const auto newest = book_.Newest(writer_); silent_for && newest && AgeAt(newest->not_before, now) < *silent_for)
+    silent_for.reset();
   if (const auto age = HeartbeatAge(region, now)) best = Known{LossByHeartbeat(*age, silent_for), *age, 0ns, kByHeartbeat};
   if (const auto found = lags_.find(region); found != lags_.end()) {
     const Duration age = std::max<Duration>(0ns, AgeAt(found->second.measured, now));
@@ -189,13 +195,20 @@ std::optional<ManagedSqlWatch::Known> ManagedSqlWatch::LossOf(const RegionName& 
 std::optional<LastBeats> ManagedSqlWatch::LastBeatsAt(Instant now, std::optional<Duration> silent_for) const {
   const auto newest = book_.Newest(writer_);
   if (!newest) return std::nullopt;
-  return LastBeats{*newest, std::max<Duration>(0ns, AgeAt(newest->not_before, now) - silent_for.value_or(0ns))};
+  const Duration age = AgeAt(newest->not_before, now);
+  if (!silent_for || age < *silent_for) return LastBeats{*newest, std::nullopt};
+  return LastBeats{*newest, age - *silent_for};
 }
 
 std::optional<WallTime> ManagedSqlWatch::LastGoodWrite() const {
-  WallTime newest = canary_.last_good;
-  for (const auto& [region, said] : told_) newest = std::max(newest, WallTime{SignedAt(MemberAt(said, "canary"), "last_good_ns")});
-  return newest.ns > 0 && newest >= writer_since_ ? std::optional(newest) : std::nullopt;
+  std::optional<Instant> newest;
+  if (canary_.last_good.ns > 0) newest = canary_.good_at;
+  for (const auto& [region, at] : good_) {
+    if (!newest || AgeAt(*newest, at) > 0ns) newest = at;
+  }
+  if (!newest) return std::nullopt;
+  const WallTime wall{doors_.clock.Wall().ns - AgeAt(*newest, doors_.clock.Now()).count()};
+  return wall >= writer_since_ ? std::optional(wall) : std::nullopt;
 }
 
 // ---- gossip ----
@@ -219,6 +232,8 @@ Json ManagedSqlWatch::Gossip(Instant now) const {
                {"tells_lag", tells_lag_ ? Json(*tells_lag_) : Json(nullptr)},
                {"ends", ends},
                {"canary", CanaryStatus()}};
+  if (doors_.canary != nullptr && canary_.last_good.ns > 0)
+    said["canary"]["last_good_age_ns"] = std::max<Duration>(0ns, AgeAt(canary_.good_at, now)).count();
   if (const auto newest = book_.Newest(writer_)) {
     said["beat"] = ToJson(newest->beat);
     said["beat"]["age_ns"] = std::max<Duration>(0ns, AgeAt(newest->not_before, now)).count();
@@ -230,6 +245,10 @@ Json ManagedSqlWatch::Gossip(Instant now) const {
 void ManagedSqlWatch::TakeGossip(const RegionName& region, const Json& said, Instant asked) {
   if (!said.is_object()) return;
   told_[region] = said;
+  // By this agent's clock, and by the question's moment: an outage never begins too late.
+  if (const Json& age = MemberAt(MemberAt(said, "canary"), "last_good_age_ns");
+      age.is_number_integer() && age.get<std::int64_t>() >= 0)
+    good_[region] = asked - Duration(age.get<std::int64_t>());
   // SAFETY: by the question's moment, which lies before the answer's: an age is never understated.
   if (const Json& beat = MemberAt(said, "beat"); beat.is_object()) {
     const auto known = HeartbeatFromJson(beat);

@@ -70,7 +70,7 @@ class ManagedSqlWatch {
   [[nodiscard]] bool HasCanary() const { return doors_.canary != nullptr; }
   [[nodiscard]] std::optional<bool> CanaryOk() const { return canary_.ok; }
   [[nodiscard]] WallTime CanaryLastGood() const { return canary_.last_good; }
-  /// The newest moment at which any agent wrote a row, by that agent's clock; empty: none is known since the writer is where it is.
+  /// The newest moment at which any agent wrote a row, by this agent's clock; empty: none is known since the writer is where it is.
   [[nodiscard]] std::optional<WallTime> LastGoodWrite() const;
 
   /// What this agent tells the others, and what they told: `said` as Gossip wrote it, to a question asked at `asked`.
@@ -98,6 +98,7 @@ class ManagedSqlWatch {
   struct Row {
     std::optional<bool> ok;
     WallTime last_good;  ///< 0: never
+    Instant good_at;     ///< the same moment
     Duration took{};
     std::uint64_t failures = 0;
     std::string problem;
@@ -132,7 +133,8 @@ class ManagedSqlWatch {
   std::map<RegionName, Sample> lags_;     ///< aurora_global_db_status(), the newest reckoning of each secondary
   std::optional<bool> tells_lag_;
   std::map<SqlEnd, End> ends_;
-  std::map<RegionName, Json> told_;  ///< by the other agents
+  std::map<RegionName, Json> told_;     ///< by the other agents
+  std::map<RegionName, Instant> good_;  ///< when each of the others last wrote a row, not later
   CanaryJudge judge_;
   Row canary_;
 };

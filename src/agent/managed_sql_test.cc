@@ -347,6 +347,9 @@ TEST(ManagedSqlWatch, AnAgeThatWasToldCountsFromWhenItWasAskedFor) {
   watch.TakeGossip(kWest, {{"about", kEast.text}, {"seen", ToJson(beat)}}, world.clock.Now());
   EXPECT_EQ(watch.HeartbeatAge(kWest, world.clock.Now()), Duration(4s));
   EXPECT_EQ(watch.LastBeatsAt(world.clock.Now(), 1s)->unseen, Duration(3s));
+  // A silence that began before that beat is denied by it: nothing is taken off, and no bound stands on it.
+  EXPECT_FALSE(watch.LastBeatsAt(world.clock.Now(), 5s)->unseen);
+  EXPECT_EQ(watch.LossOf(kWest, world.clock.Now(), 5s)->loss.time, Duration(4s));
   // Aurora's lag of a second was measured four seconds ago: five; the heartbeat says less.
   EXPECT_STREQ(watch.LossOf(kWest, world.clock.Now(), std::nullopt)->source, "heartbeats");
   // Word of an agent that believes in another writer is not of this one.
@@ -368,12 +371,15 @@ TEST(ManagedSqlWatch, ARowThatWasWrittenBeforeTheWriterCameThereBeginsNoOutage) 
   item.writer = kWest;
   item.at = world.clock.Wall();
   watch.SetWriter(item);
-  const auto told = [&](std::int64_t at_ns) {
-    watch.TakeGossip(kEast, {{"canary", {{"last_good_ns", at_ns}}}}, world.clock.Now());
+  world.time.RunFor(1s);
+  // By its age: the other agent's clock may be minutes off, and would make an outage that much shorter.
+  const auto told = [&](Duration age) {
+    const std::int64_t ahead = world.clock.Wall().ns + Duration(40s).count();
+    watch.TakeGossip(kEast, {{"canary", {{"last_good_ns", ahead}, {"last_good_age_ns", age.count()}}}}, world.clock.Now());
   };
-  told(item.at.ns - 1);
+  told(1s + 1ns);
   EXPECT_FALSE(watch.LastGoodWrite());
-  told(item.at.ns + 1);
+  told(1s - 1ns);
   EXPECT_EQ(watch.LastGoodWrite(), (WallTime{item.at.ns + 1}));
 }
 

@@ -369,7 +369,12 @@ Vote ManagedWorld::SilenceAt(Instant now) const {
     vote.opinion = Opinion::kOk;
     return vote;
   }
-  const Peer& peer = peers_.at(writer_);
+  const auto known = peers_.find(writer_);
+  if (known == peers_.end()) {
+    vote.why = "the store names '" + writer_.text + "' as the writer's region, which is not in this agent's configuration";
+    return vote;
+  }
+  const Peer& peer = known->second;
   if (peer.answers) {
     vote.opinion = Opinion::kOk;
     return vote;

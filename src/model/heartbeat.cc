@@ -73,15 +73,26 @@ MeasuredLoss MeasureLoss(const std::optional<LastBeats>& known, const std::optio
     loss.basis = "the new writer holds no heartbeat of the old one";
     return loss;
   }
+  const std::string survived =
+      "the newest heartbeat that survived is " + std::to_string(survivor->sequence) + ", of " + FormatWallTime(survivor->at);
+  const bool missed = IsNewer(last, *survivor);
+  // Numbers go on over epochs in what survived, so that the distance counts beats.
+  if (missed && last.sequence > survivor->sequence) loss.beats = last.sequence - survivor->sequence;
+  if (!known->unseen) {
+    loss.basis = survived + "; the old writer was not silent when the failover began, so how long it wrote on is not known";
+    return loss;
+  }
   // The same region's clock wrote both.
   const Duration missing(last.at.ns - survivor->at.ns);
-  loss.time = std::max<Duration>(0ns, missing + known->unseen);
-  // Numbers go on over epochs in what survived, so that the distance counts beats.
-  loss.beats = IsNewer(last, *survivor) && last.sequence > survivor->sequence ? last.sequence - survivor->sequence : 0;
-  loss.basis = "the newest heartbeat that survived is " + std::to_string(survivor->sequence) + ", of " +
-               FormatWallTime(survivor->at) + "; the last that was known to be written is " + std::to_string(last.sequence) +
-               ", of " + FormatWallTime(last.at) + " by the same clock, and the region was found silent " +
-               FormatDuration(known->unseen) + " later; not bounded is what a writer that is only cut off takes after that";
+  if (IsNewer(*survivor, last) && missing + *known->unseen <= 0ns) {
+    loss.basis = survived + "; the old writer wrote it after it had been found silent, so how long it wrote on is not known";
+    return loss;
+  }
+  loss.time = std::max<Duration>(0ns, missing + *known->unseen);
+  if (!missed) loss.beats = 0;
+  loss.basis = survived + "; the last that was known to be written is " + std::to_string(last.sequence) + ", of " +
+               FormatWallTime(last.at) + " by the same clock, and the region was found silent " + FormatDuration(*known->unseen) +
+               " later; not bounded is what a writer that is only cut off takes after that";
   return loss;
 }
 

@@ -62,7 +62,9 @@ class HeartbeatBook {
 /// What is known of the old writer's beats when a failover begins: fact "heartbeat" of the execution.
 struct LastBeats {
   HeartbeatBook::Known newest;
-  Duration unseen{};  ///< from newest.not_before to when the writer's region was found silent; its writes count as lost
+  /// From newest.not_before to when the writer's region was found silent: writes of that time count as lost. Empty: it was not
+  /// found silent, and may have written until the cloud stopped it.
+  std::optional<Duration> unseen;
 };
 
 /// What a failover lost, found on the new writer.
@@ -73,7 +75,8 @@ struct MeasuredLoss {
 };
 /// @param known     of the old writer, when the failover began; empty: nobody heard any
 /// @param survivor  the old writer's row as the new writer holds it; empty: it holds none
-/// SAFETY: the time from the last known beat to the silence counts in full, as writes of that time were seen by nobody.
+/// SAFETY: the time from the last known beat to the silence counts in full, as writes of that time were seen by nobody. Of a writer
+/// that wrote on after it, nobody knows for how long: no figure, and never zero.
 [[nodiscard]] MeasuredLoss MeasureLoss(const std::optional<LastBeats>& known, const std::optional<Heartbeat>& survivor);
 /// As a loss in the report: "state" is "bounded" or "unknown".
 [[nodiscard]] Json ToJson(const MeasuredLoss& loss);

@@ -104,6 +104,20 @@ TEST(MeasuredLoss, WhereTheLastKnownBeatSurvivedOnlyTheUnseenTimeCounts) {
   EXPECT_EQ(MeasureLoss(known, Beat(51)).beats, 0u);
 }
 
+TEST(MeasuredLoss, OfAWriterThatWroteOnIsUnknownAndNotZero) {
+  // Given a copy that shows a beat from long after the region was found silent: cut off from the agents, and not from its copy.
+  const MeasuredLoss cut_off = MeasureLoss(LastBeats{{Beat(50), At(100s)}, 1500ms}, Beat(60));
+  EXPECT_FALSE(cut_off.time) << cut_off.basis;
+  EXPECT_FALSE(cut_off.beats);
+  // And one that was not found silent at all: a person ordered the failover.
+  for (const std::uint64_t survivor : {47U, 50U, 60U}) {
+    const MeasuredLoss ordered = MeasureLoss(LastBeats{{Beat(50), At(100s)}, std::nullopt}, Beat(survivor));
+    EXPECT_FALSE(ordered.time) << ordered.basis;
+    EXPECT_EQ(ToJson(ordered)["state"], "unknown");
+    EXPECT_EQ(ordered.beats, survivor == 47U ? std::optional<std::uint64_t>(3) : std::nullopt);
+  }
+}
+
 TEST(MeasuredLoss, UnknownIsNeverZero) {
   EXPECT_FALSE(MeasureLoss(std::nullopt, Beat(50)).time);
   EXPECT_FALSE(MeasureLoss(std::nullopt, Beat(50)).beats);

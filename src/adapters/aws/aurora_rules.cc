@@ -129,7 +129,7 @@ Error RefusalOf(const Error& refusal) {
   // mismatch" SAFETY: only a no that AWS gave for the versions, and never a state that passes by itself: detaching ends the global
   // database.
   const bool no = refusal.retry == Retry::kRefused || refusal.retry == Retry::kFail;
-  if (!no || refusal.not_weighed || !Contains(refusal.message, "engine version")) return refusal;
+  if (!no || refusal.not_weighed || !Contains(refusal.message, "same engine version")) return refusal;
   return Refused(refusal.message, kDetachHint);
 }
 

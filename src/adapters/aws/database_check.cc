@@ -81,9 +81,16 @@ void AddCapacity(const DatabaseFacts& standby, const DatabaseFacts& writer, Line
   const Largest there = LargestOf(*writer.instances.value);
   const std::string hint = "make it as large: a machine that is asked for in a disaster may not come";
   if (Serverless(here.name) && Serverless(there.name)) {
-    const std::string what = which + " may grow to " + Number(standby.serverless_most) + " capacity units, the writer to " +
-                             Number(writer.serverless_most);
-    lines.push_back(standby.serverless_most < writer.serverless_most ? Fault(what, "raise its maximum") : Ok(what));
+    const Looked<double>& blind = standby.serverless_most.value ? writer.serverless_most : standby.serverless_most;
+    if (!blind.value) {
+      lines.push_back(
+          NotSeen("how far " + which + " and the writer may grow could not be compared", blind, "allow rds:DescribeDBClusters"));
+      return;
+    }
+    const double most = *standby.serverless_most.value;
+    const double needed = *writer.serverless_most.value;
+    const std::string what = which + " may grow to " + Number(most) + " capacity units, the writer to " + Number(needed);
+    lines.push_back(most < needed ? Fault(what, "raise its maximum") : Ok(what));
     return;
   }
   const std::string what = "the largest of " + std::to_string(here.count) + " instance(s) of " + which + " is " + Quote(here.name) +
@@ -97,9 +104,15 @@ void AddCapacity(const DatabaseFacts& standby, const DatabaseFacts& writer, Line
 }
 
 void AddKey(const DatabaseFacts& facts, Lines& lines) {
-  if (facts.kms_key.empty()) return;
-  const std::string which = "KMS key " + Quote(facts.kms_key) + " of " + Quote(facts.id);
-  const std::string home = rds::RegionOfArn(facts.kms_key);
+  if (!facts.kms_key.value) {
+    lines.push_back(
+        NotSeen("whether " + Quote(facts.id) + " in " + Quote(facts.region.text) + " is encrypted, and by which key, is not known",
+                facts.kms_key, "allow rds:DescribeDBClusters and rds:DescribeDBInstances"));
+    return;
+  }
+  if (facts.kms_key.value->empty()) return;
+  const std::string which = "KMS key " + Quote(*facts.kms_key.value) + " of " + Quote(facts.id);
+  const std::string home = rds::RegionOfArn(*facts.kms_key.value);
   if (!home.empty() && home != facts.region.text) {
     lines.push_back(Fault(which + " is of " + Quote(home) + ", and the database is in " + Quote(facts.region.text),
                           "use a key of its own region"));
@@ -181,20 +194,21 @@ Task<> LookAtRegion(Client& client, AwsDatabaseKind kind, std::shared_ptr<Databa
     Result<std::vector<rds::DbInstance>> instances = co_await rds::DescribeInstancesOf(client, region, facts->id, left());
     Take(instances, facts->instances);
     Result<rds::DbCluster> cluster = co_await rds::DescribeDbCluster(client, region, facts->id, left());
-    if (cluster.ok()) {
-      facts->kms_key = cluster->kms_key;
-      facts->serverless_most = cluster->serverless_most;
-    }
+    Result<std::string> key = cluster.ok() ? Result<std::string>(cluster->kms_key) : Result<std::string>(cluster.error());
+    Take(key, facts->kms_key);
+    Result<double> most = cluster.ok() ? Result<double>(cluster->serverless_most) : Result<double>(cluster.error());
+    Take(most, facts->serverless_most);
   } else {
     Result<rds::DbInstance> instance = co_await rds::DescribeDbInstance(client, region, facts->id, left());
-    if (instance.ok()) facts->kms_key = instance->kms_key;
+    Result<std::string> key = instance.ok() ? Result<std::string>(instance->kms_key) : Result<std::string>(instance.error());
+    Take(key, facts->kms_key);
     Result<std::vector<rds::DbInstance>> all =
         instance.ok() ? Result<std::vector<rds::DbInstance>>(std::vector<rds::DbInstance>(1, *instance))
                       : Result<std::vector<rds::DbInstance>>(instance.error());
     Take(all, facts->instances);
   }
-  if (!facts->kms_key.empty()) {
-    Result<kms::Key> key = co_await kms::DescribeKey(client, region, facts->kms_key, left());
+  if (facts->kms_key.value && !facts->kms_key.value->empty()) {
+    Result<kms::Key> key = co_await kms::DescribeKey(client, region, *facts->kms_key.value, left());
     Result<std::string> state = key.ok() ? Result<std::string>(key->state) : Result<std::string>(key.error());
     if (!key && key.error().retry == Retry::kNotFound) state = std::string("not there");
     Take(state, facts->key_state);

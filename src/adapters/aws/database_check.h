@@ -30,9 +30,9 @@ struct DatabaseFacts {
   RegionName region;
   std::string id;  ///< of its cluster or instance
   Looked<std::vector<rds::DbInstance>> instances;
-  double serverless_most = 0;     ///< capacity units; 0: not serverless
-  std::string kms_key;            ///< empty: not encrypted, or not known
-  Looked<std::string> key_state;  ///< as KMS says it; "not there"
+  Looked<double> serverless_most;  ///< capacity units of the cluster; 0: not serverless
+  Looked<std::string> kms_key;     ///< empty: not encrypted
+  Looked<std::string> key_state;   ///< as KMS says it; "not there"
   Looked<double> instance_quota;
   Looked<double> cluster_quota;  ///< aurora
   Looked<std::vector<std::string>> maintenance;

@@ -65,7 +65,8 @@ DatabaseFacts Facts(const RegionName& region) {
   facts.region = region;
   facts.id = region == kOne ? "orders-1" : "orders-2";
   facts.instances = Known(std::vector<rds::DbInstance>{Instance("db.r6g.large"), Instance("db.r6g.2xlarge")});
-  facts.kms_key = region == kOne ? kKeyOne : kKeyTwo;
+  facts.serverless_most = Known(0.0);
+  facts.kms_key = Known(std::string(region == kOne ? kKeyOne : kKeyTwo));
   facts.key_state = Known(std::string("Enabled"));
   facts.instance_quota = Known(40.0);
   facts.cluster_quota = Known(40.0);
@@ -110,10 +111,19 @@ TEST(DatabaseReadiness, SmallerMachinesAreAFault) {
   EXPECT_THAT(Spoilt([](DatabaseFacts& one, DatabaseFacts& two) {
                 one.instances = Known(std::vector<rds::DbInstance>{Instance("db.serverless")});
                 two.instances = one.instances;
-                one.serverless_most = 64;
-                two.serverless_most = 8;
+                one.serverless_most = Known(64.0);
+                two.serverless_most = Known(8.0);
               }),
               Contains("fault: 'orders-2' in 'eu-central-1' may grow to 8 capacity units, the writer to 64"));
+  for (const bool denied : {false, true}) {
+    EXPECT_THAT(Spoilt([denied](DatabaseFacts& one, DatabaseFacts& two) {
+                  one.instances = Known(std::vector<rds::DbInstance>{Instance("db.serverless")});
+                  two.instances = one.instances;
+                  one.serverless_most = Blind<double>(denied);
+                  two.serverless_most = Blind<double>(denied);
+                }),
+                Contains(AllOf(StartsWith(denied ? "fault: " : "unknown: "), HasSubstr("may grow could not be compared"))));
+  }
   EXPECT_THAT(Spoilt([](DatabaseFacts& one, DatabaseFacts&) { one.instances = Blind<std::vector<rds::DbInstance>>(false); }),
               Contains(AllOf(StartsWith("unknown: "), HasSubstr("would have to carry is not known"))));
   EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts&) {}, AwsDatabaseKind::kAuroraGlobal, RegionName()),
@@ -128,8 +138,10 @@ TEST(DatabaseReadiness, SmallerMachinesAreAFault) {
 TEST(DatabaseReadiness, AKeyThatCouldNotBeUsedIsAFault) {
   EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.key_state = Known(std::string("PendingDeletion")); }),
               Contains(AllOf(StartsWith("fault: "), HasSubstr("is 'PendingDeletion': the database could not be opened"))));
-  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.kms_key = kKeyOne; }),
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.kms_key = Known(std::string(kKeyOne)); }),
               Contains(AllOf(StartsWith("fault: "), HasSubstr("is of 'eu-west-1'"))));
+  EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.kms_key = Blind<std::string>(false); }),
+              Contains(AllOf(StartsWith("unknown: "), HasSubstr("by which key, is not known"))));
   EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.key_state = Blind<std::string>(false); }),
               Contains(StartsWith("unknown: KMS key")));
   EXPECT_THAT(Spoilt([](DatabaseFacts&, DatabaseFacts& two) { two.key_state = Blind<std::string>(true); }),

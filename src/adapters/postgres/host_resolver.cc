@@ -33,7 +33,10 @@ Result<std::string> LookUpHost(const std::string& host) {
 HostResolver::HostResolver(asio::any_io_executor executor, std::function<Result<std::string>(const std::string&)> look_up)
     : executor_(std::move(executor)), look_up_(std::move(look_up)), hosts_(std::make_shared<std::map<std::string, Host>>()) {}
 
-HostResolver::~HostResolver() { pool_.join(); }
+HostResolver::~HostResolver() {
+  pool_.stop();  // what waits is not looked up any more; what is under way ends by itself
+  pool_.join();
+}
 
 Task<Result<std::string>> HostResolver::Resolve(std::string host, Deadline deadline) {
   boost::system::error_code no_address;
@@ -48,7 +51,9 @@ Task<Result<std::string>> HostResolver::Resolve(std::string host, Deadline deadl
   if (!(*hosts)[host].asked) {
     (*hosts)[host].asked = true;
     auto pending = std::make_shared<Pending>(executor_);
-    pending->done.expires_at(deadline.at());
+    // Where an address is known it serves a slow resolver's caller, who needs the rest of the time to connect.
+    const bool has_one = !(*hosts)[host].known.empty();
+    pending->done.expires_at(deadline.at() - (has_one ? deadline.Left() / 2 : Duration(0)));
     asio::post(pool_, [pending, hosts, host, look_up = look_up_, executor = executor_] {
       auto answer = std::make_shared<Result<std::string>>(look_up(host));
       asio::post(executor, [pending, hosts, host, answer] {

@@ -29,9 +29,11 @@ std::string BeatText(const std::string& position) {
          " position = excluded.position WHERE b.epoch <= excluded.epoch RETURNING " LIFEBOAT_BEAT_COLUMNS;
 }
 
+/// Instances of one cluster, whose clocks AWS keeps, may differ by so much.
+constexpr std::chrono::milliseconds kClocksApart{1000};
 constexpr const char* kLags =
     "SELECT aws_region, rpo_lag_in_msec::bigint, durability_lag_in_msec::bigint,"
-    " greatest((extract(epoch FROM clock_timestamp() - last_lag_calculation_time) * 1000)::bigint, 0)"
+    " (extract(epoch FROM clock_timestamp() - last_lag_calculation_time) * 1000)::bigint"
     " FROM pg_catalog.aurora_global_db_status()";
 
 std::optional<std::int64_t> NumberIn(std::string_view text) {
@@ -63,7 +65,8 @@ std::optional<Duration> LagIn(const Answer& answer, int row, int column) {
 /// What an operator can do about a connection that does not come about.
 Error WithHint(Error error, const std::string& endpoint) {
   error.message = "'" + endpoint + "': " + error.message;
-  if (error.message.find("certificate") != std::string::npos || error.message.find("SSL") != std::string::npos) {
+  // "SSL SYSCALL error: EOF" is how a server that dies says good-bye: no word about who signed what.
+  if (error.message.find("certificate") != std::string::npos || error.message.find("does not support SSL") != std::string::npos) {
     error.retry = Retry::kFail;
     error.hint =
         "aws.sql.root_cert must hold those who signed the server's certificate, and the endpoint be the name that it is made out "
@@ -287,8 +290,9 @@ Task<Result<std::vector<SqlLag>>> PostgresManagedSql::GlobalLags(SqlEnd end, Dur
   for (int row = 0; row < answer->rows(); ++row) {
     SqlLag lag{RegionName(std::string(answer->Text(row, 0))), LagIn(*answer, row, 1), LagIn(*answer, row, 2), Duration{0}};
     const auto age = NumberIn(answer->Text(row, 3));
-    if (!age || (!lag.rpo && !lag.durability)) continue;
-    lag.age = std::chrono::milliseconds(*age);
+    // SAFETY: a lag that nobody knows the age of, or that was reckoned in the future, may be hours old.
+    if (!age || *age < -kClocksApart.count() || (!lag.rpo && !lag.durability)) continue;
+    lag.age = std::chrono::milliseconds(std::max<std::int64_t>(*age, 0));
     lags.push_back(std::move(lag));
   }
   co_return lags;
