@@ -77,6 +77,17 @@ TEST(DumpWords, StatementsThatWantMoreRightsAreCounted) {
   EXPECT_EQ(words.refused_count(), 1U);
 }
 
+TEST(DumpWords, ABlockThatIsNotFoundBeforeTheEndIsADumpThatEndsTooEarly) {
+  // Of a dump that is cut off either of two loaders side by side may be the first to say so, each in its own words.
+  DumpWords words;
+  words.Add(
+      "pg_restore: error: could not read from input file: end of file\n"
+      "pg_restore: error: could not find block ID 3368 in archive -- possibly corrupt archive\n");
+  ASSERT_EQ(words.first().size(), 2U);
+  EXPECT_EQ(FaultOfDumpError(words.first()[0]), 8);
+  EXPECT_EQ(FaultOfDumpError(words.first()[1]), 8);
+}
+
 TEST(DumpWords, LinesComeInPiecesAndAMillionErrorsKeepNoMillionLines) {
   DumpWords words;
   words.Add("psql:<stdin>:1: ERR");
