@@ -11,6 +11,7 @@
 #include "adapters/store/etcd_store.h"
 #include "adapters/store/remote_store.h"
 #include "adapters/system/files.h"
+#include "base/drive.h"
 #include "base/spawn.h"
 
 namespace lifeboat {
@@ -69,8 +70,7 @@ Result<AgentStore> OpenDynamoDb(boost::asio::io_context& context, const Settings
   Spawn(
       context.get_executor(),
       KeepClient(aws::Open(context.get_executor(), std::move(how), {clock, files, aws::EnvironmentOfTheProcess(), log}), &client));
-  while (!client) context.run_one();
-  context.restart();
+  DriveUntil(context, [&] { return client.has_value(); });
   if (!client->ok()) return client->error();
   DynamoDbOptions options;
   options.service = settings.service;

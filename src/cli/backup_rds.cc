@@ -15,6 +15,7 @@
 #include "adapters/system/clock.h"
 #include "adapters/system/files.h"
 #include "adapters/system/pool_files.h"
+#include "base/drive.h"
 #include "base/spawn.h"
 #include "cli/backup.h"
 #include "cli/backup_source.h"
@@ -70,8 +71,7 @@ class Aws {
   T Wait(Task<T> task) {
     std::optional<T> answer;
     Spawn(io_.get_executor(), Deliver<T>(std::move(task), &answer));
-    while (!answer) io_.run_one();
-    io_.restart();
+    DriveUntil(io_, [&] { return answer.has_value(); });
     return *std::move(answer);
   }
   Result<Unit> Open(const std::string& region) {

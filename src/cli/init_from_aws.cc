@@ -16,6 +16,7 @@
 #include "adapters/system/clock.h"
 #include "adapters/system/descriptor.h"
 #include "adapters/system/pool_files.h"
+#include "base/drive.h"
 #include "base/spawn.h"
 #include "config/text.h"
 
@@ -665,7 +666,7 @@ int InitFromAws(const CommonOptions& common, const InitOptions& options) {
   PoolFiles files;
   std::optional<Result<AwsSurvey>> survey;
   Spawn(io.get_executor(), Deliver(Survey(io.get_executor(), *request, clock, files), &survey));
-  while (!survey) io.run_one();
+  DriveUntil(io, [&] { return survey.has_value(); });
   if (!survey->ok()) return EndWith(survey->error(), common);
   const Result<std::string> text = FirstSettings(**survey);
   if (!text) return EndWith(text.error(), common);

@@ -213,6 +213,7 @@ int RunAgentProcess(const Settings& settings, const RegionName& name, const std:
   agent.Start();
   (*backups)->watch().Start();
   Spawn(io, LookAtOneself(handler, clock, metrics, SelfLookTimesOf(settings)));
+  context.restart();  // the opening of the store, or of AWS, may have left it stopped
   context.run();
   // The loops are suspended in the middle of their doors: the process ends here, as it would by a crash, which is the one
   // way of ending that everything else is built for. What had to be kept is on the disk.

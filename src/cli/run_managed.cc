@@ -32,6 +32,7 @@
 #include "adapters/system/files.h"
 #include "adapters/system/pool_files.h"
 #include "agent/managed_agent.h"
+#include "base/drive.h"
 #include "base/spawn.h"
 #include "cli/agent_store.h"
 #include "cli/backup_desk.h"
@@ -63,8 +64,7 @@ Result<aws::Opened> OpenClient(boost::asio::io_context& context, const RegionNam
   Spawn(context.get_executor(), KeepClient(aws::OpenWithCredentials(context.get_executor(), std::move(how),
                                                                     {clock, files, aws::EnvironmentOfTheProcess(), log}),
                                            &client));
-  while (!client) context.run_one();
-  context.restart();
+  DriveUntil(context, [&] { return client.has_value(); });
   return *std::move(client);
 }
 
@@ -330,6 +330,7 @@ int RunManagedProcess(const Settings& settings, const RegionName& name, const st
   if (traffic && region->kind == RegionKind::kData) Spawn(io, TendName(*traffic, agent, name, clock, *log));
   (*backups)->watch().Start();
   Spawn(io, LookAtOneself(handler, clock, metrics, SelfLookTimesOf(settings)));
+  context.restart();  // the opening of the store, or of AWS, may have left it stopped
   context.run();
   // As a crash would end it, which is the one way of ending that everything else is built for.
   std::fflush(nullptr);

@@ -9,6 +9,7 @@
 #include "adapters/aws/xml.h"
 #include "adapters/http/http_client.h"
 #include "adapters/system/files.h"
+#include "base/drive.h"
 #include "base/spawn.h"
 #include "lab/name_server.h"
 #include "lab/resolve.h"
@@ -64,8 +65,7 @@ template <typename T>
 T AwsStage::Wait(Task<T> task) {
   std::optional<T> answer;
   Spawn(io_.get_executor(), Deliver<T>(std::move(task), &answer));
-  while (!answer) io_.run_one();
-  io_.restart();
+  DriveUntil(io_, [&] { return answer.has_value(); });
   return *std::move(answer);
 }
 

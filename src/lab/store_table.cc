@@ -8,6 +8,7 @@
 #include "adapters/http/http_client.h"
 #include "adapters/system/clock.h"
 #include "adapters/system/files.h"
+#include "base/drive.h"
 #include "base/json.h"
 #include "base/spawn.h"
 #include "lab/aws_agents.h"
@@ -43,8 +44,7 @@ class Loop {
   T Wait(Task<T> task) {
     std::optional<T> answer;
     Spawn(io_.get_executor(), Deliver<T>(std::move(task), &answer));
-    while (!answer) io_.run_one();
-    io_.restart();
+    DriveUntil(io_, [&] { return answer.has_value(); });
     return *std::move(answer);
   }
   [[nodiscard]] boost::asio::any_io_executor executor() { return io_.get_executor(); }
